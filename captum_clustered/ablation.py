@@ -1,0 +1,104 @@
+"""A layer's tensors with groups of channels replaced by the baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from captum_clustered.games import Game
+from captum_clustered.layer_tap import Tensors
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """
+    All that is to be evaluated about one layer on one batch.
+
+    The evaluations are rows: row 0 keeps every channel, row 1 keeps none (if
+    ``has_empty``), then come the coalitions of the first run's game, of the second's...
+
+    Attributes:
+
+        values (tuple[Tensor, ...]): The layer's tensors, as the layer gives them.
+        baselines (tuple[Tensor, ...]): What replaces ablated channels; each broadcasts
+                    to the tensor in ``values``.
+        channel_dim (int): The dimension of the channels, the same in all tensors.
+        labels (tuple[Tensor, ...]): For each tensor the player that each channel
+                    belongs to, shape (R, N, C).
+        n_groups (tuple[int, ...]): How many of the K players are groups of each tensor;
+                    they are numbered tensor by tensor.
+        games (tuple[Game, ...]): One game among the K players for each of R runs.
+        has_empty (bool): Whether row 1 is the empty coalition.
+    """
+
+    values: Tensors
+    baselines: Tensors
+    channel_dim: int
+    labels: Tensors
+    n_groups: tuple[int, ...]
+    games: tuple[Game, ...]
+    has_empty: bool
+
+    @property
+    def n_rows(self) -> int:
+        """Number of evaluations."""
+        return self._header + sum(len(game.coalitions) for game in self.games)
+
+    @property
+    def _header(self) -> int:
+        return 1 + self.has_empty
+
+    def keep(self, start: int, stop: int) -> Tensors:
+        """
+        Which channels rows start..stop-1 keep.
+
+        Returns:
+            tuple[Tensor, ...]: For each tensor a bool mask of shape (stop - start, N,
+            ...) that broadcasts to the tensor.
+        """
+        return tuple(
+            self._keep_one(value, labels, start, stop)
+            for value, labels in zip(self.values, self.labels, strict=True)
+        )
+
+    def _keep_one(self, value: Tensor, labels: Tensor, start: int, stop: int) -> Tensor:
+        _, n_examples, n_channels = labels.shape
+        parts = [
+            torch.full((1, n_examples, n_channels), kept, device=value.device)
+            for kept in (True, False)[: self._header][start:stop]
+        ]
+        first = self._header
+        for label, game in zip(labels, self.games, strict=True):
+            n_coalitions = len(game.coalitions)
+            rows = game.coalitions[max(start - first, 0) : max(stop - first, 0)]
+            if len(rows):
+                rows = rows.to(value.device, non_blocking=True).expand(-1, n_examples, -1)
+                parts.append(rows.gather(2, label.expand(len(rows), -1, -1)))
+            first += n_coalitions
+        mask = torch.cat(parts)
+        # (rows, N, C) -> (rows, N, 1, .., C, .., 1)
+        shape = [1] * value.dim()
+        shape[0], shape[self.channel_dim] = n_examples, n_channels
+        return mask.view(len(mask), *shape)
+
+    def replaced(self, keep: Tensors) -> Tensors:
+        """The layer's tensors with the baseline where a mask of one row is False."""
+        return tuple(
+            torch.where(mask, value, baseline)
+            for mask, value, baseline in zip(keep, self.values, self.baselines, strict=True)
+        )
+
+    def importances(self, scores: Tensor) -> Tensor:
+        """Importances of all players, (R, N, K), from the scores of all rows, (M, N)."""
+        gains = scores - scores[0]
+        # Where no game asks for the empty coalition its weight is zero.
+        empty = gains[1:2] if self.has_empty else gains[:1]
+        sizes = [len(game.coalitions) for game in self.games]
+        return torch.stack(
+            [
+                game.importances(torch.cat([empty, part]))
+                for game, part in zip(self.games, gains[self._header :].split(sizes), strict=True)
+            ]
+        )

@@ -1,0 +1,132 @@
+"""Any layer attribution as an attribution of the input."""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+from captum.attr import LayerAttribution
+from captum.attr._utils.attribution import Attribution
+from captum.log import log_usage
+from torch import Tensor
+
+TensorOrTuple = Union[Tensor, tuple[Tensor, ...]]
+# By the number of spatial dimensions.
+_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+class InputAttribution(Attribution):
+    r"""
+    Makes any layer attribution an attribution of the input's shape.
+
+    Captum's ``infidelity`` and ``sensitivity_max`` and its visualisation expect one
+    value for each element of the input. Given a ``LayerAttribution``'s own ``attribute``,
+    ``sensitivity_max`` takes a batch for a tuple: with one example its result is wrong
+    without notice, with two it raises. This adapter sums the layer's attribution over its
+    channels, interpolates it to the input's spatial size and repeats it over the input's
+    channels.
+    """
+
+    def __init__(
+        self, layer_attribution: LayerAttribution, interpolate_mode: str | None = None
+    ) -> None:
+        r"""
+        Args:
+
+            layer_attribution (LayerAttribution): Any layer attribution method whose
+                        result is (N, c, \*spatial), such as ``ClusteredLayerCAM`` or
+                        Captum's ``LayerGradCam``.
+            interpolate_mode (str, optional): Mode of
+                        :func:`torch.nn.functional.interpolate`.
+                        Default: None ("linear", "bilinear" or "trilinear", by the number
+                        of spatial dimensions)
+
+        Raises:
+
+            TypeError: If ``layer_attribution`` is no LayerAttribution.
+        """
+        if not isinstance(layer_attribution, LayerAttribution):
+            raise TypeError(
+                "layer_attribution must be a LayerAttribution; got "
+                f"{type(layer_attribution).__name__}."
+            )
+        Attribution.__init__(self, layer_attribution.forward_func)
+        self.layer_attribution = layer_attribution
+        self.interpolate_mode = interpolate_mode
+
+    @log_usage(part_of_slo=True)
+    def attribute(self, inputs: TensorOrTuple, *args: Any, **kwargs: Any) -> Any:
+        r"""
+        Args:
+
+            inputs (Tensor or tuple[Tensor, ...]): Input for which attributions are
+                        computed, each of shape (N, channels, \*spatial) with as many
+                        spatial dimensions as the layer.
+            *args, **kwargs: As the layer attribution's ``attribute``, apart from
+                        ``return_clusters``.
+
+        Returns:
+            **attributions** or a tuple of **attributions**, **delta**:
+
+            - **attributions** (*Tensor* or *tuple[Tensor, ...]*):
+                        Contiguous, of the inputs' shape; a tuple if inputs is one.
+            - **delta** (*Tensor*, returned if return_convergence_delta=True):
+                        As the layer attribution returns it: of the layer's attribution,
+                        not of the interpolated one.
+
+        Raises:
+
+            ValueError: If the layer has several tensors, or its attribution does not
+                        have the dimensions of the inputs.
+
+        Examples::
+
+            >>> cam = InputAttribution(ClusteredLayerCAM(net, net.conv4))
+            >>> attr = cam.attribute(input, target=3)  # shape of input
+            >>> infid = infidelity(net, perturb, input, attr, target=3, normalize=True)
+            >>> sens = sensitivity_max(cam.attribute, input, target=3)
+        """
+        if kwargs.get("return_clusters"):
+            raise ValueError(
+                "return_clusters=True is not supported by InputAttribution: clusters belong to "
+                "the layer. Call the layer attribution itself."
+            )
+        result = self.layer_attribution.attribute(inputs, *args, **kwargs)
+        if kwargs.get("return_convergence_delta"):
+            attribution, delta = result
+            return self._as_input(attribution, inputs), delta
+        return self._as_input(result, inputs)
+
+    def has_convergence_delta(self) -> bool:
+        """Whether the layer attribution has a convergence delta."""
+        return bool(self.layer_attribution.has_convergence_delta())
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """As the layer attribution."""
+        return bool(self.layer_attribution.multiplies_by_inputs)
+
+    def _as_input(self, attribution: TensorOrTuple, inputs: TensorOrTuple) -> TensorOrTuple:
+        if isinstance(attribution, tuple):
+            if len(attribution) != 1:
+                raise ValueError(
+                    f"layer_attribution gives {len(attribution)} tensors; only a layer with one "
+                    "can be shown on the input."
+                )
+            attribution = attribution[0]
+        if isinstance(inputs, tuple):
+            return tuple(self._like(attribution, tensor) for tensor in inputs)
+        return self._like(attribution, inputs)
+
+    def _like(self, attribution: Tensor, tensor: Tensor) -> Tensor:
+        if attribution.dim() != tensor.dim() or attribution.dim() - 2 not in _MODES:
+            raise ValueError(
+                f"The layer's attribution has shape {tuple(attribution.shape)}, which cannot be "
+                f"interpolated to an input of shape {tuple(tensor.shape)}: both must be "
+                "(N, channels, *spatial) with the same one to three spatial dimensions. Inputs "
+                "without them can be additional_forward_args; tokens are arranged by "
+                "tokens_to_map."
+            )
+        summed = attribution.detach().sum(1, keepdim=True)
+        mode = self.interpolate_mode or _MODES[summed.dim() - 2]
+        resized = LayerAttribution.interpolate(summed, tuple(tensor.shape[2:]), mode)
+        return resized.expand_as(tensor).contiguous()

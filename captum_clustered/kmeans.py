@@ -1,0 +1,123 @@
+"""K-means on many examples at once, on the device where the data is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# Lloyd's inertia moves by less than 0.2 % after this many iterations on feature maps.
+MAX_ITER = 20
+# Candidates for each seed, as in scikit-learn's greedy k-means++; two are 1 % better
+# than one, more add nothing that is worth their time.
+N_CANDIDATES = 2
+
+
+def kmeans(rows: Tensor, n_clusters: int, seeds: Sequence[int], n_init: int = 1) -> Tensor:
+    """
+    Labels of each example's rows under k-means with greedy k-means++ seeding.
+
+    All examples, seeds and restarts run together. The random numbers are drawn on the
+    CPU from generators of our own and shared by all examples, so that an example's
+    labels depend neither on its companions in the batch nor on the global generator,
+    and nothing waits for the device.
+
+    Args:
+
+        rows (Tensor): Points to cluster, shape (N, C, P), float32 or float64.
+        n_clusters (int): Number of clusters k. A cluster may stay empty where an
+                    example has fewer than k distinct rows. With k >= C each row is a
+                    cluster of its own.
+        seeds (sequence of int): One independent clustering for each of the R seeds.
+        n_init (int): Restarts of each clustering; the one of least inertia counts.
+                    Default: 1
+
+    Returns:
+        Tensor: Labels in 0..min(k, C)-1, shape (R, N, C), dtype int64.
+    """
+    n_examples, n_rows, _ = rows.shape
+    if n_clusters >= n_rows:
+        own = torch.arange(n_rows, device=rows.device)
+        return own.expand(len(seeds), n_examples, n_rows)
+    uniforms = torch.cat(
+        [
+            torch.rand(
+                n_init,
+                n_clusters,
+                dtype=torch.float64,
+                generator=torch.Generator().manual_seed(seed),
+            )
+            for seed in seeds
+        ]
+    )
+    centres = _seeded(rows, uniforms)
+    labels, inertia = _lloyd(rows, centres)
+    shape = (n_examples, len(seeds), n_init)
+    best = inertia.view(shape).argmin(2)
+    chosen = best[..., None, None].expand(-1, -1, 1, n_rows)
+    return labels.view(*shape, n_rows).gather(2, chosen).squeeze(2).transpose(0, 1)
+
+
+def _seeded(rows: Tensor, uniforms: Tensor) -> Tensor:
+    """Greedy k-means++ (Arthur and Vassilvitskii 2007): centres (N, runs, k, P)."""
+    n_examples, n_rows, _ = rows.shape
+    uniforms = uniforms.to(rows.device, non_blocking=True)
+    n_runs, n_clusters = uniforms.shape
+    example = torch.arange(n_examples, device=rows.device)[:, None, None]
+    square = rows.square().sum(2)[:, None, None]
+    # Candidates of one seed are spread evenly, so that one uniform number serves all.
+    offsets = torch.arange(N_CANDIDATES, device=rows.device) / N_CANDIDATES
+
+    first = (uniforms[:, 0] * n_rows).long().clamp(max=n_rows - 1)
+    centres = [rows[:, first]]
+    distance = _distances(rows, square, centres[0][:, :, None])[:, :, 0]
+    for step in range(1, n_clusters):
+        cdf = distance.double().cumsum(2)
+        position = (uniforms[:, step, None] + offsets) % 1 * cdf[..., -1:]
+        index = torch.searchsorted(cdf, position, right=True).clamp(max=n_rows - 1)
+        candidates = rows[example, index]
+        reached = torch.minimum(_distances(rows, square, candidates), distance[:, :, None])
+        best = reached.sum(3).argmin(2)[..., None, None]
+        distance = reached.gather(2, best.expand(-1, -1, 1, n_rows)).squeeze(2)
+        centres.append(candidates.gather(2, best.expand(-1, -1, 1, rows.shape[2])).squeeze(2))
+    return torch.stack(centres, 2)
+
+
+def _distances(rows: Tensor, square: Tensor, points: Tensor) -> Tensor:
+    """Squared distances (N, runs, T, C) from points (N, runs, T, P) to the rows."""
+    products = (points.flatten(1, 2) @ rows.transpose(1, 2)).view(*points.shape[:3], -1)
+    norms = points.square().sum(3, keepdim=True)
+    return (square + norms - 2 * products).clamp(min=0)
+
+
+def _lloyd(rows: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels (N, runs, C) and inertia (N, runs) after Lloyd's iterations."""
+    n_examples, n_rows, _ = rows.shape
+    n_runs, n_clusters, width = centres.shape[1:]
+    flat = (n_examples, n_runs * n_clusters)
+    old: Tensor | None = None
+    for step in range(MAX_ITER + 1):
+        # |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2): the nearest centre has the largest score.
+        scores = torch.baddbmm(
+            centres.square().sum(3).view(*flat, 1),
+            centres.reshape(*flat, width),
+            rows.transpose(1, 2),
+            beta=-0.5,
+        ).view(n_examples, n_runs, n_clusters, n_rows)
+        top = scores.amax(2, keepdim=True)
+        # Comparing with the maximum is several times faster than argmax. A row between
+        # two equal centres belongs to both here, and to the first in the labels.
+        member = scores == top
+        # On an accelerator the comparison would wait for the device; there the
+        # iterations run to their end, which leaves a converged example as it is.
+        on_cpu = rows.device.type == "cpu"
+        if step == MAX_ITER or (on_cpu and old is not None and torch.equal(member, old)):
+            break
+        old = member
+        weight = member.to(rows.dtype)
+        size = weight.sum(3, keepdim=True)
+        means = torch.bmm(weight.view(*flat, n_rows), rows).view_as(centres) / size.clamp(min=1)
+        centres = torch.where(size > 0, means, centres)
+    inertia = rows.square().sum((1, 2))[:, None] - 2 * top.sum((2, 3))
+    return scores.argmax(2), inertia

@@ -1,0 +1,81 @@
+"""The reference path: one full forward pass for each ablation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from captum._utils.common import _reduce_list, _sort_key_list
+from torch import Tensor
+
+from captum_clustered.evaluation import Evaluation, Task
+from captum_clustered.layer_tap import Tensors, tap
+
+
+def replay(task: Task, device_ids: list[int] | None) -> Evaluation:
+    """
+    Evaluates a task as Captum's LayerFeatureAblation does: the model runs once to see
+    the layer, then once for each row with the layer's tensors replaced.
+
+    It works for every model that Captum's layer attributions work for, DataParallel
+    included, and is what the single pass is tested against.
+
+    Args:
+
+        task (Task): What to evaluate.
+        device_ids (list[int] or None): The order of the devices that DataParallel uses.
+    """
+    seen = _Recorder()
+    with tap(task.layer, task.at_input, seen.record):
+        scores = [task.score()]
+    if not seen.tensors:
+        raise task.not_reached()
+    ablation = task.plan(seen.gathered(device_ids))
+    task.progress(1, ablation.n_rows)
+    for row in range(1, ablation.n_rows):
+        keep = tuple(mask[0] for mask in ablation.keep(row, row + 1))
+        replacement = _Replacement(seen, ablation.replaced(keep), device_ids)
+        with tap(task.layer, task.at_input, replacement.edit):
+            scores.append(task.score())
+        task.progress(row + 1, ablation.n_rows)
+    return Evaluation(ablation, torch.stack(scores))
+
+
+class _Recorder:
+    """Keeps the tensors of the layer's last call, on each device that runs it."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[torch.device, Tensors] = {}
+        self.calls: dict[torch.device, int] = {}
+
+    def record(self, tensors: Tensors) -> None:
+        device = tensors[0].device
+        self.tensors[device] = tuple(tensor.clone() for tensor in tensors)
+        self.calls[device] = self.calls.get(device, 0) + 1
+
+    def devices(self, device_ids: list[int] | None) -> list[torch.device]:
+        """The devices in the order of their parts of the batch."""
+        return _sort_key_list(list(self.tensors), device_ids)
+
+    def gathered(self, device_ids: list[int] | None) -> Tensors:
+        parts: Any = [self.tensors[device] for device in self.devices(device_ids)]
+        return tuple(_reduce_list(parts))
+
+
+class _Replacement:
+    """Puts given tensors in place of those of the layer's last call."""
+
+    def __init__(self, seen: _Recorder, tensors: Tensors, device_ids: list[int] | None) -> None:
+        devices = seen.devices(device_ids)
+        sizes = [len(seen.tensors[device][0]) for device in devices]
+        parts = zip(*(tensor.split(sizes) for tensor in tensors), strict=True)
+        self._parts: dict[torch.device, Tensors] = {
+            device: tuple(tensor.to(device) for tensor in part)
+            for device, part in zip(devices, parts, strict=True)
+        }
+        self._remaining = dict(seen.calls)
+
+    def edit(self, tensors: tuple[Tensor, ...]) -> Tensors | None:
+        device = tensors[0].device
+        self._remaining[device] -= 1
+        return self._parts[device] if self._remaining[device] == 0 else None

@@ -1,0 +1,116 @@
+"""From the scores of all ablations to what the user asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from captum._utils.common import _format_output
+from torch import Tensor
+
+from captum_clustered.clusters import Clusters
+from captum_clustered.evaluation import Evaluation
+from captum_clustered.layer_tap import Tensors
+from captum_clustered.rows import channel_first
+from captum_clustered.scaling import channel_maps, channel_weights, membership, spread
+
+
+class Result:
+    """
+    Attributions, completeness and clusters of an evaluation.
+
+    Args:
+
+        evaluation (Evaluation): The scores of a layer's ablations.
+        scaling (str): "density" or "drop".
+    """
+
+    def __init__(self, evaluation: Evaluation, scaling: str) -> None:
+        self._scores = evaluation.scores
+        ablation = evaluation.ablation
+        importances = ablation.importances(self._scores)
+        first = 0
+        self._parts: list[_TensorPart] = []
+        for value, baseline, labels, n_groups in zip(
+            ablation.values, ablation.baselines, ablation.labels, ablation.n_groups, strict=True
+        ):
+            difference = channel_first(value - baseline, ablation.channel_dim)
+            self._parts.append(
+                _TensorPart(
+                    channel_maps(difference, scaling),
+                    labels - first,
+                    importances[:, :, first : first + n_groups],
+                    scaling,
+                    value.dtype,
+                )
+            )
+            first += n_groups
+
+    def attributions(self, attr_dim_summation: bool) -> Tensors:
+        """Attributions (N, 1 or C, *spatial) for each tensor of the layer, before ReLU."""
+        return tuple(part.attribution(attr_dim_summation) for part in self._parts)
+
+    def delta(self) -> Tensor:
+        """Completeness: sum of the attribution minus f(A) - f(B), shape (N,)."""
+        total = sum(part.total() for part in self._parts)
+        return total - (self._scores[0] - self._scores[1])
+
+    def clusters(self) -> Clusters:
+        """The groups of the first run."""
+
+        def packed(values: list[Tensor]) -> Any:
+            return _format_output(len(values) > 1, tuple(values))
+
+        return Clusters(
+            labels=packed([part.labels[0] for part in self._parts]),
+            importances=packed([part.importances[0] for part in self._parts]),
+            maps=packed([part.group_maps() for part in self._parts]),
+            sizes=packed([part.sizes[0] for part in self._parts]),
+            score=self._scores[0],
+            baseline_score=self._scores[1],
+        )
+
+
+class _TensorPart:
+    """The share of one of the layer's tensors."""
+
+    def __init__(
+        self,
+        maps: Tensor,
+        labels: Tensor,
+        importances: Tensor,
+        scaling: str,
+        dtype: torch.dtype,
+    ) -> None:
+        self._maps = maps
+        self._dtype = dtype
+        self._scaling = scaling
+        # Copies: labels may be a view of what the user gave.
+        self.labels = labels.clone()
+        n_groups = importances.shape[2]
+        self.sizes = torch.stack([membership(run, n_groups).sum(2) for run in labels])
+        # An empty group's ablation changes nothing but, at most, the rounding.
+        self.importances = torch.where(self.sizes > 0, importances, 0)
+        self._weights = [
+            channel_weights(maps, run, values, scaling)
+            for run, values in zip(self.labels, self.importances, strict=True)
+        ]
+        self._mean_weights = torch.stack(self._weights).mean(0)
+
+    def attribution(self, attr_dim_summation: bool) -> Tensor:
+        channels = spread(self._mean_weights, self._maps)
+        summed = channels.sum(1, keepdim=True) if attr_dim_summation else channels
+        return summed.to(self._dtype).contiguous()
+
+    def total(self) -> Tensor:
+        return spread(self._mean_weights, self._maps).flatten(1).sum(1)
+
+    def group_maps(self) -> Tensor:
+        member = membership(self.labels[0], self.sizes.shape[2])
+        weights = member * self._weights[0][:, None]
+        maps = (
+            weights.to(self._maps.dtype) @ self._maps.flatten(2)
+            if self._maps.dim() > 2
+            else (weights @ self._maps[:, :, None]).squeeze(2)
+        )
+        return maps.view(*weights.shape[:2], *self._maps.shape[2:])

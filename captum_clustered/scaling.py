@@ -1,0 +1,57 @@
+"""From the importances of groups to the maps of their channels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SCALINGS = ("density", "drop")
+
+
+def channel_maps(difference: Tensor, scaling: str) -> Tensor:
+    """
+    What a channel's weight multiplies: its signed map for "drop", its magnitude for
+    "density", at least float32.
+
+    Args:
+
+        difference (Tensor): Layer minus baseline, D, of shape (N, C, *spatial).
+        scaling (str): "density" or "drop".
+    """
+    difference = difference.to(torch.promote_types(difference.dtype, torch.float32))
+    return difference.abs() if scaling == "density" else difference
+
+
+def channel_weights(maps: Tensor, labels: Tensor, importances: Tensor, scaling: str) -> Tensor:
+    """
+    Weights w of shape (N, C), so that the attribution of channel c is w_c times its map.
+
+    "drop" weighs each channel by its group's importance d_j. "density" spreads it over
+    where the group fires, w_c = d_j / sum over the group and all positions of \\|D\\|: the
+    map is then in units of the score and sums to the sum of the importances.
+
+    Args:
+
+        maps (Tensor): From :func:`channel_maps`, shape (N, C, *spatial).
+        labels (Tensor): Group of each channel, shape (N, C).
+        importances (Tensor): Shape (N, K).
+        scaling (str): "density" or "drop".
+    """
+    if scaling == "density":
+        mass = maps.flatten(2).sum(2)
+        member = membership(labels, importances.shape[1])
+        group_mass = torch.where(member, mass[:, None], 0).sum(2)
+        # Without mass nothing was ablated, so there is no importance to spread.
+        importances = torch.where(group_mass > 0, importances / group_mass, 0)
+    return importances.to(maps.dtype).gather(1, labels)
+
+
+def membership(labels: Tensor, n_groups: int) -> Tensor:
+    """Whether channel c of an example is in group j: bool (N, K, C)."""
+    groups = torch.arange(n_groups, device=labels.device)
+    return labels[:, None] == groups[:, None]
+
+
+def spread(weights: Tensor, maps: Tensor) -> Tensor:
+    """Each channel's map times its weight: (N, C, *spatial)."""
+    return weights.view(*weights.shape, *[1] * (maps.dim() - 2)) * maps

@@ -1,0 +1,137 @@
+"""
+What a drop is measured in: wrappers of forward_func.
+
+In Captum the score that is explained is the business of ``forward_func``. A network that
+returns logits explains logits; wrapped by one of these functions it explains
+probabilities, log-probabilities or margins. Classes are dimension 1 of the output. The
+wrapped function takes and passes on all arguments, and a ``target`` selects the class as
+before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import DataParallel, Module
+
+__all__ = ["log_probability", "margin", "probability"]
+
+
+def probability(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    r"""
+    The probability of each class, softmax over dimension 1, in [0, 1].
+
+    Saturates: for an image that the network is sure of, ablating a group hardly moves
+    it.
+
+    Args:
+
+        forward_func (Callable): Returns logits of shape (N, n_classes, \*).
+
+    Returns:
+        Callable: Returns probabilities of the same shape.
+
+    Raises:
+
+        ValueError: When called, if there are fewer than two classes.
+
+    Examples::
+
+        >>> cam = ClusteredLayerCAM(probability(net), net.layer4)
+    """
+    return _Score(forward_func, _softmax)
+
+
+def log_probability(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    r"""
+    The logarithm of each class's probability, log-softmax over dimension 1, in nats.
+
+    Args:
+
+        forward_func (Callable): Returns logits of shape (N, n_classes, \*).
+
+    Returns:
+        Callable: Returns log-probabilities of the same shape.
+
+    Raises:
+
+        ValueError: When called, if there are fewer than two classes.
+
+    Examples::
+
+        >>> cam = ClusteredLayerCAM(log_probability(net), net.layer4)
+    """
+    return _Score(forward_func, _log_softmax)
+
+
+def margin(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    r"""
+    Each class's logit minus the largest logit of the other classes.
+
+    Positive for the predicted class alone. With two classes it is the difference of the
+    logits, the log-odds; a logit alone also moves with what both classes share.
+
+    Args:
+
+        forward_func (Callable): Returns logits of shape (N, n_classes, \*).
+
+    Returns:
+        Callable: Returns margins of the same shape, in units of the logits.
+
+    Raises:
+
+        ValueError: When called, if there are fewer than two classes.
+
+    Examples::
+
+        >>> cam = ClusteredLayerCAM(margin(net), net.layer4)
+    """
+    return _Score(forward_func, _margin)
+
+
+class _Score:
+    """A picklable wrapper, through which Captum still finds a DataParallel's devices."""
+
+    def __init__(
+        self, forward_func: Callable[..., Tensor], transform: Callable[[Tensor], Tensor]
+    ) -> None:
+        self.forward_func = forward_func
+        self.transform = transform
+        if isinstance(forward_func, DataParallel):
+            self.device_ids = forward_func.device_ids
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        logits = self.forward_func(*args, **kwargs)
+        if not isinstance(logits, Tensor) or logits.dim() < 2 or logits.shape[1] < 2:
+            shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(
+                "forward_func must return logits of at least two classes, shape (N, n_classes, "
+                f"...); got {shape}. For a network with a single logit, the logit is the margin."
+            )
+        return self.transform(logits)
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    return logits.softmax(1)
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    return logits.log_softmax(1)
+
+
+def _margin(logits: Tensor) -> Tensor:
+    top, index = logits.topk(2, dim=1)
+    classes = torch.arange(logits.shape[1], device=logits.device)
+    classes = classes.view(1, -1, *[1] * (logits.dim() - 2))
+    runner_up = torch.where(classes == index[:, :1], top[:, 1:], top[:, :1])
+    return logits - runner_up
+
+
+def model_of(forward_func: Callable[..., Any]) -> Module | None:
+    """The module behind a function, if it is one or a wrapper of this module's."""
+    while isinstance(forward_func, _Score):
+        forward_func = forward_func.forward_func
+    return forward_func if isinstance(forward_func, Module) else None

@@ -1,0 +1,115 @@
+"""All ablations of a layer in one forward pass of the model."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from captum_clustered.ablation import Ablation
+from captum_clustered.evaluation import Evaluation, Task
+from captum_clustered.layer_tap import Tensors, tap
+
+# The default bound on the elements of the ablated layer in one forward pass: 1 GiB in
+# float32. What follows the layer is usually no wider than the layer.
+MAX_ELEMENTS = 2**28
+
+
+def single_pass(task: Task) -> Evaluation:
+    """
+    Evaluates a task with the trunk of the model run once.
+
+    The model runs under :func:`torch.func.vmap` over the rows of the ablation. Nothing
+    in front of the layer depends on the row, so vmap computes it once, on ordinary
+    tensors; the layer's hook clusters them and returns the ablated tensors, and from
+    there on all rows run as one batch.
+
+    Further passes are needed only if the rows do not fit in one (see ``MAX_ELEMENTS`` and
+    ``perturbations_per_eval``), if their number was not known before clustering, or if
+    the layer is called more than once, since its last call is the one that counts.
+
+    Raises:
+
+        Exception: Whatever the model raises under vmap; :func:`replay` decides whether
+                    that is the model's or vmap's fault.
+    """
+    ablation: Ablation | None = None
+    scores: list[Tensor] = []
+    n_calls, done, n_rows = 1, 0, task.n_rows
+    chunk = task.perturbations_per_eval
+    while done < n_rows:
+        stop = min(n_rows, done + (chunk or n_rows))
+        run = _Pass(task, ablation, n_calls, done, stop)
+        result = run.scores()
+        if run.calls != n_calls:
+            if run.calls == 0:
+                raise task.not_reached()
+            if n_calls > 1:
+                raise RuntimeError("The number of the layer's calls changed between passes.")
+            # Start again, now with the last call known.
+            n_calls = run.calls
+            continue
+        ablation, n_rows, chunk = run.planned, run.planned.n_rows, run.capacity
+        if run.fits:
+            scores.append(result[: n_rows - done])
+            done = min(stop, n_rows)
+        else:
+            # The pass was one without ablation: that is row 0.
+            scores.append(result[:1])
+            done = 1
+        task.progress(done, n_rows)
+    return Evaluation(run.planned, torch.cat(scores))
+
+
+class _Pass:
+    """One forward pass with rows start..stop-1 of the ablation."""
+
+    def __init__(
+        self, task: Task, ablation: Ablation | None, call: int, start: int, stop: int
+    ) -> None:
+        self._task = task
+        self._ablation = ablation
+        self._call = call
+        self._start, self._stop = start, stop
+        self._row: Tensor | None = None
+        self.calls = 0
+        self.fits = True
+        self.capacity = task.perturbations_per_eval or stop - start
+
+    @property
+    def planned(self) -> Ablation:
+        """The ablation, after the pass."""
+        if self._ablation is None:
+            raise RuntimeError("The layer's last call was not seen.")
+        return self._ablation
+
+    def scores(self) -> Tensor:
+        """Scores of shape (stop - start, N)."""
+
+        def score(row: Tensor) -> Tensor:
+            self._row = row
+            return self._task.score()
+
+        rows = torch.arange(self._stop - self._start)
+        with tap(self._task.layer, self._task.at_input, self._edit):
+            return torch.func.vmap(score, randomness="same")(rows)
+
+    def _edit(self, tensors: Tensors) -> Tensors | None:
+        self.calls += 1
+        if self.calls != self._call:
+            return None
+        if self._ablation is None:
+            # In-place operations behind the layer must not reach what we keep.
+            self._ablation = self._task.plan(tuple(tensor.clone() for tensor in tensors))
+        if self._task.perturbations_per_eval is None:
+            elements = sum(tensor.numel() for tensor in tensors)
+            self.capacity = max(1, MAX_ELEMENTS // elements)
+            if self._stop - self._start > self.capacity:
+                self.fits = False
+                return None
+        if self._row is None:
+            raise RuntimeError("The layer was called outside the forward pass.")
+        row = self._row.reshape(1).to(tensors[0].device, non_blocking=True)
+        keep = self._ablation.keep(self._start, self._stop)
+        # Rows past the end (fewer groups than expected) repeat the last one.
+        row = row.clamp(max=len(keep[0]) - 1)
+        return self._ablation.replaced(tuple(mask.index_select(0, row)[0] for mask in keep))

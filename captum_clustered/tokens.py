@@ -1,0 +1,49 @@
+"""Attributions of token sequences as maps."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def tokens_to_map(attribution: Tensor, grid: tuple[int, ...], n_prefix: int = 0) -> Tensor:
+    r"""
+    Arranges the attribution of a transformer's patch tokens as a spatial map.
+
+    Works on the attribution of any method, as long as tokens are its last dimension.
+
+    Args:
+
+        attribution (Tensor): Attribution of a token sequence, shape (N, c, T); (N, 1, T)
+                    is what ``ClusteredLayerCAM(..., channel_dim=-1)`` gives for a layer
+                    of shape (N, T, C).
+        grid (tuple[int, ...]): Patches in each spatial dimension, e.g. (14, 14).
+        n_prefix (int, optional): Number of tokens in front of the patches, such as the
+                    class token. They are left out of the map.
+                    Default: 0
+
+    Returns:
+        Tensor: Attribution of shape (N, c, \*grid).
+
+    Raises:
+
+        ValueError: If T is not ``n_prefix`` plus the product of ``grid``.
+
+    Examples::
+
+        >>> # torchvision's ViT-B/16: one class token, then 14 x 14 patches.
+        >>> layer = vit.encoder.layers[-1].ln_1
+        >>> cam = ClusteredLayerCAM(vit, layer, channel_dim=-1)
+        >>> attribution = cam.attribute(x, target=281)  # (N, 1, 197)
+        >>> heatmap = tokens_to_map(attribution, (14, 14), n_prefix=1)  # (N, 1, 14, 14)
+    """
+    patches = 1
+    for size in grid:
+        patches *= size
+    if attribution.dim() != 3 or n_prefix < 0 or attribution.shape[2] != n_prefix + patches:
+        raise ValueError(
+            f"attribution must have shape (N, c, T) with T = {n_prefix} prefix + {patches} patch "
+            f"tokens for grid={tuple(grid)} and n_prefix={n_prefix}; got "
+            f"{tuple(attribution.shape)}."
+        )
+    patch_tokens = attribution[:, :, n_prefix:]
+    return patch_tokens.reshape(*attribution.shape[:2], *grid)
