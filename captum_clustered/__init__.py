@@ -7,7 +7,6 @@ from captum_clustered.clusters import Clusters
 from captum_clustered.input_attribution import InputAttribution
 from captum_clustered.tokens import tokens_to_map
 
-
 __all__ = [
     "ClusteredLayerCAM",
     "Clusters",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from captum_clustered.rows import positions
+
 
 class ChannelGram:
     """
@@ -26,7 +28,7 @@ class ChannelGram:
 
     def add(self, maps: Tensor) -> None:
         """Adds the images of a batch of maps (N, C, *spatial)."""
-        rows = maps.flatten(2) if maps.dim() > 2 else maps[:, :, None]
+        rows = positions(maps)
         rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
         flat = rows.transpose(0, 1).flatten(1)
         # Summed over batches in float64 on the CPU: every accelerator has that.

@@ -8,7 +8,6 @@ from typing import Any, Union
 
 import torch
 from captum._utils.common import (
-    _format_additional_forward_args,
     _format_output,
     _run_forward,
     _select_targets,
@@ -405,7 +404,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             return self._clusterer
         if attribute_to_layer_input != self._fitted_at_input:
             raise ValueError(
-                f"attribute_to_layer_input={attribute_to_layer_input}, but fit() learned its groups "
+                f"attribute_to_layer_input={attribute_to_layer_input}, but fit() learned groups "
                 f"with attribute_to_layer_input={self._fitted_at_input}."
             )
         return self._fitted

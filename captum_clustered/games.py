@@ -32,11 +32,6 @@ class Game:
     coalitions: Tensor
     weights: Tensor
 
-    @property
-    def uses_empty(self) -> bool:
-        """Whether importances depend on the score with everything ablated."""
-        return bool(self.weights[..., 0].any())
-
     def importances(self, gains: Tensor) -> Tensor:
         """Importances (N, K) from v(T) - v(all), shape (1 + M, N), the empty one first."""
         # Not a matrix product, which TF32 settings could make coarse.

@@ -63,7 +63,6 @@ def _seeded(rows: Tensor, uniforms: Tensor) -> Tensor:
     """Greedy k-means++ (Arthur and Vassilvitskii 2007): centres (N, runs, k, P)."""
     n_examples, n_rows, _ = rows.shape
     uniforms = uniforms.to(rows.device, non_blocking=True)
-    n_runs, n_clusters = uniforms.shape
     example = torch.arange(n_examples, device=rows.device)[:, None, None]
     square = rows.square().sum(2)[:, None, None]
     # Candidates of one seed are spread evenly, so that one uniform number serves all.
@@ -72,7 +71,7 @@ def _seeded(rows: Tensor, uniforms: Tensor) -> Tensor:
     first = (uniforms[:, 0] * n_rows).long().clamp(max=n_rows - 1)
     centres = [rows[:, first]]
     distance = _distances(rows, square, centres[0][:, :, None])[:, :, 0]
-    for step in range(1, n_clusters):
+    for step in range(1, uniforms.shape[1]):
         cdf = distance.double().cumsum(2)
         position = (uniforms[:, step, None] + offsets) % 1 * cdf[..., -1:]
         index = torch.searchsorted(cdf, position, right=True).clamp(max=n_rows - 1)

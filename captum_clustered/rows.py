@@ -11,6 +11,11 @@ def channel_first(tensor: Tensor, channel_dim: int) -> Tensor:
     return tensor.movedim(channel_dim, 1)
 
 
+def positions(maps: Tensor) -> Tensor:
+    """Maps (N, C, *spatial) as (N, C, P), with P = 1 where nothing is spatial."""
+    return maps.reshape(*maps.shape[:2], -1)
+
+
 def channel_rows(maps: Tensor) -> Tensor:
     """
     Maps (N, C, *spatial) as rows (N, C, P), float32 at least, of unit length.
@@ -19,7 +24,7 @@ def channel_rows(maps: Tensor) -> Tensor:
     channel says. A row of zeros stays zero: a dead channel contributes nothing in
     whichever group it falls.
     """
-    rows = maps.flatten(2) if maps.dim() > 2 else maps[:, :, None]
+    rows = positions(maps)
     rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
     if rows.shape[2] == 1:
         return rows

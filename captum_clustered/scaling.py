@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from captum_clustered.rows import positions
+
 SCALINGS = ("density", "drop")
 
 
@@ -38,7 +40,7 @@ def channel_weights(maps: Tensor, labels: Tensor, importances: Tensor, scaling: 
         scaling (str): "density" or "drop".
     """
     if scaling == "density":
-        mass = maps.flatten(2).sum(2)
+        mass = positions(maps).sum(2)
         member = membership(labels, importances.shape[1])
         group_mass = torch.where(member, mass[:, None], 0).sum(2)
         # Without mass nothing was ablated, so there is no importance to spread.

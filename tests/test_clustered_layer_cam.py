@@ -1,0 +1,360 @@
+"""The method's definition, on cases worked out by hand or by Captum."""
+
+import pytest
+import torch
+from captum.attr import FeatureAblation, LayerFeatureAblation, LayerGradCam, ShapleyValues
+from captum_clustered import ClusteredLayerCAM
+from nets import GapLinear, Interacting, MlpHead, TwoTensors, images
+
+TWO_CHANNELS = torch.tensor([[[[1.0, 1.0], [1.0, 1.0]], [[0.0, 2.0], [0.0, 0.0]]]])
+EACH = torch.tensor([0, 1])
+
+
+# Interacting on TWO_CHANNELS: a = 1, b = 1/2, score 4 + 1 + 1 = 6. Without channel 0 it
+# is 1, without channel 1 it is 4, without both 0: drops 5 and 2, Shapley values
+# (5 + 4) / 2 and (1 + 2) / 2.
+@pytest.mark.parametrize(
+    ("scaling", "importance", "expected"),
+    [
+        ("drop", "ablation", [[5.0, 9.0], [5.0, 5.0]]),
+        ("density", "ablation", [[1.25, 3.25], [1.25, 1.25]]),
+        ("drop", "shapley", [[4.5, 7.5], [4.5, 4.5]]),
+        ("density", "shapley", [[1.125, 2.625], [1.125, 1.125]]),
+    ],
+)
+def test_two_channels_by_hand(scaling, importance, expected):
+    net = Interacting()
+    cam = ClusteredLayerCAM(
+        net, net.layer, clusterer=EACH, scaling=scaling, importance=importance
+    )
+    attribution = cam.attribute(TWO_CHANNELS, target=0)
+    torch.testing.assert_close(attribution, torch.tensor([[expected]]))
+
+
+def test_four_channels_in_two_groups_by_hand():
+    # Score: sum of all squared channel means; channels 0 and 2 form a group.
+    net = torch.nn.Identity()
+
+    def forward(x):
+        return net(x).mean(2).square().sum(1)
+
+    x = torch.tensor([[[2.0, 0.0], [3.0, 3.0], [0.0, -4.0], [0.0, 0.0]]])
+    cam = ClusteredLayerCAM(forward, net, clusterer=torch.tensor([0, 1, 0, 1]))
+    attribution, delta, clusters = cam.attribute(
+        x, return_convergence_delta=True, return_clusters=True
+    )
+    # Means 1, 3, -2, 0. Drops: 1 + 4 = 5 over a mass of 2 + 4; 9 over a mass of 6.
+    torch.testing.assert_close(clusters.importances, torch.tensor([[5.0, 9.0]]))
+    first = torch.tensor([[10 / 6, 20 / 6]])
+    second = torch.tensor([[4.5, 4.5]])
+    torch.testing.assert_close(clusters.maps, torch.stack([first, second], 1))
+    torch.testing.assert_close(attribution, (first + second)[None])
+    torch.testing.assert_close(delta, torch.zeros(1))
+    assert clusters.sizes.tolist() == [[2, 2]]
+    assert clusters.labels.tolist() == [[0, 1, 0, 1]]
+    assert clusters.score.item() == 14
+    assert clusters.baseline_score.item() == 0
+
+    channels = cam.attribute(x, attr_dim_summation=False)
+    expected = [[10 / 6, 0.0], [4.5, 4.5], [0.0, 20 / 6], [0.0, 0.0]]
+    torch.testing.assert_close(channels, torch.tensor([expected]))
+
+
+def test_a_negative_logit_does_not_turn_the_map_around():
+    # Logit 1 is -a: ablating channel 0 raises it from -1 to 0, so its drop is -1.
+    net = Interacting()
+    cam = ClusteredLayerCAM(net, net.layer, clusterer=EACH, scaling="drop")
+    attribution = cam.attribute(TWO_CHANNELS, target=1)
+    torch.testing.assert_close(attribution, -TWO_CHANNELS[:, :1])
+    relu = cam.attribute(TWO_CHANNELS, target=1, relu_attributions=True)
+    assert torch.equal(relu, torch.zeros(1, 1, 2, 2))
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_each_channel_alone_with_density_equals_layer_grad_cam(dims):
+    net = GapLinear(dims=dims).double()
+    x = images(size=(6, 5, 4)[:dims])
+    cam = ClusteredLayerCAM(net, net.relu, clusterer=torch.arange(6))
+    for target in (0, [0, 2, 1], torch.tensor([1, 1, 0])):
+        expected = LayerGradCam(net, net.relu).attribute(x, target)
+        torch.testing.assert_close(cam.attribute(x, target), expected, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("baseline", [None, 0.5, "tensor"])
+@pytest.mark.parametrize("at_input", [False, True])
+def test_drops_equal_captums_layer_feature_ablation(baseline, at_input):
+    net, x = MlpHead().double(), images()
+    if baseline == "tensor":
+        channels = 4 if at_input else 6
+        baseline = torch.linspace(-1, 1, channels, dtype=torch.float64).view(1, -1, 1, 1)
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=3)
+    _, clusters = cam.attribute(
+        x,
+        target=1,
+        attribute_to_layer_input=at_input,
+        layer_baselines=baseline,
+        return_clusters=True,
+    )
+    expected = LayerFeatureAblation(net, net.conv).attribute(
+        x,
+        target=1,
+        attribute_to_layer_input=at_input,
+        layer_baselines=baseline,
+        layer_mask=clusters.labels[..., None, None],
+    )
+    drops = clusters.importances.gather(1, clusters.labels)
+    torch.testing.assert_close(drops, expected[:, :, 0, 0])
+
+
+def test_shapley_equals_captums_on_the_grouped_layer():
+    net, x = MlpHead().double(), images(n=2)
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=3, importance="shapley")
+    _, clusters = cam.attribute(x, target=2, return_clusters=True)
+
+    def tail(activation):
+        return net.head(net.pool(activation.relu()))
+
+    for i in range(2):
+        activation = net.conv(net.trunk(x[i : i + 1])).detach()
+        mask = clusters.labels[i].view(1, -1, 1, 1)
+        # 400 of the 6 orders: each order's share is not even, but the value is exact
+        # only for all of them, so take them one by one.
+        import itertools
+
+        total = torch.zeros(3, dtype=torch.float64)
+        values = ShapleyValues(tail).attribute(activation, target=2, feature_mask=mask)
+        for group in range(3):
+            total[group] = values[mask.expand_as(values) == group][0]
+        torch.testing.assert_close(clusters.importances[i], total)
+        assert itertools
+
+
+@pytest.mark.parametrize("k", [3, 12])
+@pytest.mark.parametrize("baseline", [0.0, -0.7])
+def test_shapley_with_density_is_complete(k, baseline):
+    net, x = MlpHead(channels=14).double(), images()
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=k, importance="shapley", n_samples=3)
+    attribution, delta, clusters = cam.attribute(
+        x,
+        target=0,
+        layer_baselines=baseline,
+        return_convergence_delta=True,
+        return_clusters=True,
+    )
+    assert delta.abs().max() < 1e-12
+    difference = clusters.score - clusters.baseline_score
+    torch.testing.assert_close(attribution.flatten(1).sum(1), difference)
+
+
+def test_delta_of_ablation_is_the_interaction_of_the_groups():
+    net = Interacting()
+    cam = ClusteredLayerCAM(net, net.layer, clusterer=EACH)
+    _, delta = cam.attribute(
+        TWO_CHANNELS, target=0, relu_attributions=True, return_convergence_delta=True
+    )
+    torch.testing.assert_close(delta, torch.tensor([1.0]))  # 5 + 2 - 6
+
+
+def test_cluster_maps_sum_to_the_attribution():
+    net, x = MlpHead().double(), images()
+    for scaling in ("drop", "density"):
+        cam = ClusteredLayerCAM(net, net.conv, clusterer=4, scaling=scaling)
+        attribution, clusters = cam.attribute(x, target=0, return_clusters=True)
+        assert clusters.maps.shape == (3, 4, 6, 5)
+        torch.testing.assert_close(clusters.maps.sum(1, keepdim=True), attribution)
+
+
+def test_consensus_is_the_mean_over_seeds_and_clusters_are_of_the_first():
+    net, x = MlpHead(channels=14).double(), images()
+    arguments = {"clusterer": 4, "importance": "shapley"}
+    single = [
+        ClusteredLayerCAM(net, net.conv, seed=seed, **arguments).attribute(
+            x, target=1, return_clusters=True
+        )
+        for seed in (5, 6, 7)
+    ]
+    assert not torch.equal(single[0][0], single[1][0])
+    cam = ClusteredLayerCAM(net, net.conv, seed=5, consensus=3, **arguments)
+    attribution, clusters = cam.attribute(x, target=1, return_clusters=True)
+    torch.testing.assert_close(attribution, torch.stack([a for a, _ in single]).mean(0))
+    assert torch.equal(clusters.labels, single[0][1].labels)
+    torch.testing.assert_close(clusters.importances, single[0][1].importances)
+    torch.testing.assert_close(clusters.maps, single[0][1].maps)
+
+
+def test_a_batch_equals_its_examples_one_by_one():
+    net, x = MlpHead(channels=14).double(), images(n=4)
+    target = [0, 2, 1, 1]
+    for importance, k in (("ablation", 5), ("shapley", 12)):
+        cam = ClusteredLayerCAM(
+            net, net.conv, clusterer=k, importance=importance, consensus=2, n_samples=2
+        )
+        together = cam.attribute(x, target)
+        alone = [cam.attribute(x[i : i + 1], target[i]) for i in range(4)]
+        torch.testing.assert_close(together, torch.cat(alone))
+
+
+@pytest.mark.parametrize("perturbations_per_eval", [1, 2, 3, 4, 100])
+def test_chunks_give_the_same_result(perturbations_per_eval):
+    net, x = MlpHead().double(), images()
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=3, importance="shapley")
+    torch.testing.assert_close(
+        cam.attribute(x, 0, perturbations_per_eval=perturbations_per_eval), cam.attribute(x, 0)
+    )
+
+
+def test_a_layer_with_two_tensors_gives_a_tuple_in_one_game():
+    net = TwoTensors()
+    x = images(n=2, channels=5, size=(4, 4)).relu()
+    cam = ClusteredLayerCAM(
+        net,
+        net.split,
+        clusterer=(torch.tensor([0, 0]), torch.tensor([0, 1, 1])),
+        importance="shapley",
+    )
+    attribution, delta, clusters = cam.attribute(
+        x, return_convergence_delta=True, return_clusters=True
+    )
+    assert [tuple(a.shape) for a in attribution] == [(2, 1, 4, 4), (2, 1, 2, 2)]
+    assert delta.abs().max() < 1e-10
+    for maps, part in zip(clusters.maps, attribution, strict=True):
+        torch.testing.assert_close(maps.sum(1, keepdim=True), part)
+    assert [tuple(i.shape) for i in clusters.importances] == [(2, 1), (2, 2)]
+
+    ablation = ClusteredLayerCAM(net, net.split, clusterer=(EACH, torch.tensor([0, 1, 2])))
+    _, clusters = ablation.attribute(x, return_clusters=True)
+    expected = LayerFeatureAblation(net, net.split).attribute(
+        x,
+        layer_mask=(EACH.view(1, 2, 1, 1), torch.tensor([2, 3, 4]).view(1, 3, 1, 1)),
+    )
+    for drops, values in zip(clusters.importances, expected, strict=True):
+        torch.testing.assert_close(drops, values[:, :, 0, 0])
+
+
+def test_a_linear_layer_gives_one_value_for_each_example():
+    net, x = MlpHead().double(), images()
+    attribution = ClusteredLayerCAM(net, net.head[1], clusterer=3).attribute(x, 1)
+    assert attribution.shape == LayerGradCam(net, net.head[1]).attribute(x, 1).shape == (3, 1)
+
+
+def test_channel_dim_of_tokens():
+    # Tokens (N, T, C) are channels-last maps (N, C, T).
+    layer = torch.nn.Identity()
+
+    def tokens(x):
+        return layer(x.flatten(2).transpose(1, 2)).square().mean((1, 2))
+
+    def maps(x):
+        return layer(x.flatten(2)).square().mean((1, 2))
+
+    x = images(channels=4)
+    last = ClusteredLayerCAM(tokens, layer, clusterer=3, channel_dim=-1)
+    first = ClusteredLayerCAM(maps, layer, clusterer=3)
+    for summation in (True, False):
+        expected = first.attribute(x, attr_dim_summation=summation)
+        result = last.attribute(x, attr_dim_summation=summation)
+        assert result.shape == (3, 1 if summation else 4, 30)
+        assert result.is_contiguous()
+        torch.testing.assert_close(result, expected)
+
+
+def test_swapping_the_class_name_is_all_a_script_needs():
+    script = """
+cam = CLASS(net, net.relu)
+attribution = cam.attribute(x, 1, None, False, True, True)
+upsampled = LayerAttribution.interpolate(attribution, (24, 20), "bilinear")
+"""
+    from captum.attr import LayerAttribution
+
+    results = []
+    for name, cls in {
+        "LayerGradCam": LayerGradCam,
+        "ClusteredLayerCAM": ClusteredLayerCAM,
+    }.items():
+        net = GapLinear().double()
+        scope = {"net": net, "x": images(), name: cls, "LayerAttribution": LayerAttribution}
+        exec(script.replace("CLASS", name), scope)  # noqa: S102
+        results.append(scope)
+    grad_cam, clustered = results
+    for key in ("attribution", "upsampled"):
+        assert clustered[key].shape == grad_cam[key].shape
+        assert clustered[key].dtype == grad_cam[key].dtype
+        assert clustered[key].device == grad_cam[key].device
+
+
+def test_dead_channels_and_constant_maps_have_defined_results():
+    net = GapLinear().double()
+    net.conv.weight.data[:3] = 0
+    net.conv.bias.data[:3] = -1  # dead after the ReLU
+    net.conv.bias.data[3] = 2
+    net.conv.weight.data[3] = 0  # constant
+    for k in (2, 4, 6, 50):
+        for importance in ("ablation", "shapley"):
+            cam = ClusteredLayerCAM(net, net.relu, clusterer=k, importance=importance)
+            attribution, clusters = cam.attribute(images(), 0, return_clusters=True)
+            assert attribution.isfinite().all()
+            assert clusters.importances.shape == (3, min(k, 6))
+            channels = cam.attribute(images(), 0, attr_dim_summation=False)
+            assert (channels[:, :3] == 0).all()
+
+
+def test_an_all_zero_layer_gives_zeros():
+    net = GapLinear().double()
+    net.conv.weight.data.zero_()
+    net.conv.bias.data.fill_(-1)
+    attribution, delta, clusters = ClusteredLayerCAM(net, net.relu, clusterer=3).attribute(
+        images(), 0, return_convergence_delta=True, return_clusters=True
+    )
+    assert (attribution == 0).all()
+    assert (delta == 0).all()
+    assert (clusters.importances == 0).all()
+
+
+def test_empty_groups_are_zero_everywhere():
+    net, x = MlpHead().double(), images()
+    labels = torch.tensor([0, 0, 4, 4, 2, 2])
+    for importance in ("ablation", "shapley"):
+        cam = ClusteredLayerCAM(net, net.conv, clusterer=labels, importance=importance)
+        _, clusters = cam.attribute(x, 0, return_clusters=True)
+        assert clusters.sizes.tolist() == [[2, 0, 2, 0, 2]] * 3
+        assert (clusters.importances[:, [1, 3]] == 0).all()
+        assert (clusters.maps[:, [1, 3]] == 0).all()
+        assert (clusters.importances[:, [0, 2, 4]] != 0).all()
+
+
+def test_attributions_are_detached_contiguous_and_of_the_layers_dtype():
+    net, x = MlpHead(), images(dtype=torch.float32).requires_grad_()
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=3)
+    attribution = cam.attribute(x.to(memory_format=torch.channels_last), 0)
+    assert attribution.dtype == torch.float32
+    assert not attribution.requires_grad
+    assert attribution.is_contiguous()
+    assert x.grad is None
+
+
+def test_get_name_and_captum_flags():
+    net = MlpHead()
+    cam = ClusteredLayerCAM(net, net.conv)
+    assert cam.get_name() == "Clustered Layer CAM"
+    assert cam.has_convergence_delta()
+    assert cam.multiplies_by_inputs
+    assert cam.attribute.__wrapped__  # NoiseTunnel calls it
+
+
+def test_show_progress_counts_the_ablations(capsys):
+    net = MlpHead().double()
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=3)
+    cam.attribute(images(), 0, show_progress=True, perturbations_per_eval=2)
+    printed = capsys.readouterr().err
+    assert "Clustered Layer CAM attribution" in printed
+    assert "4/4" in printed
+
+
+def test_feature_ablation_of_identity_layer_agrees_on_the_input():
+    net = Interacting()
+    cam = ClusteredLayerCAM(net, net.layer, clusterer=EACH)
+    _, clusters = cam.attribute(TWO_CHANNELS, 0, return_clusters=True)
+    expected = FeatureAblation(net).attribute(
+        TWO_CHANNELS, target=0, feature_mask=EACH.view(1, 2, 1, 1)
+    )
+    torch.testing.assert_close(clusters.importances, expected[:, :, 0, 0])
