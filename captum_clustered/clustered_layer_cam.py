@@ -459,7 +459,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         seen: list[Tensors] = []
 
         def record(tensors: Tensors) -> None:
-            seen.append(tensors)
+            # In-place operations behind the layer must not reach what we keep.
+            seen.append(tuple(tensor.clone() for tensor in tensors))
 
         with tap(self.layer, attribute_to_layer_input, record):
             _run_forward(self.forward_func, inputs, None, additional_forward_args)

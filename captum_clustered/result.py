@@ -11,7 +11,7 @@ from torch import Tensor
 from captum_clustered.clusters import Clusters
 from captum_clustered.evaluation import Evaluation
 from captum_clustered.layer_tap import Tensors
-from captum_clustered.rows import channel_first
+from captum_clustered.rows import channel_first, positions
 from captum_clustered.scaling import channel_maps, channel_weights, membership, spread
 
 
@@ -108,9 +108,5 @@ class _TensorPart:
     def group_maps(self) -> Tensor:
         member = membership(self.labels[0], self.sizes.shape[2])
         weights = member * self._weights[0][:, None]
-        maps = (
-            weights.to(self._maps.dtype) @ self._maps.flatten(2)
-            if self._maps.dim() > 2
-            else (weights @ self._maps[:, :, None]).squeeze(2)
-        )
+        maps = weights.to(self._maps.dtype) @ positions(self._maps)
         return maps.view(*weights.shape[:2], *self._maps.shape[2:])

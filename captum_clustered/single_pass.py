@@ -8,6 +8,7 @@ from torch import Tensor
 from captum_clustered.ablation import Ablation
 from captum_clustered.evaluation import Evaluation, Task
 from captum_clustered.layer_tap import Tensors, tap
+from captum_clustered.vmap_warnings import quiet_fallback
 
 # The default bound on the elements of the ablated layer in one forward pass: 1 GiB in
 # float32. What follows the layer is usually no wider than the layer.
@@ -40,15 +41,15 @@ def single_pass(task: Task) -> Evaluation:
         stop = min(n_rows, done + (chunk or n_rows))
         run = _Pass(task, ablation, n_calls, done, stop)
         result = run.scores()
-        if run.calls != n_calls:
-            if run.calls == 0:
-                raise task.not_reached()
+        if run.calls not in (0, n_calls):
             if n_calls > 1:
                 raise RuntimeError("The number of the layer's calls changed between passes.")
             # Start again, now with the last call known.
             n_calls = run.calls
             continue
-        ablation, n_rows, chunk = run.planned, run.planned.n_rows, run.capacity
+        if run.ablation is None:
+            raise run.error or task.not_reached()
+        ablation, n_rows, chunk = run.ablation, run.ablation.n_rows, run.capacity
         if run.fits:
             scores.append(result[: n_rows - done])
             done = min(stop, n_rows)
@@ -57,7 +58,7 @@ def single_pass(task: Task) -> Evaluation:
             scores.append(result[:1])
             done = 1
         task.progress(done, n_rows)
-    return Evaluation(run.planned, torch.cat(scores))
+    return Evaluation(run.ablation, torch.cat(scores))
 
 
 class _Pass:
@@ -67,20 +68,14 @@ class _Pass:
         self, task: Task, ablation: Ablation | None, call: int, start: int, stop: int
     ) -> None:
         self._task = task
-        self._ablation = ablation
+        self.ablation = ablation
         self._call = call
         self._start, self._stop = start, stop
-        self._row: Tensor | None = None
+        self._row = torch.tensor(0)
         self.calls = 0
+        self.error: Exception | None = None
         self.fits = True
         self.capacity = task.perturbations_per_eval or stop - start
-
-    @property
-    def planned(self) -> Ablation:
-        """The ablation, after the pass."""
-        if self._ablation is None:
-            raise RuntimeError("The layer's last call was not seen.")
-        return self._ablation
 
     def scores(self) -> Tensor:
         """Scores of shape (stop - start, N)."""
@@ -90,26 +85,29 @@ class _Pass:
             return self._task.score()
 
         rows = torch.arange(self._stop - self._start)
-        with tap(self._task.layer, self._task.at_input, self._edit):
+        with tap(self._task.layer, self._task.at_input, self._edit), quiet_fallback():
             return torch.func.vmap(score, randomness="same")(rows)
 
     def _edit(self, tensors: Tensors) -> Tensors | None:
         self.calls += 1
         if self.calls != self._call:
             return None
-        if self._ablation is None:
+        if self.ablation is None:
             # In-place operations behind the layer must not reach what we keep.
-            self._ablation = self._task.plan(tuple(tensor.clone() for tensor in tensors))
+            try:
+                self.ablation = self._task.plan(tuple(tensor.clone() for tensor in tensors))
+            except Exception as error:  # noqa: BLE001
+                # Nothing is wrong if this turns out not to be the layer's last call.
+                self.error = error
+                return None
         if self._task.perturbations_per_eval is None:
             elements = sum(tensor.numel() for tensor in tensors)
             self.capacity = max(1, MAX_ELEMENTS // elements)
             if self._stop - self._start > self.capacity:
                 self.fits = False
                 return None
-        if self._row is None:
-            raise RuntimeError("The layer was called outside the forward pass.")
         row = self._row.reshape(1).to(tensors[0].device, non_blocking=True)
-        keep = self._ablation.keep(self._start, self._stop)
+        keep = self.ablation.keep(self._start, self._stop)
         # Rows past the end (fewer groups than expected) repeat the last one.
         row = row.clamp(max=len(keep[0]) - 1)
-        return self._ablation.replaced(tuple(mask.index_select(0, row)[0] for mask in keep))
+        return self.ablation.replaced(tuple(mask.index_select(0, row)[0] for mask in keep))
