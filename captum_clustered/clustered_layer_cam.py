@@ -415,8 +415,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         output = _run_forward(self.forward_func, inputs, None, additional_forward_args)
         if not isinstance(output, Tensor):
             raise TypeError(
-                f"forward_func must return a tensor; got {type(output).__name__}. Wrap the model in "
-                "a function that returns the scores."
+                f"forward_func must return a tensor; got {type(output).__name__}. Wrap the model "
+                "in a function that returns the scores."
             )
         try:
             selected = _select_targets(output, target)
@@ -454,7 +454,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         self, batch: Any, additional_forward_args: object, attribute_to_layer_input: bool
     ) -> Tensors:
         """The layer's tensors on one batch of fit()."""
-        inputs, n_examples = _check_inputs(batch[0] if isinstance(batch, list) and batch else batch)
+        first = batch[0] if isinstance(batch, list) and batch else batch
+        inputs, n_examples = _check_inputs(first)
         name = layer_name(self.forward_func, self.layer)
         seen: list[Tensors] = []
 

@@ -37,7 +37,7 @@ def single_pass(task: Task) -> Evaluation:
     scores: list[Tensor] = []
     n_calls, done, n_rows = 1, 0, task.n_rows
     chunk = task.perturbations_per_eval
-    while done < n_rows:
+    while True:
         stop = min(n_rows, done + (chunk or n_rows))
         run = _Pass(task, ablation, n_calls, done, stop)
         result = run.scores()
@@ -58,7 +58,8 @@ def single_pass(task: Task) -> Evaluation:
             scores.append(result[:1])
             done = 1
         task.progress(done, n_rows)
-    return Evaluation(run.ablation, torch.cat(scores))
+        if done >= n_rows:
+            return Evaluation(ablation, torch.cat(scores))
 
 
 class _Pass:

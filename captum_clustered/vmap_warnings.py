@@ -25,11 +25,15 @@ def quiet_fallback() -> Iterator[None]:
     global _users
     with _lock:
         _users += 1
-        torch._C._functorch._set_vmap_fallback_warning_enabled(False)
+        _set_enabled(False)
     try:
         yield
     finally:
         with _lock:
             _users -= 1
             if _users == 0:
-                torch._C._functorch._set_vmap_fallback_warning_enabled(True)
+                _set_enabled(True)
+
+
+def _set_enabled(enabled: bool) -> None:
+    torch._C._functorch._set_vmap_fallback_warning_enabled(enabled)  # type: ignore[attr-defined]

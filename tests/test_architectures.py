@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+
 from captum_clustered import ClusteredLayerCAM
 
 models = pytest.importorskip("torchvision.models")

@@ -3,16 +3,17 @@
 import pytest
 import torch
 from captum.attr import FeatureAblation, LayerFeatureAblation, LayerGradCam, ShapleyValues
-from captum_clustered import ClusteredLayerCAM
 from nets import GapLinear, Interacting, MlpHead, TwoTensors, images
+
+from captum_clustered import ClusteredLayerCAM
 
 TWO_CHANNELS = torch.tensor([[[[1.0, 1.0], [1.0, 1.0]], [[0.0, 2.0], [0.0, 0.0]]]])
 EACH = torch.tensor([0, 1])
 
 
-# Interacting on TWO_CHANNELS: a = 1, b = 1/2, score 4 + 1 + 1 = 6. Without channel 0 it
-# is 1, without channel 1 it is 4, without both 0: drops 5 and 2, Shapley values
-# (5 + 4) / 2 and (1 + 2) / 2.
+# On TWO_CHANNELS, Interacting has means of 1 and 1/2 and a score of 6. Without channel 0
+# the score is 1, without channel 1 it is 4, without both 0: the drops are 5 and 2, the
+# Shapley values 4.5 and 1.5.
 @pytest.mark.parametrize(
     ("scaling", "importance", "expected"),
     [

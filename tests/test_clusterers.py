@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from nets import MlpHead, images
+from sklearn.cluster import HDBSCAN, AgglomerativeClustering, KMeans, SpectralClustering
+
 from captum_clustered import ClusteredLayerCAM
 from captum_clustered.clusterers import make_clusterer
 from captum_clustered.kmeans import kmeans
-from nets import MlpHead, images
-from sklearn.cluster import HDBSCAN, AgglomerativeClustering, KMeans, SpectralClustering
 
 ROWS = torch.nn.functional.normalize(
     torch.rand(2, 9, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64), dim=2
@@ -42,11 +43,11 @@ def test_an_estimators_own_random_state_is_kept_in_a_single_run():
 
 
 def test_an_estimator_without_random_state_does_not_touch_numpys_generator():
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()
     first, _ = make_clusterer(SpectralClustering(3), 1, seed=5)(ROWS, 0)
     second, _ = make_clusterer(SpectralClustering(3), 1, seed=5)(ROWS, 0)
     assert torch.equal(first, second)
-    assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
+    assert (np.random.get_state()[1] == before).all()
 
 
 def test_hdbscans_noise_is_one_more_group_the_last_of_its_example():
@@ -95,7 +96,7 @@ def test_fixed_labels_are_the_same_for_all_examples_and_noise_is_last():
 
 def test_an_estimator_of_any_class_with_fit_predict_will_do():
     class Halves:
-        def fit_predict(self, X, y=None):
+        def fit_predict(self, X, y=None):  # noqa: N803
             return np.arange(len(X)) // 5
 
     labels, count = make_clusterer(Halves(), 1, 0)(ROWS, 0)
@@ -106,7 +107,7 @@ def test_an_estimator_of_any_class_with_fit_predict_will_do():
 
 @pytest.mark.parametrize("wrong", ["kmeans", 2.5, True, None, KMeans, (1, 2)])
 def test_what_cannot_cluster_is_refused(wrong):
-    with pytest.raises(TypeError, match="clusterer=.*fit_predict"):
+    with pytest.raises(TypeError, match=r"clusterer=.*fit_predict"):
         make_clusterer(wrong, 1, 0)
 
 

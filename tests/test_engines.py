@@ -5,9 +5,10 @@ import warnings
 
 import pytest
 import torch
-from captum_clustered import ClusteredLayerCAM, single_pass
 from nets import GapLinear, MlpHead, TwoTensors, images
 from torch import nn
+
+from captum_clustered import ClusteredLayerCAM, single_pass
 
 
 def results(cam, x, target=None, **arguments):
@@ -24,9 +25,10 @@ def both_paths(monkeypatch, make_cam, x, target=None, **arguments):
     def refuse(task):
         raise RuntimeError("switched off")
 
-    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="switched off"):
+    with monkeypatch.context() as patch:
         patch.setattr("captum_clustered.clustered_layer_cam.single_pass", refuse)
-        reference = results(make_cam(), x, target, **arguments)
+        with pytest.warns(UserWarning, match="switched off"):
+            reference = results(make_cam(), x, target, **arguments)
     return single, reference
 
 
@@ -195,7 +197,7 @@ def test_the_users_exception_surfaces_unchanged_and_without_a_warning():
     net = Broken().double()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(LookupError, match="^'?mine'?$") as caught:
+        with pytest.raises(LookupError, match=r"^'?mine'?$") as caught:
             ClusteredLayerCAM(net, net.conv).attribute(images(), 0)
     assert caught.value.__context__ is None
     assert not net.conv._forward_hooks
@@ -244,7 +246,9 @@ def test_scripted_tail_without_batching_rule_falls_back(monkeypatch):
 
     def forward(x):
         out = net(x)
-        return out * 2 if out.sum() > 0 else out * 2
+        if out.sum() > 0:
+            return out * 2
+        return out + out
 
     cam = ClusteredLayerCAM(forward, net.conv, clusterer=3)
     with pytest.warns(UserWarning, match="vmap"):

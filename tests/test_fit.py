@@ -1,12 +1,13 @@
 import pytest
 import torch
-from captum_clustered import ClusteredLayerCAM
-from captum_clustered.channel_gram import ChannelGram
-from captum_clustered.kmeans import kmeans
 from nets import GapLinear, MlpHead, TwoTensors, images
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 from torch.utils.data import DataLoader, TensorDataset
+
+from captum_clustered import ClusteredLayerCAM
+from captum_clustered.channel_gram import ChannelGram
+from captum_clustered.kmeans import kmeans
 
 
 def test_gram_rows_have_the_distances_of_all_maps_laid_side_by_side():

@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+
 from captum_clustered.games import leave_one_out, shapley
 
 

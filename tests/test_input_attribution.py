@@ -2,8 +2,9 @@ import pytest
 import torch
 from captum.attr import LayerGradCam, LayerGradientXActivation, NoiseTunnel, Saliency
 from captum.metrics import infidelity, sensitivity_max
-from captum_clustered import ClusteredLayerCAM, InputAttribution
 from nets import GapLinear, MlpHead, TwoTensors, images
+
+from captum_clustered import ClusteredLayerCAM, InputAttribution
 
 
 def methods(net):

@@ -3,10 +3,11 @@ from collections import namedtuple
 
 import pytest
 import torch
-from captum_clustered.layer_tap import layer_name, tap
-from captum_clustered.scores import probability
 from nets import MlpHead
 from torch import nn
+
+from captum_clustered.layer_tap import layer_name, tap
+from captum_clustered.scores import probability
 
 Pair = namedtuple("Pair", ["values", "index"])
 

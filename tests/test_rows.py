@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from captum_clustered.rows import channel_first, channel_rows
 
 

@@ -2,8 +2,9 @@ import pickle
 
 import pytest
 import torch
-from captum_clustered import ClusteredLayerCAM, scores
 from nets import GapLinear, MlpHead, images
+
+from captum_clustered import ClusteredLayerCAM, scores
 
 LOGITS = torch.tensor([[1.0, 3.0, 2.0], [0.0, -1.0, 4.0]])
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from captum_clustered import tokens_to_map
 
 

@@ -2,6 +2,7 @@ import warnings
 
 import pytest
 import torch
+
 from captum_clustered.vmap_warnings import quiet_fallback
 
 

@@ -1,9 +1,10 @@
 import pytest
 import torch
+from nets import GapLinear, images
+
 from captum_clustered.metrics import average_drop
 from captum_clustered.metrics.masking import explanation_mask
 from captum_clustered.scores import probability
-from nets import GapLinear, images
 
 
 def mean_of_first_channel(x, extra=0.0):

@@ -1,0 +1,41 @@
+# One virtual environment serves everything; a second run reuses it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+OLDEST = .venv-oldest
+
+.PHONY: demo test test-oldest lint bench clean
+
+demo: $(STAMP)  ## Clustered-CAM and Grad-CAM on two photographs, into out/demo
+	$(BIN)/captum-clustered demo --out out/demo
+
+test: $(STAMP)  ## All tests, with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(STAMP)  ## Style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## Time of a CAM as a multiple of a forward pass
+	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+# The oldest captum, torch and numpy that we support; without torchvision, whose tests skip.
+test-oldest: $(OLDEST)/.installed  ## The library's tests with its oldest dependencies
+	$(OLDEST)/bin/python -m pytest
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV) || { echo "Creating a virtual environment failed: is Python's venv module installed?" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo,test,lint]"
+	touch $@
+
+$(OLDEST)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+		torch==2.13.0 captum==0.8.0 numpy==1.26.4 scikit-learn==1.5.2 pytest hypothesis
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(OLDEST) out
