@@ -49,7 +49,8 @@ class _Recorder:
         self.calls: dict[torch.device, int] = {}
 
     def record(self, tensors: Tensors) -> None:
-        device = tensors[0].device
+        # A layer without tensors is recorded too, for the plan to name the mistake.
+        device = tensors[0].device if tensors else torch.device("cpu")
         self.tensors[device] = tuple(tensor.clone() for tensor in tensors)
         self.calls[device] = self.calls.get(device, 0) + 1
 
