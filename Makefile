@@ -21,8 +21,7 @@ lint: $(STAMP)  ## Style and types
 bench: $(STAMP)  ## Time of a CAM as a multiple of a forward pass
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
-# The oldest captum, torch and numpy that we support; without torchvision, whose tests skip.
-test-oldest: $(OLDEST)/.installed  ## The library's tests with its oldest dependencies
+test-oldest: $(OLDEST)/.installed  ## All tests with the oldest dependencies that we support
 	$(OLDEST)/bin/python -m pytest
 
 $(STAMP): pyproject.toml
@@ -32,9 +31,8 @@ $(STAMP): pyproject.toml
 
 $(OLDEST)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(OLDEST)
-	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check \
-		torch==2.13.0 captum==0.8.0 numpy==1.26.4 scikit-learn==1.5.2 pytest hypothesis
-	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[test]" \
+		captum==0.8.0 torch==2.6.0 torchvision==0.21.0 numpy==1.26.4 scikit-learn==1.5.2
 	touch $@
 
 clean:
