@@ -31,6 +31,7 @@ from captum_clustered.result import Result
 from captum_clustered.rows import channel_first
 from captum_clustered.scaling import SCALINGS
 from captum_clustered.single_pass import single_pass
+from captum_clustered.training_mode import warn_if_training, without_trace
 
 TensorOrTuple = Union[Tensor, tuple[Tensor, ...]]
 # Restarts of k-means where it runs once for all images.
@@ -240,6 +241,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
 
         Warns:
 
+            UserWarning: If the model is in training mode and that makes a difference.
             UserWarning: If the model cannot run under :func:`torch.func.vmap`. Then it
                         runs once for each ablation, with the same result.
 
@@ -268,6 +270,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
                 f"{self.scaling!r} the attribution is not in units of the score."
             )
         name = layer_name(self.forward_func, self.layer)
+        warn_if_training(self.forward_func, self.layer, stacklevel=3)
         with torch.no_grad():
             plan = Plan(
                 n_examples=n_examples,
@@ -412,7 +415,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
     def _score(
         self, inputs: Tensors, target: TargetType, additional_forward_args: object, n_examples: int
     ) -> Tensor:
-        output = _run_forward(self.forward_func, inputs, None, additional_forward_args)
+        with without_trace(self.forward_func, self.layer):
+            output = _run_forward(self.forward_func, inputs, None, additional_forward_args)
         if not isinstance(output, Tensor):
             raise TypeError(
                 f"forward_func must return a tensor; got {type(output).__name__}. Wrap the model "
@@ -463,7 +467,10 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             # In-place operations behind the layer must not reach what we keep.
             seen.append(tuple(tensor.clone() for tensor in tensors))
 
-        with tap(self.layer, attribute_to_layer_input, record):
+        with (
+            tap(self.layer, attribute_to_layer_input, record),
+            without_trace(self.forward_func, self.layer),
+        ):
             _run_forward(self.forward_func, inputs, None, additional_forward_args)
         if not seen:
             raise ValueError(f"layer {name} was not reached: forward_func did not call it.")
