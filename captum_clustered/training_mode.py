@@ -69,4 +69,6 @@ def without_trace(forward_func: Callable[..., Any], layer: Module) -> Iterator[N
 
 
 def _modules(forward_func: Callable[..., Any], layer: Module) -> Iterator[Module]:
-    return (model_of(forward_func) or layer).modules()
+    model = model_of(forward_func)
+    # Not `model or layer`: some modules have a length or refuse to have one.
+    return (layer if model is None else model).modules()

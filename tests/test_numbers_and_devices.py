@@ -1,0 +1,147 @@
+"""Precisions, memory formats, modes and wrappers of models."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from captum.attr import LayerGradCam
+from nets import MlpHead, images
+
+from captum_clustered import ClusteredLayerCAM
+
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.fixture
+def net():
+    return MlpHead(channels=12)
+
+
+@pytest.fixture
+def x():
+    return images(dtype=torch.float32)
+
+
+def explain(net, layer, x, **arguments):
+    """The single pass's result, without a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return ClusteredLayerCAM(net, layer, **{"clusterer": 4, **arguments}).attribute(
+            x, 1, return_clusters=True
+        )
+
+
+def relative(found, expected):
+    return ((found.double() - expected.double()).abs().max() / expected.abs().max()).item()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_is_close_to_float32_with_the_same_labels(net, x, dtype):
+    # Rounded parameters and inputs, so that arithmetic alone differs.
+    net, x = net.to(dtype), x.to(dtype)
+    attribution, clusters = explain(net, net.conv, x)
+    assert attribution.dtype == dtype == LayerGradCam(net, net.conv).attribute(x, 1).dtype
+    assert clusters.importances.dtype == torch.float32
+    labels, wide = clusters.labels, copy.deepcopy(net).float()
+    for i in range(3):
+        expected, reference = explain(wide, wide.conv, x[i : i + 1].float(), clusterer=labels[i])
+        assert relative(attribution[i], expected[0]) < 5e-2
+        n_groups = reference.importances.shape[1]
+        assert relative(clusters.importances[i, :n_groups], reference.importances[0]) < 5e-2
+
+
+def test_float64_stays_float64(net, x):
+    net, x = net.double(), x.double()
+    attribution, clusters = explain(net, net.conv, x)
+    assert attribution.dtype == clusters.maps.dtype == clusters.score.dtype == torch.float64
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast(net, x, dtype):
+    with torch.autocast("cpu", dtype=dtype):
+        attribution, clusters = explain(net, net.conv, x)
+        assert attribution.dtype == LayerGradCam(net, net.conv).attribute(x, 1).dtype
+    for i in range(3):
+        expected, _ = explain(net, net.conv, x[i : i + 1], clusterer=clusters.labels[i])
+        assert relative(attribution[i], expected[0]) < 5e-2
+
+
+def test_memory_formats_and_strides(net, x):
+    expected, _ = explain(net, net.conv, x)
+    flipped = x.transpose(2, 3).contiguous().transpose(2, 3)
+    assert not flipped.is_contiguous()
+    channels_last = copy.deepcopy(net).to(memory_format=torch.channels_last)
+    for model, inputs in (
+        (net, flipped),
+        (net, x.clone().requires_grad_()),
+        (channels_last, x.to(memory_format=torch.channels_last)),
+    ):
+        attribution, _ = explain(model, model.conv, inputs)
+        torch.testing.assert_close(attribution, expected)
+        assert attribution.is_contiguous()
+        assert not attribution.requires_grad
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_the_callers_grad_mode_makes_no_difference(net, x, mode):
+    expected, _ = explain(net, net.conv, x)
+    with mode():
+        attribution, _ = explain(net, net.conv, x)
+    assert torch.equal(attribution, expected)
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_compiled_model(net, x, warm):
+    expected, _ = explain(net, net.conv, x)
+    compiled = torch.compile(net, backend="eager")
+    if warm:
+        with torch.no_grad():
+            compiled(x)
+    attribution, _ = explain(compiled, net.conv, x)
+    torch.testing.assert_close(attribution, expected)
+    torch.testing.assert_close(compiled(x), net(x))
+
+
+def test_distributed_data_parallel(net, x, tmp_path):
+    expected, _ = explain(net, net.conv, x)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1
+    )
+    try:
+        parallel = torch.nn.parallel.DistributedDataParallel(net)
+        attribution, _ = explain(parallel, net.conv, x)
+    finally:
+        torch.distributed.destroy_process_group()
+    torch.testing.assert_close(attribution, expected)
+
+
+def test_data_parallel_without_a_gpu_is_the_model_itself(net, x):
+    if torch.cuda.is_available():
+        pytest.skip("on a GPU the model would have to be there")
+    expected, _ = explain(net, net.conv, x)
+    parallel = torch.nn.DataParallel(net)
+    torch.testing.assert_close(explain(parallel, net.conv, x)[0], expected)
+
+
+@CUDA
+def test_cuda_equals_cpu(net, x):
+    expected, clusters = explain(net, net.conv, x)
+    net = net.cuda()
+    for i in range(3):
+        attribution, _ = explain(net, net.conv, x[i : i + 1].cuda(), clusterer=clusters.labels[i])
+        assert attribution.is_cuda
+        torch.testing.assert_close(attribution.cpu(), expected[i : i + 1], rtol=1e-3, atol=1e-4)
+
+
+@CUDA
+def test_data_parallel_on_gpus(net, x):
+    net = net.cuda()
+    expected = ClusteredLayerCAM(net, net.conv, clusterer=4).attribute(x.cuda(), 1)
+    ids = list(range(torch.cuda.device_count()))
+    parallel = torch.nn.DataParallel(net, device_ids=ids)
+    for cam in (
+        ClusteredLayerCAM(parallel, net.conv, clusterer=4),
+        ClusteredLayerCAM(lambda x: parallel(x), net.conv, device_ids=ids, clusterer=4),
+    ):
+        torch.testing.assert_close(cam.attribute(x.cuda(), 1), expected)
