@@ -26,6 +26,7 @@ from captum_clustered.clusters import Clusters
 from captum_clustered.evaluation import Evaluation, Task, per_example
 from captum_clustered.layer_tap import Tensors, layer_name, tap
 from captum_clustered.plan import IMPORTANCES, LayerBaselines, Plan, check_finite, check_layer
+from captum_clustered.process_switches import eager_mode
 from captum_clustered.replay import replay
 from captum_clustered.result import Result
 from captum_clustered.rows import channel_first
@@ -271,7 +272,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             )
         name = layer_name(self.forward_func, self.layer)
         warn_if_training(self.forward_func, self.layer, stacklevel=3)
-        with torch.no_grad():
+        with torch.no_grad(), eager_mode():
             plan = Plan(
                 n_examples=n_examples,
                 clusterer=self._grouping(attribute_to_layer_input),
@@ -365,7 +366,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         name = layer_name(self.forward_func, self.layer)
         grams: list[ChannelGram] = []
         batches = [inputs] if isinstance(inputs, (Tensor, tuple)) else inputs
-        with torch.no_grad():
+        with torch.no_grad(), eager_mode():
             for batch in batches:
                 tensors = self._layer_tensors(
                     batch, additional_forward_args, attribute_to_layer_input

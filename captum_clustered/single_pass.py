@@ -8,7 +8,7 @@ from torch import Tensor
 from captum_clustered.ablation import Ablation
 from captum_clustered.evaluation import Evaluation, Task
 from captum_clustered.layer_tap import Tensors, tap
-from captum_clustered.vmap_warnings import quiet_fallback
+from captum_clustered.process_switches import quiet_fallback
 
 # The default bound on the elements of the ablated layer in one forward pass: 1 GiB in
 # float32. What follows the layer is usually no wider than the layer.

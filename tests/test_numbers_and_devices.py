@@ -94,12 +94,19 @@ def test_the_callers_grad_mode_makes_no_difference(net, x, mode):
 @pytest.mark.parametrize("warm", [False, True])
 def test_compiled_model(net, x, warm):
     expected, _ = explain(net, net.conv, x)
-    compiled = torch.compile(net, backend="eager")
+    compilations = []
+
+    def backend(graph, inputs):
+        compilations.append(graph)
+        return graph
+
+    compiled = torch.compile(net, backend=backend)
     if warm:
-        with torch.no_grad():
-            compiled(x)
+        compiled(x)
+    before = len(compilations)
     attribution, _ = explain(compiled, net.conv, x)
     torch.testing.assert_close(attribution, expected)
+    assert len(compilations) == before
     torch.testing.assert_close(compiled(x), net(x))
 
 
