@@ -55,11 +55,11 @@ def test_guided_backprop_times_the_map_as_in_guided_grad_cam(net):
     x = images().requires_grad_()
     guided = GuidedGradCam(net, net.conv)
     guided.grad_cam = ClusteredLayerCAM(net, net.conv, clusterer=3)
-    found = guided.attribute(x, target=1)
+    found = guided.attribute(x, target=2)
     cam = ClusteredLayerCAM(net, net.conv, clusterer=3)
-    heatmap = cam.attribute(x, 1, relu_attributions=True)
+    heatmap = cam.attribute(x, 2, relu_attributions=True)
     upsampled = LayerAttribution.interpolate(heatmap, (6, 5), "nearest")
-    expected = GuidedBackprop(net).attribute(x, target=1) * upsampled
+    expected = GuidedBackprop(net).attribute(x, target=2) * upsampled
     torch.testing.assert_close(found, expected)
     assert found.abs().sum() > 0
 
