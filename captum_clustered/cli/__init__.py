@@ -1,0 +1,29 @@
+"""The command line: ``captum-clustered``."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+__all__ = ["main"]
+
+# What the extra "cli" installs, by the names under which it is imported.
+REQUIRED = ("matplotlib", "PIL", "rich", "safetensors", "torchvision", "typer")
+
+
+def main() -> None:
+    """
+    Runs the command line.
+
+    Raises:
+
+        SystemExit: Always; with status 1 and one sentence if the extra "cli" is not
+                    installed.
+    """
+    missing = [name for name in REQUIRED if find_spec(name) is None]
+    if missing:
+        raise SystemExit(
+            f"captum-clustered needs {', '.join(missing)}: pip install captum_clustered[cli]"
+        )
+    from captum_clustered.cli.app import app
+
+    app()

@@ -1,0 +1,307 @@
+"""The commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from captum_clustered import __version__
+from captum_clustered.cli.console import (
+    note,
+    out,
+    printable,
+    progress_bar,
+    say_error,
+    show,
+    show_error,
+)
+from captum_clustered.cli.errors import UserError
+
+if TYPE_CHECKING:
+    from captum_clustered.cli.explain import Explainer
+    from captum_clustered.cli.preprocessing import Preprocessing
+
+# What needs torchvision or matplotlib is imported by the commands, so that --help is fast.
+
+app = typer.Typer(
+    help="Class activation maps from clusters of channels (Clustered-CAM).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Scaling(str, Enum):
+    """Choices of --scaling."""
+
+    density = "density"
+    drop = "drop"
+
+
+class Importance(str, Enum):
+    """Choices of --importance."""
+
+    ablation = "ablation"
+    shapley = "shapley"
+
+
+class Score(str, Enum):
+    """Choices of --score."""
+
+    logit = "logit"
+    probability = "probability"
+    margin = "margin"
+
+
+ModelName = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="A torchvision classification model, or package.module:factory, a function without "
+        "arguments that returns a torch.nn.Module.",
+    ),
+]
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def explain(
+    images: Annotated[list[Path], typer.Argument(help="Image files.", show_default=False)],
+    model: ModelName,
+    layer: Annotated[str, typer.Option(help="The layer's name; see the command layers.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of torchvision weights (default: DEFAULT), or file of a state dict: .pt, "
+            ".pth, .safetensors.",
+            show_default=False,
+        ),
+    ] = None,
+    layer_input: Annotated[
+        bool, typer.Option("--layer-input", help="Explain by the layer's input, not its output.")
+    ] = False,
+    target: Annotated[
+        int | None,
+        typer.Option(help="Class to explain (default: the predicted one).", show_default=False),
+    ] = None,
+    n_clusters: Annotated[int, typer.Option(min=1, help="Number of clusters.")] = 10,
+    scaling: Annotated[Scaling, typer.Option(help="How drops become a map.")] = Scaling.density,
+    importance: Annotated[
+        Importance, typer.Option(help="How clusters are weighed.")
+    ] = Importance.ablation,
+    consensus: Annotated[int, typer.Option(min=1, help="Number of clusterings to average.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the clustering.")] = 0,
+    channel_dim: Annotated[
+        int, typer.Option(help="The layer's dimension of channels; -1 for transformers.")
+    ] = 1,
+    score: Annotated[Score, typer.Option(help="What drops are measured in.")] = Score.logit,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Input size (default: the weights' own, or 224).", show_default=False
+        ),
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            help="1 or 3 numbers, on a scale of 0 to 1 (default: the weights' own, or ImageNet's).",
+            show_default=False,
+        ),
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="As --mean.", show_default=False)] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, ...")] = "cpu",
+) -> None:
+    """
+    Explain what a network sees in images.
+
+    For each image, a figure (.png) and the raw arrays (.npz) are written to --out.
+    """
+    means, stds = _numbers(mean, "--mean"), _numbers(std, "--std")
+    with _sentences():
+        from captum_clustered.cli.explain import Explainer, Settings
+        from captum_clustered.cli.models import load_model
+        from captum_clustered.cli.outputs import prepare_folder
+        from captum_clustered.cli.preprocessing import make_preprocessing
+
+        settings = Settings(
+            layer=layer,
+            layer_input=layer_input,
+            target=target,
+            n_clusters=n_clusters,
+            scaling=scaling.value,
+            importance=importance.value,
+            consensus=consensus,
+            seed=seed,
+            channel_dim=channel_dim,
+            score=score.value,
+        )
+        prepare_folder(out_dir)
+        network = load_model(model, weights, device)
+        preprocessing = make_preprocessing(network.preset, network.n_channels, size, means, stds)
+        explainer = Explainer(network, settings, preprocessing.input_shape, device)
+        failures = _explain_all(explainer, preprocessing, images, out_dir)
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def layers(
+    model: ModelName,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Input size (default: the model's own, or 224).", show_default=False
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also layers nested deeper than two levels.")
+    ] = False,
+) -> None:
+    """
+    List the layers of a model that can be shown as a map.
+
+    Nothing is downloaded: shapes do not depend on weights.
+    """
+    with _sentences():
+        import torch
+
+        from captum_clustered.cli.layers import list_layers
+        from captum_clustered.cli.models import skeleton
+        from captum_clustered.cli.preprocessing import make_preprocessing
+        from captum_clustered.cli.tables import layer_table
+
+        network, where = skeleton(model)
+        # Vision transformers are built for one size of input.
+        size = size or getattr(network.module, "image_size", None)
+        preprocessing = make_preprocessing(network.preset, network.n_channels, size)
+        inputs = torch.zeros(preprocessing.input_shape, device=where)
+        rows = list_layers(network, inputs, everything)
+        if not rows:
+            raise UserError(
+                f"{model} has no layer that is a spatial map"
+                f"{'' if everything else ' in its upper two levels; try --all'}."
+            )
+        show(layer_table(rows, network, preprocessing.size))
+
+
+@app.command()
+def demo(
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path(
+        "out/demo"
+    ),
+) -> None:
+    """
+    Show the method at work, offline: an ImageNet network on two photographs.
+
+    Writes and prints what explain does, then how stable and faithful the maps are.
+    """
+    with _sentences():
+        from captum_clustered.cli.demo import (
+            MEAN,
+            PICTURES,
+            SETTINGS,
+            STD,
+            Quality,
+            demo_model,
+            measure,
+            pictures,
+            quality_table,
+        )
+        from captum_clustered.cli.explain import Explainer
+        from captum_clustered.cli.outputs import prepare_folder
+        from captum_clustered.cli.preprocessing import make_preprocessing
+        from captum_clustered.cli.report import report
+
+        prepare_folder(out_dir)
+        network = demo_model()
+        preprocessing = make_preprocessing(None, mean=MEAN, std=STD)
+        results: dict[str, dict[str, Quality]] = {}
+        with progress_bar() as bar:
+            task = bar.add_task("Explaining and measuring", total=len(PICTURES))
+            for name, image in pictures().items():
+                settings = replace(SETTINGS, target=PICTURES[name])
+                explainer = Explainer(network, settings, preprocessing.input_shape)
+                _, inputs = report(explainer, preprocessing, image, name, out_dir / Path(name).stem)
+                results[name] = measure(explainer, inputs, PICTURES[name])
+                bar.advance(task)
+        show(quality_table(results))
+
+
+def _explain_all(
+    explainer: Explainer, preprocessing: Preprocessing, images: Sequence[Path], out_dir: Path
+) -> list[tuple[str, str]]:
+    """Explains each image; one that fails does not keep the others from being explained."""
+    from captum_clustered.cli.images import read_image
+    from captum_clustered.cli.outputs import output_names
+    from captum_clustered.cli.report import report
+    from captum_clustered.cli.tables import failure_table
+
+    failures: list[tuple[str, str]] = []
+    # A remark that holds for all images is made once.
+    notes: dict[str, None] = {}
+    with progress_bar(needed=len(images) > 1) as bar:
+        task = bar.add_task("Explaining", total=len(images))
+        for path, name in zip(images, output_names(images), strict=True):
+            title = printable(path)
+            try:
+                image = read_image(path)
+                explanation, _ = report(explainer, preprocessing, image, title, out_dir / name)
+                notes |= dict.fromkeys(explanation.notes)
+            except UserError as error:
+                failures.append((title, str(error)))
+            bar.advance(task)
+    for text in notes:
+        note(text)
+    if len(images) == 1:
+        for _, reason in failures:
+            say_error(reason)
+    elif failures:
+        show_error(failure_table(failures))
+        say_error(f"{len(failures)} of {len(images)} images failed.")
+    return failures
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Shows what the user can mend as a sentence and ends with status 1."""
+    try:
+        yield
+    except UserError as error:
+        say_error(str(error))
+        raise typer.Exit(1) from None
+
+
+def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
+    """One or three numbers that make sense for values on a scale of 0 to 1."""
+    if text is None:
+        return None
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} must be numbers, separated by commas", param_hint=option
+        ) from None
+    if len(numbers) not in (1, 3):
+        raise typer.BadParameter(f"{text!r} must be 1 or 3 numbers", param_hint=option)
+    # No channel can be divided by a deviation of zero.
+    if not all(0 <= number <= 1 and (number > 0 or option == "--mean") for number in numbers):
+        raise typer.BadParameter(
+            f"{text!r}: pixel values are on a scale of 0 to 1 here, so numbers must be too",
+            param_hint=option,
+        )
+    return numbers

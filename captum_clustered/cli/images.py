@@ -1,0 +1,78 @@
+"""Reading photographs and grayscale pictures as RGB."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from captum_clustered.cli.console import printable
+from captum_clustered.cli.errors import UserError, explained
+
+__all__ = ["read_image"]
+
+# Pillow's own conversion of these to 8 bits clips everything above 255 to white.
+SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+
+
+def read_image(path: str | os.PathLike[str]) -> Image.Image:
+    """
+    An image file as RGB, upright.
+
+    Transparency is dropped, as torchvision's loader does; 16-bit grayscale is scaled
+    from its full range, so that 65535 becomes 255; the first frame of an animation
+    counts.
+
+    Args:
+
+        path (str or os.PathLike): The file.
+
+    Returns:
+        PIL.Image.Image: Mode RGB, turned as its EXIF orientation says.
+
+    Raises:
+
+        UserError: If there is no such file, it is no (whole) image, or its pixels have
+                    no known range (32-bit floating point).
+    """
+    name = printable(path)
+    if not Path(path).exists():
+        raise UserError(f"There is no file {name}.")
+    if not Path(path).is_file():
+        raise UserError(f"{name} is not a file; give image files.")
+    try:
+        with explained(f"{name} cannot be read as an image"), Image.open(path) as file:
+            # Decodes all pixels: only here does a truncated file show.
+            file.load()
+            return _as_rgb(ImageOps.exif_transpose(file), name)
+    except UserError as error:
+        if isinstance(error.__cause__, UnidentifiedImageError):
+            raise UserError(f"{name} is not an image, or of an unknown format.") from error
+        raise
+
+
+def _as_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode in SIXTEEN_BIT_MODES:
+        return _from_sixteen_bit(image, name)
+    if image.mode == "F":
+        raise UserError(
+            f"{name} has floating-point pixels (mode F), whose range is not known; save it with 8 "
+            "or 16 bits."
+        )
+    if image.mode in ("P", "PA") and ("transparency" in image.info or image.mode == "PA"):
+        # By way of RGBA: Pillow warns otherwise.
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _from_sixteen_bit(image: Image.Image, name: str) -> Image.Image:
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise UserError(
+            f"{name} has 32-bit pixels from {values.min()} to {values.max()}, beyond 16 bits; save "
+            "it with 8 or 16 bits."
+        )
+    # 65535 / 255 = 257; rounded, not cut off.
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")

@@ -1,0 +1,112 @@
+"""Where results are written, and the arrays among them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from captum_clustered import __version__
+from captum_clustered.cli.console import printable
+from captum_clustered.cli.errors import UserError, one_line
+from captum_clustered.cli.explain import Explanation, Settings
+from captum_clustered.cli.models import Model
+from captum_clustered.cli.preprocessing import Preprocessing
+
+__all__ = ["output_names", "prepare_folder", "save_arrays"]
+
+
+def prepare_folder(folder: Path) -> None:
+    """
+    Makes the folder, so that a long computation cannot be in vain.
+
+    Raises:
+
+        UserError: If it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The folder --out {printable(folder)} cannot be made: "
+            f"{error.strerror or one_line(error)}."
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"The folder --out {printable(folder)} cannot be written to.")
+
+
+def output_names(images: Iterable[Path]) -> list[str]:
+    """A name for each image's files: its stem, numbered where that is taken."""
+    taken: set[str] = set()
+    names = []
+    for image in images:
+        name, n = image.stem, 1
+        # Some file systems do not tell cases apart.
+        while name.casefold() in taken:
+            n += 1
+            name = f"{image.stem}-{n}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def save_arrays(
+    path: Path,
+    explanation: Explanation,
+    settings: Settings,
+    model: Model,
+    preprocessing: Preprocessing,
+    source: str,
+) -> None:
+    """
+    Writes an explanation as arrays (.npz) that np.load opens without pickle.
+
+    Maps are of the layer's size. ``gradcam`` is missing where it was left out;
+    ``settings`` is a JSON string.
+
+    Args:
+
+        path (Path): The file.
+        explanation (Explanation): What is written.
+        settings (Settings): How it was made.
+        model (Model): The network.
+        preprocessing (Preprocessing): How the picture became its input.
+        source (str): The picture's file.
+
+    Raises:
+
+        OSError: If it cannot be written.
+    """
+    description = {
+        "image": source,
+        "model": model.name,
+        "weights": model.weights,
+        "class_name": model.class_name(explanation.target),
+        "probability": float(explanation.probabilities[explanation.target]),
+        "size": preprocessing.size,
+        "mean": preprocessing.mean,
+        "std": preprocessing.std,
+        "captum_clustered": __version__,
+        **asdict(settings),
+    }
+    arrays: dict[str, Any] = {
+        "attribution": explanation.attribution,
+        "labels": explanation.labels,
+        "importances": explanation.importances,
+        "maps": explanation.maps,
+        "sizes": explanation.sizes,
+        "score": explanation.score,
+        "baseline_score": explanation.baseline_score,
+        "target": explanation.target,
+        "input_image": explanation.input_image,
+        "settings": json.dumps(description),
+    }
+    if explanation.gradcam is not None:
+        arrays["gradcam"] = explanation.gradcam
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)

@@ -1,0 +1,62 @@
+"""One picture from its pixels to files and tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+from rich.text import Text
+from torch import Tensor
+
+from captum_clustered.cli.console import out, printable, show
+from captum_clustered.cli.errors import explained
+from captum_clustered.cli.explain import Explainer, Explanation
+from captum_clustered.cli.figure import draw, save_figure
+from captum_clustered.cli.outputs import save_arrays
+from captum_clustered.cli.preprocessing import Preprocessing
+from captum_clustered.cli.tables import class_table, cluster_table
+
+__all__ = ["report"]
+
+
+def report(
+    explainer: Explainer,
+    preprocessing: Preprocessing,
+    image: Image.Image,
+    title: str,
+    stem: Path,
+) -> tuple[Explanation, Tensor]:
+    """
+    Explains a picture, writes ``<stem>.png`` and ``<stem>.npz`` and prints its tables.
+
+    Args:
+
+        explainer (Explainer): The model and settings.
+        preprocessing (Preprocessing): The way into the network.
+        image (PIL.Image.Image): Mode RGB.
+        title (str): The picture's name.
+        stem (Path): Where the files go, without suffix.
+
+    Returns:
+        tuple[Explanation, Tensor]: The explanation, and the network's input (1, C, H, W).
+
+    Raises:
+
+        UserError: If the model fails or a file cannot be written.
+    """
+    with explained(f"{title} cannot be prepared for the network"):
+        inputs = preprocessing(image)
+    explanation = explainer(inputs, preprocessing.picture(inputs))
+    model, settings = explainer.model, explainer.settings
+    # Not with_suffix: names may have dots.
+    figure_path, array_path = (stem.with_name(stem.name + end) for end in (".png", ".npz"))
+    with explained(f"{printable(figure_path)} cannot be written"):
+        save_figure(draw(explanation, settings, model, Path(title).name), figure_path)
+    with explained(f"{printable(array_path)} cannot be written"):
+        save_arrays(array_path, explanation, settings, model, preprocessing, title)
+    out.rule(Text(title), style="dim")
+    show(class_table(explanation, model))
+    show(cluster_table(explanation, settings))
+    written = f"Wrote {printable(figure_path)} and {printable(array_path)}"
+    out.print(Text(written), soft_wrap=True)
+    return explanation, inputs

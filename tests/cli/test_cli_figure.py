@@ -1,0 +1,136 @@
+"""What is drawn. How it looks was judged by eye."""
+
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captum_clustered.cli.explain import Explanation, Settings
+from captum_clustered.cli.figure import _Scale, draw, save_figure
+from captum_clustered.cli.models import Model
+
+
+def explanation(importances, gradcam=True, maps=None):
+    rng = np.random.default_rng(0)
+    k = len(importances)
+    maps = rng.normal(size=(k, 4, 4)) if maps is None else maps
+    return Explanation(
+        attribution=maps.sum(0),
+        gradcam=maps.sum(0) / 4 if gradcam else None,
+        labels=np.arange(k),
+        importances=np.array(importances, dtype=float),
+        maps=maps,
+        sizes=np.ones(k, dtype=int),
+        score=1.0,
+        baseline_score=0.0,
+        target=0,
+        probabilities=np.array([0.75, 0.25]),
+        input_image=rng.integers(0, 256, (16, 16, 3), dtype=np.uint8),
+        gradcam_missing="" if gradcam else "LayerGradCam is left out: of no use.",
+    )
+
+
+MODEL = Model("net", None, None, ("zebra", "gnu"), None)
+
+
+def drawn(given, **settings):
+    return draw(given, Settings(layer="conv", **settings), MODEL, "photo.png")
+
+
+def texts(figure):
+    lines = [t.get_text() for t in figure.texts]
+    return lines + [t.get_text() for axes in figure.axes for t in axes.texts]
+
+
+class TestScale:
+    def test_zero_is_transparent_and_signs_differ(self):
+        rgba = _Scale(2.0).rgba(np.array([-2.0, 0.0, 1.0, 2.0]))
+        assert rgba[1, 3] == 0
+        assert rgba[2, 3] == pytest.approx(rgba[3, 3] / 2)
+        assert rgba[0, 2] > rgba[0, 0]
+        assert rgba[3, 0] > rgba[3, 2]
+
+    def test_is_shared(self):
+        assert _Scale.of([np.array([1.0, -3.0]), np.array([2.0])]).limit == 3
+
+    def test_zeros_have_a_scale(self):
+        assert not np.isnan(_Scale.of([np.zeros(2)]).rgba(np.zeros(2))).any()
+
+
+class TestFigure:
+    def test_names_and_numbers(self):
+        lines = texts(drawn(explanation([0.5, 1.25, -0.25])))
+        assert "photo.png:  zebra" in lines
+        assert any("probability 75.0%" in line for line in lines)
+        assert "3 clusters of channels" in lines
+        drops = [line for line in lines if line[0] in "+\u2212"]
+        assert drops == ["+1.25", "+0.5", "\u22120.25"]
+
+    def test_at_most_twelve_clusters_those_that_matter(self):
+        importances = np.linspace(-10, 4, 15)
+        lines = texts(drawn(explanation(importances)))
+        assert "15 clusters of channels" in lines
+        assert any("the 12 that matter most" in line for line in lines)
+        drops = [float(s.replace("\u2212", "-")) for s in lines if s[0] in "+\u2212"]
+        assert drops == [*range(4, 1, -1), *range(-2, -11, -1)]
+
+    def test_same_scale_for_both_methods(self):
+        given = explanation([1.0, 2.0])
+        figure = drawn(given)
+        ticks = [axes.get_yticks() for axes in figure.axes if len(axes.get_yticks())]
+        assert ticks[0].max() == pytest.approx(np.abs(given.attribution).max())
+        assert ticks[1].max() == pytest.approx(np.abs(given.maps).max())
+        # Input, two overlays of two layers and the bar.
+        panels = [axes.images for axes in figure.axes[:3]]
+        assert [len(images) for images in panels] == [1, 2, 2]
+        both = [np.asarray(images[1].get_array())[..., 3].max() for images in panels[1:]]
+        assert both[1] == pytest.approx(both[0] / 4, rel=1e-3)
+
+    def test_other_units_are_made_relative(self):
+        figure = drawn(explanation([1.0, 2.0]), scaling="drop")
+        labels = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
+        assert labels[0] == "relative to each map's largest value"
+        alphas = [np.asarray(a.images[1].get_array())[..., 3].max() for a in figure.axes[1:3]]
+        assert alphas[0] == pytest.approx(alphas[1])
+
+    def test_says_why_gradcam_is_missing(self):
+        lines = texts(drawn(explanation([1.0], gradcam=False)))
+        assert "LayerGradCam is left out: of no use." in " ".join(lines).replace("\n", " ")
+
+    def test_consensus_is_pointed_out(self):
+        lines = texts(drawn(explanation([1.0]), consensus=5, seed=3))
+        assert any("those of seed 3, one of 5 clusterings" in line for line in lines)
+
+    def test_zeros_without_warnings(self, tmp_path):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            figure = drawn(explanation([0.0, 0.0], maps=np.zeros((2, 4, 4))))
+            save_figure(figure, tmp_path / "a.png")
+        with Image.open(tmp_path / "a.png") as file:
+            assert file.width == 1600
+
+    def test_long_and_strange_names_stay_on_the_page(self, tmp_path):
+        model = Model("net" * 30, None, None, ("zebra " * 20, "gnu"), None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            figure = draw(
+                explanation(range(20)),
+                Settings(layer="conv" * 30, consensus=9),
+                model,
+                "$a_{\u4e2d" * 30,
+            )
+            save_figure(figure, tmp_path / "a.png")
+            ends = [text.get_window_extent().x1 for text in figure.texts]
+        assert max(ends) <= 1600
+
+    def test_no_text_overlaps(self):
+        figure = drawn(explanation(np.linspace(-1e-5, 2e-5, 12)), consensus=3)
+        figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in figure.texts]
+        for axes in figure.axes:
+            boxes += [t.get_window_extent() for t in axes.get_yticklabels()]
+            if axes.get_ylabel():
+                boxes.append(axes.yaxis.label.get_window_extent())
+        overlaps = [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
+        assert overlaps == []

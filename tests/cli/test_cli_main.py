@@ -1,0 +1,60 @@
+"""The entry point."""
+
+import subprocess
+import sys
+
+import pytest
+
+import captum_clustered
+from captum_clustered import cli
+
+
+class TestMain:
+    @pytest.mark.parametrize("name", ["typer", "matplotlib", "PIL", "torchvision"])
+    def test_without_the_extra(self, monkeypatch, name):
+        find_spec = cli.find_spec
+        monkeypatch.setattr(cli, "find_spec", lambda n: None if n == name else find_spec(n))
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        # A string is printed to stderr, and the status is 1.
+        assert (
+            caught.value.code == f"captum-clustered needs {name}: pip install captum_clustered[cli]"
+        )
+
+    def test_exit_status_without_the_extra(self):
+        code = "import captum_clustered.cli as c; c.find_spec = lambda n: None; c.main()"
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert "pip install captum_clustered[cli]" in done.stderr
+
+    def test_runs(self, monkeypatch, capsys):
+        monkeypatch.setattr(sys, "argv", ["captum-clustered", "--version"])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        assert caught.value.code == 0
+        assert capsys.readouterr().out == f"{captum_clustered.__version__}\n"
+
+
+class TestHelp:
+    @pytest.mark.parametrize("command", ["explain", "layers", "demo"])
+    def test_every_command(self, run, command):
+        assert command in run("--help").stdout
+        assert run(command, "--help").exit_code == 0
+
+    def test_is_quick(self):
+        code = (
+            "import sys; from captum_clustered.cli.app import app; "
+            "print('torchvision' in sys.modules)"
+        )
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == "False\n"
+
+    def test_missing_option_is_a_usage_error(self, run):
+        result = run("explain", "a.png")
+        assert result.exit_code == 2
+        assert "Missing option" in result.stderr
