@@ -167,8 +167,8 @@ def format_baselines(layer_baselines: LayerBaselines, tensors: Tensors) -> Tenso
         layer_baselines = (layer_baselines,)
     if len(layer_baselines) != len(tensors):
         raise ValueError(
-            f"layer_baselines has {len(layer_baselines)} entries, but the layer has "
-            f"{len(tensors)} tensors."
+            f"layer_baselines must have one entry for each of the layer's tensors, {len(tensors)}; "
+            f"got {len(layer_baselines)}."
         )
     return tuple(map(_format_baseline, layer_baselines, tensors))
 

@@ -51,7 +51,11 @@ def test_grad_kwargs_have_no_meaning_here(net):
         ({"target": 7}, ValueError, r"target=7 does not fit .* shape \(3, 3\)"),
         ({"target": [0, 1]}, ValueError, r"target=\[0, 1\] does not fit"),
         ({"perturbations_per_eval": 0}, ValueError, "perturbations_per_eval=0"),
-        ({"layer_baselines": (0, 1)}, ValueError, "layer_baselines has 2 entries"),
+        (
+            {"layer_baselines": (0, 1)},
+            ValueError,
+            "layer_baselines must have one .* tensors, 1; got 2",
+        ),
         ({"layer_baselines": "zero"}, TypeError, "layer_baselines must hold numbers or tensors"),
         ({"layer_baselines": torch.zeros(5)}, ValueError, None),
         ({"layer_baselines": torch.zeros(7)}, ValueError, r"shape \(7,\) does not broadcast"),
