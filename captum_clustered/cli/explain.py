@@ -257,9 +257,8 @@ class Explainer:
         if not self._channels_first:
             return None, ("LayerGradCam is left out: it knows channels in dimension 1 only.")
         try:
-            # The input takes part in the graph in case all parameters are frozen.
             attribution: Tensor = self.gradcam_method().attribute(
-                inputs.clone().requires_grad_(),
+                inputs,
                 target,
                 attribute_to_layer_input=self.settings.layer_input,
             )

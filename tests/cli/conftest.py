@@ -70,6 +70,10 @@ def net(channels=3, n_classes=3):
     )
 
 
+def many():
+    return net(n_classes=8)
+
+
 def gray():
     return net(1, 1)
 

@@ -226,6 +226,14 @@ class TestTables:
             row = next(line for line in output.splitlines() if f" class {index} " in line)
             assert row.split()[2:] == [str(index), f"{probability:.2%}", *explained.split()]
 
+    def test_five_most_probable_and_the_explained_class(self, explain):
+        module, inputs = tiny("many")
+        order = module(inputs)[0].argsort(descending=True).tolist()
+        output = explain("--model", "factories:many", "--target", order[-1]).stdout
+        rows = [line.split() for line in output.splitlines() if line.startswith(" class ")]
+        assert [int(row[1]) for row in rows] == [*order[:5], order[-1]]
+        assert [row[4:] for row in rows] == [[]] * 5 + [["explained"]]
+
     def test_single_logit(self, explain):
         result = explain("--model", "factories:gray")
         assert result.exit_code == 0

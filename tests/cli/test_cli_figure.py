@@ -11,13 +11,13 @@ from captum_clustered.cli.figure import _Scale, draw, save_figure
 from captum_clustered.cli.models import Model
 
 
-def explanation(importances, gradcam=True, maps=None):
+def explanation(importances, gradcam=0.25, maps=None):
     rng = np.random.default_rng(0)
     k = len(importances)
     maps = rng.normal(size=(k, 4, 4)) if maps is None else maps
     return Explanation(
         attribution=maps.sum(0),
-        gradcam=maps.sum(0) / 4 if gradcam else None,
+        gradcam=maps.sum(0) * gradcam if gradcam else None,
         labels=np.arange(k),
         importances=np.array(importances, dtype=float),
         maps=maps,
@@ -75,17 +75,19 @@ class TestFigure:
         drops = [float(s.replace("\u2212", "-")) for s in lines if s[0] in "+\u2212"]
         assert drops == [*range(4, 1, -1), *range(-2, -11, -1)]
 
-    def test_same_scale_for_both_methods(self):
-        given = explanation([1.0, 2.0])
+    @pytest.mark.parametrize("factor", [0.25, 4.0])
+    def test_same_scale_for_both_methods(self, factor):
+        given = explanation([1.0, 2.0], factor)
         figure = drawn(given)
         ticks = [axes.get_yticks() for axes in figure.axes if len(axes.get_yticks())]
-        assert ticks[0].max() == pytest.approx(np.abs(given.attribution).max())
+        largest = np.abs(given.attribution).max() * max(factor, 1)
+        assert ticks[0].max() == pytest.approx(largest)
         assert ticks[1].max() == pytest.approx(np.abs(given.maps).max())
         # Input, two overlays of two layers and the bar.
         panels = [axes.images for axes in figure.axes[:3]]
         assert [len(images) for images in panels] == [1, 2, 2]
         both = [np.asarray(images[1].get_array())[..., 3].max() for images in panels[1:]]
-        assert both[1] == pytest.approx(both[0] / 4, rel=1e-3)
+        assert both[1] == pytest.approx(both[0] * factor, rel=1e-3)
 
     def test_other_units_are_made_relative(self):
         figure = drawn(explanation([1.0, 2.0]), scaling="drop")
@@ -95,7 +97,7 @@ class TestFigure:
         assert alphas[0] == pytest.approx(alphas[1])
 
     def test_says_why_gradcam_is_missing(self):
-        lines = texts(drawn(explanation([1.0], gradcam=False)))
+        lines = texts(drawn(explanation([1.0], gradcam=0)))
         assert "LayerGradCam is left out: of no use." in " ".join(lines).replace("\n", " ")
 
     def test_consensus_is_pointed_out(self):
@@ -134,3 +136,5 @@ class TestFigure:
                 boxes.append(axes.yaxis.label.get_window_extent())
         overlaps = [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
         assert overlaps == []
+        assert min(box.x0 for box in boxes) >= 0
+        assert max(box.x1 for box in boxes) <= 1600
