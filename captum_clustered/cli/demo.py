@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Group
 from torch import Tensor
 
-from captum_clustered import InputAttribution, metrics, scores
+from captum_clustered import ClusteredLayerCAM, InputAttribution, metrics, scores
 from captum_clustered.cli.errors import UserError
 from captum_clustered.cli.explain import Explainer, Settings
 from captum_clustered.cli.models import Model
@@ -89,7 +89,16 @@ class Quality:
 
 def measure(explainer: Explainer, inputs: Tensor, target: int) -> dict[str, Quality]:
     """How stable and how faithful each method's map of one picture is, by method."""
-    methods = {"Clustered-CAM": explainer.cam, "LayerGradCam": explainer.gradcam_method()}
+    methods: dict[str, LayerAttribution] = {
+        "Clustered-CAM": explainer.cam,
+        "  consensus of 10": ClusteredLayerCAM(
+            explainer.score,
+            explainer.layer,
+            clusterer=explainer.settings.n_clusters,
+            consensus=10,
+        ),
+        "LayerGradCam": explainer.gradcam_method(),
+    }
     return {
         name: Quality(
             _sensitivity(InputAttribution(method).attribute, inputs, target),

@@ -76,6 +76,9 @@ class TestMeasure:
         options = {"target": 1, "attribute_to_layer_input": True}
         methods = {
             "Clustered-CAM": ClusteredLayerCAM(model.module, model.module[2], clusterer=4),
+            "  consensus of 10": ClusteredLayerCAM(
+                model.module, model.module[2], clusterer=4, consensus=10
+            ),
             "LayerGradCam": LayerGradCam(model.module, model.module[2]),
         }
         for name, quality in measure(explainer, inputs, 1).items():
