@@ -25,8 +25,8 @@ def test_large_images_do_not_count_more():
     small = torch.tensor([[[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]])
     once, enlarged = ChannelGram(), ChannelGram()
     once.add(small[..., None])
-    # Two other channels agree in an image that has four times the positions.
-    other = torch.tensor([[[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]]])
+    # The two channels disagree in an image that has four times the positions.
+    other = torch.tensor([[[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]])
     once.add(other[..., None])
     enlarged.add(small[..., None])
     enlarged.add(other[..., None].repeat(1, 1, 2, 2))
