@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from captum_clustered.channel_gram import ChannelGram
-from captum_clustered.clusterers import ClustererType, FixedLabels, make_clusterer
+from captum_clustered.clusterers import Clusterer, ClustererType, FixedLabels, make_clusterer
 from captum_clustered.clusters import Clusters
 from captum_clustered.evaluation import Evaluation, Task, per_example
 from captum_clustered.layer_tap import Tensors, layer_name, tap
@@ -157,7 +157,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         self.seed = seed
         self.channel_dim = channel_dim
         self.clusterer = clusterer
-        self._clusterer = make_clusterer(clusterer, consensus, seed)
+        # Refuses what does not fit; made anew at each call, so that attributes may change.
+        self._make_clusterer()
         self._fitted: FixedLabels | None = None
         self._fitted_at_input = False
 
@@ -361,7 +362,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             >>> torch.save(cam.labels_, "groups.pt")
             >>> cam = ClusteredLayerCAM(net, net.conv4, clusterer=torch.load("groups.pt"))
         """
-        if isinstance(self._clusterer, FixedLabels):
+        clusterer = self._make_clusterer()
+        if isinstance(clusterer, FixedLabels):
             raise ValueError("fit() has nothing to learn: clusterer is fixed labels.")
         name = layer_name(self.forward_func, self.layer)
         grams: list[ChannelGram] = []
@@ -386,7 +388,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             if not grams:
                 raise ValueError("fit() needs at least one batch in inputs; there was none.")
             labels = tuple(
-                self._clusterer(gram.rows()[None], index, FIT_RESTARTS)[0][0, 0]
+                clusterer(gram.rows()[None], index, FIT_RESTARTS)[0][0, 0]
                 for index, gram in enumerate(grams)
             )
         self.labels_ = _format_output(len(labels) > 1, labels)
@@ -403,9 +405,12 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         """The method's name, which Captum would spell "Clustered Layer C A M"."""
         return "Clustered Layer CAM"
 
-    def _grouping(self, attribute_to_layer_input: bool) -> Any:
+    def _make_clusterer(self) -> Clusterer:
+        return make_clusterer(self.clusterer, self.consensus, self.seed)
+
+    def _grouping(self, attribute_to_layer_input: bool) -> Clusterer:
         if self._fitted is None:
-            return self._clusterer
+            return self._make_clusterer()
         if attribute_to_layer_input != self._fitted_at_input:
             raise ValueError(
                 f"attribute_to_layer_input={attribute_to_layer_input}, but fit() learned groups "

@@ -33,6 +33,8 @@ class Clusterer(Protocol):
 
     n_groups: int | None
     """Number of groups where it is known before the data is seen."""
+    n_tensors: int | None
+    """Number of tensors that the layer must have, if not any."""
     on_device: bool
     """Whether the labels are computed where the data is, without waiting for it."""
 
@@ -92,6 +94,7 @@ def _refuse_consensus(consensus: int, kind: str) -> None:
 
 class _KMeans:
     on_device = True
+    n_tensors: int | None = None
 
     def __init__(self, n_clusters: int, seeds: Sequence[int]) -> None:
         self.n_groups: int | None = n_clusters
@@ -120,13 +123,9 @@ class FixedLabels:
                 )
             _check_range(label, len(label), "clusterer")
         self.n_groups: int | None = sum(_n_labels(label) for label in self._labels)
+        self.n_tensors: int | None = len(self._labels)
 
     def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
-        if index >= len(self._labels):
-            raise ValueError(
-                f"The layer has at least {index + 1} tensors and clusterer has fixed labels for "
-                f"{len(self._labels)}: give a tuple with labels for each tensor."
-            )
         labels = self._labels[index]
         if len(labels) != rows.shape[1]:
             raise ValueError(
@@ -139,6 +138,7 @@ class FixedLabels:
 
 class _Estimator:
     on_device = False
+    n_tensors: int | None = None
 
     def __init__(self, estimator: Any, seeds: Sequence[int]) -> None:
         # As scikit-learn does, work on clones: the user's object stays unfitted.
@@ -171,6 +171,7 @@ class _Estimator:
 
 class _Function:
     on_device = False
+    n_tensors: int | None = None
     n_groups: int | None = None
 
     def __init__(self, function: Callable[[Tensor], Any]) -> None:

@@ -86,6 +86,11 @@ class Plan:
         check_layer(tensors, self.n_examples, self.channel_dim, self.layer_name)
         if not self.clusterer.on_device:
             check_finite(tensors, self.layer_name)
+        if self.clusterer.n_tensors not in (None, len(tensors)):
+            raise ValueError(
+                f"clusterer has fixed labels for {self.clusterer.n_tensors} tensors, but layer "
+                f"{self.layer_name} has {len(tensors)}: give a tuple with labels for each of them."
+            )
         labels: list[Tensor] = []
         n_groups: list[int] = []
         for index, tensor in enumerate(tensors):

@@ -34,10 +34,10 @@ class Result:
         for value, baseline, labels, n_groups in zip(
             ablation.values, ablation.baselines, ablation.labels, ablation.n_groups, strict=True
         ):
-            difference = channel_first(value - baseline, ablation.channel_dim)
+            maps = channel_maps(value, baseline, scaling)
             self._parts.append(
                 _TensorPart(
-                    channel_maps(difference, scaling),
+                    channel_first(maps, ablation.channel_dim),
                     labels - first,
                     importances[:, :, first : first + n_groups],
                     scaling,
@@ -84,9 +84,7 @@ class _TensorPart:
     ) -> None:
         self._maps = maps
         self._dtype = dtype
-        self._scaling = scaling
-        # Copies: labels may be a view of what the user gave.
-        self.labels = labels.clone()
+        self.labels = labels
         n_groups = importances.shape[2]
         self.sizes = torch.stack([membership(run, n_groups).sum(2) for run in labels])
         # An empty group's ablation changes nothing but, at most, the rounding.

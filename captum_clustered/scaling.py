@@ -10,17 +10,20 @@ from captum_clustered.rows import positions
 SCALINGS = ("density", "drop")
 
 
-def channel_maps(difference: Tensor, scaling: str) -> Tensor:
+def channel_maps(value: Tensor, baseline: Tensor, scaling: str) -> Tensor:
     """
     What a channel's weight multiplies: its signed map for "drop", its magnitude for
     "density", at least float32.
 
     Args:
 
-        difference (Tensor): Layer minus baseline, D, of shape (N, C, *spatial).
+        value (Tensor): The layer's tensor A, of any shape.
+        baseline (Tensor): The baseline B, which broadcasts to it.
         scaling (str): "density" or "drop".
     """
-    difference = difference.to(torch.promote_types(difference.dtype, torch.float32))
+    # The difference of two numbers in half precision can be all rounding.
+    wide = torch.promote_types(value.dtype, torch.float32)
+    difference = value.to(wide) - baseline.to(wide)
     return difference.abs() if scaling == "density" else difference
 
 

@@ -351,3 +351,13 @@ def test_feature_ablation_of_identity_layer_agrees_on_the_input():
         TWO_CHANNELS, target=0, feature_mask=EACH.view(1, 2, 1, 1)
     )
     torch.testing.assert_close(clusters.importances, expected[:, :, 0, 0])
+
+
+def test_attributes_may_be_changed_after_construction():
+    net, x = MlpHead(channels=14).double(), images()
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=4)
+    cam.seed, cam.clusterer, cam.consensus, cam.scaling = 3, 5, 2, "drop"
+    expected = ClusteredLayerCAM(
+        net, net.conv, seed=3, clusterer=5, consensus=2, scaling="drop"
+    ).attribute(x, 0)
+    assert torch.equal(cam.attribute(x, 0), expected)

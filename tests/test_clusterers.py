@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from nets import MlpHead, images
+from nets import MlpHead, TwoTensors, images
 from sklearn.cluster import HDBSCAN, AgglomerativeClustering, KMeans, SpectralClustering
 
 from captum_clustered import ClusteredLayerCAM
@@ -140,8 +140,10 @@ def test_fixed_labels_must_be_labels(labels):
 def test_fixed_labels_must_fit_the_layer():
     with pytest.raises(ValueError, match="labels for 2 channels, but the layer has 9"):
         make_clusterer(torch.tensor([0, 1]), 1, 0)(ROWS, 0)
-    with pytest.raises(ValueError, match="at least 2 tensors"):
-        make_clusterer(torch.arange(9), 1, 0)(ROWS, 1)
+    net, x = TwoTensors(), images(channels=5, size=(4, 4))
+    for labels in (torch.arange(2), (torch.arange(2), torch.arange(3), torch.arange(3))):
+        with pytest.raises(ValueError, match=r"labels for [13] tensors, but layer .* has 2"):
+            ClusteredLayerCAM(net, net.split, clusterer=labels).attribute(x)
 
 
 @pytest.mark.parametrize("labels", [[0.5] * 9, [0] * 8, [[0] * 9], [9] * 9, [-2] * 9])
