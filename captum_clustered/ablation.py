@@ -24,7 +24,7 @@ class Ablation:
         values (tuple[Tensor, ...]): The layer's tensors, as the layer gives them.
         baselines (tuple[Tensor, ...]): What replaces ablated channels; each broadcasts
                     to the tensor in ``values``.
-        channel_dim (int): The dimension of the channels, the same in all tensors.
+        channel_dim (int): The dimension of the channels, from the end if negative.
         labels (tuple[Tensor, ...]): For each tensor the player that each channel
                     belongs to, shape (R, N, C).
         n_groups (tuple[int, ...]): How many of the K players are groups of each tensor;
@@ -80,7 +80,8 @@ class Ablation:
         mask = torch.cat(parts)
         # (rows, N, C) -> (rows, N, 1, .., C, .., 1)
         shape = [1] * value.dim()
-        shape[0], shape[self.channel_dim] = n_examples, n_channels
+        shape[0] = n_examples
+        shape[self.channel_dim] = n_channels
         return mask.view(len(mask), *shape)
 
     def replaced(self, keep: Tensors) -> Tensors:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, Union
 
+import numpy as np
 import torch
 from captum._utils.common import (
     _format_output,
@@ -23,16 +24,25 @@ from torch.nn import Module
 from captum_clustered.channel_gram import ChannelGram
 from captum_clustered.clusterers import Clusterer, ClustererType, FixedLabels, make_clusterer
 from captum_clustered.clusters import Clusters
-from captum_clustered.evaluation import Evaluation, Task, per_example
+from captum_clustered.evaluation import Evaluation, PlanError, Task, not_reached, per_example
 from captum_clustered.layer_tap import Tensors, layer_name, tap
-from captum_clustered.plan import IMPORTANCES, LayerBaselines, Plan, check_finite, check_layer
+from captum_clustered.model_state import ModelState
+from captum_clustered.plan import (
+    IMPORTANCES,
+    LayerBaselines,
+    Plan,
+    check_evaluation,
+    check_finite,
+    check_layer,
+)
+from captum_clustered.precision import without_autocast
 from captum_clustered.process_switches import eager_mode
+from captum_clustered.recorder import Recorder
 from captum_clustered.replay import replay
 from captum_clustered.result import Result
 from captum_clustered.rows import channel_first
 from captum_clustered.scaling import SCALINGS
 from captum_clustered.single_pass import single_pass
-from captum_clustered.training_mode import warn_if_training, without_trace
 
 TensorOrTuple = Union[Tensor, tuple[Tensor, ...]]
 # Restarts of k-means where it runs once for all images.
@@ -69,8 +79,6 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
     Weights are never divided by the score, unlike Ablation-CAM's: the division cancels
     in a normalised map, and a negative logit would turn the map around.
     """
-
-    labels_: TensorOrTuple
 
     def __init__(
         self,
@@ -138,18 +146,6 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         """
         LayerAttribution.__init__(self, forward_func, layer, device_ids)
         PerturbationAttribution.__init__(self, forward_func)
-        if not isinstance(layer, Module):
-            raise TypeError(f"layer must be a torch.nn.Module; got {type(layer).__name__}.")
-        _check_choice("scaling", scaling, SCALINGS)
-        _check_choice("importance", importance, IMPORTANCES)
-        _check_int("consensus", consensus, 1)
-        _check_int("n_samples", n_samples, 1)
-        _check_int("seed", seed, 0)
-        if isinstance(channel_dim, bool) or not isinstance(channel_dim, int) or channel_dim == 0:
-            raise ValueError(
-                f"channel_dim={channel_dim!r} must be an int other than 0, which is the dimension "
-                "of the examples."
-            )
         self.scaling = scaling
         self.importance = importance
         self.consensus = consensus
@@ -157,8 +153,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         self.seed = seed
         self.channel_dim = channel_dim
         self.clusterer = clusterer
-        # Refuses what does not fit; made anew at each call, so that attributes may change.
-        self._make_clusterer()
+        self._checked_clusterer()
         self._fitted: FixedLabels | None = None
         self._fitted_at_input = False
 
@@ -224,8 +219,10 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
 
             - **attributions** (*Tensor* or *tuple[Tensor, ...]*):
                         Of shape (N, 1, \*spatial), or (N, C, \*spatial) if
-                        ``attr_dim_summation`` is False, detached, in the layer's dtype;
-                        a tuple if the layer has several tensors.
+                        ``attr_dim_summation`` is False, detached; a tuple if the layer
+                        has several tensors. In the layer's dtype, as LayerGradCam's: in
+                        half precision small values are lost, and ``clusters.maps``, in
+                        float32, keep them.
             - **delta** (*Tensor*, returned if return_convergence_delta=True):
                         Sum of the attribution before any ReLU minus the score's
                         difference between the layer and its baseline, shape (N,). Zero
@@ -272,7 +269,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
                 f"{self.scaling!r} the attribution is not in units of the score."
             )
         name = layer_name(self.forward_func, self.layer)
-        warn_if_training(self.forward_func, self.layer, stacklevel=3)
+        state = ModelState(self.forward_func, self.layer, inputs)
         with torch.no_grad(), eager_mode():
             plan = Plan(
                 n_examples=n_examples,
@@ -288,7 +285,9 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             )
             bar = _ProgressBar(f"{self.get_name()} attribution") if show_progress else None
             task = Task(
-                score=lambda: self._score(inputs, target, additional_forward_args, n_examples),
+                score=lambda: self._score(
+                    state, inputs, target, additional_forward_args, n_examples
+                ),
                 layer=self.layer,
                 at_input=attribute_to_layer_input,
                 plan=plan,
@@ -302,19 +301,21 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             finally:
                 if bar:
                     bar.close()
-            result = Result(evaluation, self.scaling)
-            attributions = result.attributions(attr_dim_summation)
-            if not all(torch.isfinite(attribution).all() for attribution in attributions):
-                check_finite(evaluation.ablation.values, name)
-            if relu_attributions:
-                attributions = tuple(torch.relu(attribution) for attribution in attributions)
-            output: list[Tensor | Tensors | Clusters] = [
-                _format_output(len(attributions) > 1, attributions)
-            ]
-            if return_convergence_delta:
-                output.append(result.delta())
-            if return_clusters:
-                output.append(result.clusters())
+            state.warn_if_training(stacklevel=3)
+            with without_autocast(evaluation.scores):
+                result = Result(evaluation, self.scaling)
+                attributions = result.attributions(attr_dim_summation)
+                if not all(torch.isfinite(attribution).all() for attribution in attributions):
+                    check_evaluation(evaluation, name)
+                if relu_attributions:
+                    attributions = tuple(map(torch.relu, attributions))
+                output: list[Tensor | Tensors | Clusters] = [
+                    _format_output(len(attributions) > 1, attributions)
+                ]
+                if return_convergence_delta:
+                    output.append(result.delta())
+                if return_clusters:
+                    output.append(result.clusters())
         return tuple(output) if len(output) > 1 else output[0]
 
     def fit(
@@ -362,18 +363,22 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             >>> torch.save(cam.labels_, "groups.pt")
             >>> cam = ClusteredLayerCAM(net, net.conv4, clusterer=torch.load("groups.pt"))
         """
-        clusterer = self._make_clusterer()
+        clusterer = self._checked_clusterer()
         if isinstance(clusterer, FixedLabels):
             raise ValueError("fit() has nothing to learn: clusterer is fixed labels.")
         name = layer_name(self.forward_func, self.layer)
         grams: list[ChannelGram] = []
         batches = [inputs] if isinstance(inputs, (Tensor, tuple)) else inputs
+        if not isinstance(batches, Iterable):
+            raise TypeError(
+                "inputs must be a Tensor, a tuple of Tensors or an iterable of batches; got "
+                f"{type(inputs).__name__}."
+            )
         with torch.no_grad(), eager_mode():
             for batch in batches:
                 tensors = self._layer_tensors(
                     batch, additional_forward_args, attribute_to_layer_input
                 )
-                check_finite(tensors, name)
                 grams = grams or [ChannelGram() for _ in tensors]
                 if len(grams) != len(tensors):
                     raise ValueError(f"layer {name} changed its number of tensors between batches.")
@@ -384,17 +389,28 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
                             f"layer {name} has {maps.shape[1]} channels on one batch and "
                             f"{gram.n_channels} on those before: groups of channels need the same."
                         )
-                    gram.add(maps)
+                    with without_autocast(maps):
+                        gram.add(maps)
             if not grams:
                 raise ValueError("fit() needs at least one batch in inputs; there was none.")
             labels = tuple(
                 clusterer(gram.rows()[None], index, FIT_RESTARTS)[0][0, 0]
                 for index, gram in enumerate(grams)
             )
-        self.labels_ = _format_output(len(labels) > 1, labels)
-        self._fitted = FixedLabels(self.labels_)
+        self._fitted = FixedLabels(labels)
         self._fitted_at_input = attribute_to_layer_input
         return self
+
+    @property
+    def labels_(self) -> TensorOrTuple:
+        """
+        The groups that :meth:`fit` has learned, a copy: LongTensor (C,), or a tuple for a
+        layer of several tensors.
+        """
+        if self._fitted is None:
+            raise AttributeError("labels_ is known after fit().")
+        labels = self._fitted.labels
+        return _format_output(len(labels) > 1, labels)
 
     def has_convergence_delta(self) -> bool:
         """Returns True: attribute() takes return_convergence_delta."""
@@ -405,12 +421,26 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         """The method's name, which Captum would spell "Clustered Layer C A M"."""
         return "Clustered Layer CAM"
 
-    def _make_clusterer(self) -> Clusterer:
-        return make_clusterer(self.clusterer, self.consensus, self.seed)
+    def _checked_clusterer(self) -> Clusterer:
+        """Refuses settings that do not fit; at each call, since attributes may change."""
+        if not isinstance(self.layer, Module):
+            raise TypeError(f"layer must be a torch.nn.Module; got {type(self.layer).__name__}.")
+        _check_choice("scaling", self.scaling, SCALINGS)
+        _check_choice("importance", self.importance, IMPORTANCES)
+        _check_int("consensus", self.consensus, 1)
+        _check_int("n_samples", self.n_samples, 1)
+        _check_int("seed", self.seed, 0)
+        if not _is_int(self.channel_dim) or self.channel_dim == 0:
+            raise ValueError(
+                f"channel_dim={self.channel_dim!r} must be an int other than 0, which is the "
+                "dimension of the examples."
+            )
+        return make_clusterer(self.clusterer, int(self.consensus), int(self.seed))
 
     def _grouping(self, attribute_to_layer_input: bool) -> Clusterer:
+        clusterer = self._checked_clusterer()
         if self._fitted is None:
-            return self._make_clusterer()
+            return clusterer
         if attribute_to_layer_input != self._fitted_at_input:
             raise ValueError(
                 f"attribute_to_layer_input={attribute_to_layer_input}, but fit() learned groups "
@@ -419,9 +449,14 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         return self._fitted
 
     def _score(
-        self, inputs: Tensors, target: TargetType, additional_forward_args: object, n_examples: int
+        self,
+        state: ModelState,
+        inputs: Tensors,
+        target: TargetType,
+        additional_forward_args: object,
+        n_examples: int,
     ) -> Tensor:
-        with without_trace(self.forward_func, self.layer):
+        with state.restored():
             output = _run_forward(self.forward_func, inputs, None, additional_forward_args)
         if not isinstance(output, Tensor):
             raise TypeError(
@@ -430,7 +465,9 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             )
         try:
             selected = _select_targets(output, target)
-        except (AssertionError, IndexError) as error:
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except (AssertionError, IndexError, RuntimeError) as error:
             raise ValueError(
                 f"target={target!r} does not fit the output of forward_func, of shape "
                 f"{tuple(output.shape)}: {error}"
@@ -440,17 +477,23 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
     def _evaluate(self, task: Task) -> Evaluation:
         """The single pass, or the replay where the model cannot do that."""
         # DataParallel runs replicas in threads, out of vmap's reach.
-        device_ids = self.device_ids or getattr(self.forward_func, "device_ids", None)
+        device_ids = self._device_ids()
         failure = ""
+        cause: Exception | None = None
         if device_ids is None or len(device_ids) < 2:
             try:
                 return single_pass(task)
             except (torch.cuda.OutOfMemoryError, MemoryError):
                 raise
+            except PlanError as error:
+                cause = error.cause
             except Exception as error:  # noqa: BLE001
                 # Whether this is vmap's failure or the user's shows in the replay, which
                 # raises the latter again.
                 failure = f"{type(error).__name__}: {error}"
+        if cause is not None:
+            # Out here, so that the user sees the exception alone.
+            raise cause
         evaluation = replay(task, device_ids)
         if failure:
             warnings.warn(
@@ -460,6 +503,9 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             )
         return evaluation
 
+    def _device_ids(self) -> list[int] | None:
+        return self.device_ids or getattr(self.forward_func, "device_ids", None)
+
     def _layer_tensors(
         self, batch: Any, additional_forward_args: object, attribute_to_layer_input: bool
     ) -> Tensors:
@@ -467,21 +513,17 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         first = batch[0] if isinstance(batch, list) and batch else batch
         inputs, n_examples = _check_inputs(first)
         name = layer_name(self.forward_func, self.layer)
-        seen: list[Tensors] = []
-
-        def record(tensors: Tensors) -> None:
-            # In-place operations behind the layer must not reach what we keep.
-            seen.append(tuple(tensor.clone() for tensor in tensors))
-
-        with (
-            tap(self.layer, attribute_to_layer_input, record),
-            without_trace(self.forward_func, self.layer),
-        ):
+        seen = Recorder()
+        state = ModelState(self.forward_func, self.layer, inputs)
+        with tap(self.layer, attribute_to_layer_input, seen.record), state.restored():
             _run_forward(self.forward_func, inputs, None, additional_forward_args)
-        if not seen:
-            raise ValueError(f"layer {name} was not reached: forward_func did not call it.")
-        check_layer(seen[-1], n_examples, self.channel_dim, name)
-        return seen[-1]
+        if not seen.tensors:
+            raise not_reached(self.forward_func, self.layer)
+        state.warn_if_training(stacklevel=3)
+        tensors = seen.gathered(self._device_ids())
+        check_layer(tensors, n_examples, self.channel_dim, name)
+        check_finite(tensors, name)
+        return tensors
 
 
 class _ProgressBar:
@@ -526,5 +568,9 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def _check_int(name: str, value: int, minimum: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+    if not _is_int(value) or value < minimum:
         raise ValueError(f"{name}={value!r} must be an int of at least {minimum}.")
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

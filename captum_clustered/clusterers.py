@@ -68,7 +68,9 @@ def make_clusterer(clusterer: ClustererType, consensus: int, seed: int) -> Clust
             raise ValueError(f"clusterer={clusterer}: the number of clusters must be at least 1.")
         return _KMeans(int(clusterer), seeds)
     if isinstance(clusterer, Tensor) or (
-        isinstance(clusterer, tuple) and all(isinstance(t, Tensor) for t in clusterer)
+        isinstance(clusterer, tuple)
+        and clusterer
+        and all(isinstance(labels, Tensor) for labels in clusterer)
     ):
         _refuse_consensus(consensus, "fixed labels")
         return FixedLabels(clusterer)
@@ -112,18 +114,24 @@ class FixedLabels:
     on_device = True
 
     def __init__(self, labels: Tensor | tuple[Tensor, ...]) -> None:
-        self._labels = labels if isinstance(labels, tuple) else (labels,)
-        # On the CPU, so that counting groups never waits for a device.
-        self._labels = tuple(label.cpu() for label in self._labels)
-        for label in self._labels:
-            if label.dim() != 1 or label.dtype != torch.long or not len(label):
+        self._labels = []
+        for label in labels if isinstance(labels, tuple) else (labels,):
+            if label.dim() != 1 or _is_no_integer(label) or not len(label):
                 raise ValueError(
                     "clusterer given as fixed labels must be a LongTensor of shape (C,), one "
                     f"label for each channel; got {label.dtype} of shape {tuple(label.shape)}."
                 )
+            # A copy of our own, on the CPU, so that counting groups waits for no device.
+            label = label.detach().cpu().long().clone()
             _check_range(label, len(label), "clusterer")
+            self._labels.append(label)
         self.n_groups: int | None = sum(_n_labels(label) for label in self._labels)
         self.n_tensors: int | None = len(self._labels)
+
+    @property
+    def labels(self) -> tuple[Tensor, ...]:
+        """Copies of the labels of each tensor."""
+        return tuple(label.clone() for label in self._labels)
 
     def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
         labels = self._labels[index]
@@ -142,30 +150,32 @@ class _Estimator:
 
     def __init__(self, estimator: Any, seeds: Sequence[int]) -> None:
         # As scikit-learn does, work on clones: the user's object stays unfitted.
-        self._params = set(estimator.get_params()) if hasattr(estimator, "get_params") else set()
-        if len(seeds) > 1 and "random_state" not in self._params:
+        # Steps of a pipeline have a random_state each.
+        params = estimator.get_params() if hasattr(estimator, "get_params") else {}
+        states = [name for name in params if name.split("__")[-1] == "random_state"]
+        if len(seeds) > 1 and not states:
             raise ValueError(
                 f"consensus={len(seeds)} averages clusterings of different seeds, and "
                 f"{type(estimator).__name__} has no random_state: use consensus=1."
             )
+        # What has a random_state keeps it if there is only one run; what has none would
+        # draw from NumPy's global generator.
+        self._seeded = [name for name in states if len(seeds) > 1 or params[name] is None]
         self._estimator = estimator
         self._seeds = seeds
         n_clusters = getattr(estimator, "n_clusters", None)
         self.n_groups: int | None = n_clusters if isinstance(n_clusters, int) else None
 
     def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
-        # An estimator's own random_state wins if it is the only run; without one it
-        # would draw from NumPy's global generator.
         name = type(self._estimator).__name__
         labels = []
         for seed in self._seeds:
             for row in rows.cpu().numpy():
                 estimator = clone(self._estimator, safe=False)
-                if "random_state" in self._params and (
-                    len(self._seeds) > 1 or estimator.random_state is None
-                ):
-                    estimator.set_params(random_state=seed)
-                labels.append(_checked(estimator.fit_predict(row), len(row), name))
+                if self._seeded:
+                    estimator.set_params(**dict.fromkeys(self._seeded, seed))
+                # A copy, since it may work in place.
+                labels.append(_checked(estimator.fit_predict(row.copy()), len(row), name))
         return _stacked(labels, len(self._seeds), rows)
 
 
@@ -178,7 +188,8 @@ class _Function:
         self._function = function
 
     def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
-        labels = [_checked(self._function(row), len(row), "the callable") for row in rows]
+        # Copies, since it may work in place.
+        labels = [_checked(self._function(row.clone()), len(row), "the callable") for row in rows]
         return _stacked(labels, 1, rows)
 
 
@@ -189,7 +200,7 @@ def _stacked(labels: list[Tensor], n_runs: int, rows: Tensor) -> tuple[Tensor, i
 
 def _checked(labels: Any, n_rows: int, who: str) -> Tensor:
     labels = torch.as_tensor(labels)
-    if labels.shape != (n_rows,) or labels.is_floating_point() or labels.is_complex():
+    if labels.shape != (n_rows,) or _is_no_integer(labels):
         raise ValueError(
             f"clusterer: {who} must return {n_rows} integer labels, one for each channel; got "
             f"{labels.dtype} of shape {tuple(labels.shape)}."
@@ -197,6 +208,10 @@ def _checked(labels: Any, n_rows: int, who: str) -> Tensor:
     labels = labels.long()
     _check_range(labels, n_rows, f"clusterer: {who}")
     return _noise_last(labels)
+
+
+def _is_no_integer(labels: Tensor) -> bool:
+    return labels.is_floating_point() or labels.is_complex() or labels.dtype is torch.bool
 
 
 def _check_range(labels: Tensor, n_rows: int, who: str) -> None:

@@ -41,10 +41,29 @@ class Task:
 
     def not_reached(self) -> ValueError:
         """The error for a layer that the forward pass does not call."""
-        return ValueError(
-            f"layer {layer_name(self.forward_func, self.layer)} was not reached: forward_func "
-            "did not call it on these inputs."
-        )
+        return not_reached(self.forward_func, self.layer)
+
+
+def not_reached(forward_func: Callable[..., Any], layer: Module) -> ValueError:
+    """The error for a layer that the forward pass does not call."""
+    return ValueError(
+        f"layer {layer_name(forward_func, layer)} was not reached: forward_func did not call it "
+        "on these inputs, or not in this thread."
+    )
+
+
+class PlanError(Exception):
+    """
+    The plan itself failed, so no other way of running the model would help.
+
+    Attributes:
+
+        cause (Exception): The clusterer's exception, or that of a check.
+    """
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 @dataclass(frozen=True)

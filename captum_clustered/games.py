@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,40 +13,64 @@ from torch import Tensor
 MAX_EXACT_PLAYERS = 10
 
 
-@dataclass(frozen=True)
-class Game:
+class Game(Protocol):
     """
     A cooperative game among the K groups of channels of each example.
 
     The value v(T) of a coalition T is the score with the groups of T kept and all
-    others ablated. Importances are linear in the values:
-    ``importance = sum over T of weights[T] * (v(T) - v(all groups))``.
+    others ablated.
+    """
+
+    @property
+    def coalitions(self) -> Tensor:
+        """Groups kept, bool (M, N or 1, K), without the full and the empty coalition."""
+        ...
+
+    def importances(self, gains: Tensor) -> Tensor:
+        """Importances (N, K) from v(T) - v(all), shape (1 + M, N), the empty one first."""
+        ...
+
+
+class LeaveOneOut:
+    """
+    Ablation: a group's importance is the score's fall when it alone is ablated.
+
+    Args:
+
+        n_players (int): Number of groups K.
+    """
+
+    def __init__(self, n_players: int) -> None:
+        self.coalitions = ~torch.eye(n_players, dtype=torch.bool)[:, None]
+
+    def importances(self, gains: Tensor) -> Tensor:
+        """The falls, whatever the empty coalition is worth."""
+        return -gains[1:].T
+
+
+@dataclass(frozen=True)
+class LinearGame:
+    """
+    A game whose importances are weighted sums of the values.
 
     Attributes:
 
-        coalitions (Tensor): Groups kept, bool of shape (M, N or 1, K), without the full
-                    and the empty coalition.
+        coalitions (Tensor): As in :class:`Game`.
         weights (Tensor): Shape (N or 1, K, 1 + M): first the weight of the empty
-                    coalition, then those of ``coalitions``.
+                    coalition, then those of ``coalitions``. The full coalition's is not
+                    needed, since its gain is zero.
     """
 
     coalitions: Tensor
     weights: Tensor
 
     def importances(self, gains: Tensor) -> Tensor:
-        """Importances (N, K) from v(T) - v(all), shape (1 + M, N), the empty one first."""
+        """The weighted sums."""
         # Not a matrix product, which TF32 settings could make coarse.
         return (self.weights.to(gains) * gains.T[:, None]).sum(2)
 
 
-def leave_one_out(n_players: int) -> Game:
-    """Ablation: a group's importance is the score's fall when it alone is ablated."""
-    keep = ~torch.eye(n_players, dtype=torch.bool)
-    weights = torch.cat([torch.zeros(n_players, 1), -torch.eye(n_players)], 1)
-    return Game(keep[:, None], weights[None].double())
-
-
-def shapley(n_players: int, present: Tensor | None, n_samples: int, seed: int) -> Game:
+def shapley(n_players: int, present: Tensor | None, n_samples: int, seed: int) -> LinearGame:
     """
     Shapley values (Shapley 1953), with v(empty) the score of the baseline.
 
@@ -62,6 +87,8 @@ def shapley(n_players: int, present: Tensor | None, n_samples: int, seed: int) -
     """
     if n_players <= MAX_EXACT_PLAYERS or present is None:
         return _exact(n_players)
+    # Examples with the same groups share a game, most often all of them.
+    patterns, example = present.unique(dim=0, return_inverse=True)
     games = [
         _embedded(
             _exact(len(players))
@@ -70,11 +97,13 @@ def shapley(n_players: int, present: Tensor | None, n_samples: int, seed: int) -
             players,
             n_players,
         )
-        for players in (row.nonzero().squeeze(1) for row in present)
+        for players in (row.nonzero().squeeze(1) for row in patterns)
     ]
+    if len(games) == 1:
+        return games[0]
     size = max(len(game.coalitions) for game in games)
-    games = [_padded(game, size) for game in games]
-    return Game(
+    games = [_padded(games[i], size) for i in example.tolist()]
+    return LinearGame(
         torch.cat([game.coalitions for game in games], 1),
         torch.cat([game.weights for game in games]),
     )
@@ -85,7 +114,7 @@ def sampled_size(n_players: int, n_samples: int) -> int:
     return n_samples * (n_players - 1)
 
 
-def _exact(n: int) -> Game:
+def _exact(n: int) -> LinearGame:
     codes = torch.arange(1, 2**n - 1)
     keep = (codes[:, None] >> torch.arange(n)) & 1 == 1
     # |S|! (n - |S| - 1)! / n! for the step from S to S with the player.
@@ -95,10 +124,10 @@ def _exact(n: int) -> Game:
     size = keep.sum(1)
     joined = torch.where(keep, step[(size - 1).clamp(min=0)][:, None], -step[size][:, None])
     empty = -step[:1].expand(n) if n else step[:0]
-    return Game(keep[:, None], torch.cat([empty[:, None], joined.T], 1)[None])
+    return LinearGame(keep[:, None], torch.cat([empty[:, None], joined.T], 1)[None])
 
 
-def _sampled(n: int, n_samples: int, seed: int) -> Game:
+def _sampled(n: int, n_samples: int, seed: int) -> LinearGame:
     generator = torch.Generator().manual_seed(seed)
     drawn = [torch.randperm(n, generator=generator) for _ in range((n_samples + 1) // 2)]
     orders = [order for pair in drawn for order in (pair, pair.flip(0))][:n_samples]
@@ -113,20 +142,20 @@ def _sampled(n: int, n_samples: int, seed: int) -> Game:
             weights[player, first + position - 1 if position else 0] -= 1 / len(orders)
             if position < n - 1:
                 weights[player, first + position] += 1 / len(orders)
-    return Game(keep.flatten(0, 1)[:, None], weights[None])
+    return LinearGame(keep.flatten(0, 1)[:, None], weights[None])
 
 
-def _embedded(game: Game, players: Tensor, n_players: int) -> Game:
+def _embedded(game: LinearGame, players: Tensor, n_players: int) -> LinearGame:
     """The game of some players among all, the others kept and of no importance."""
     keep = torch.ones(len(game.coalitions), 1, n_players, dtype=torch.bool)
     keep[:, :, players] = game.coalitions
     weights = torch.zeros(1, n_players, game.weights.shape[2], dtype=game.weights.dtype)
     weights[:, players] = game.weights
-    return Game(keep, weights)
+    return LinearGame(keep, weights)
 
 
-def _padded(game: Game, size: int) -> Game:
+def _padded(game: LinearGame, size: int) -> LinearGame:
     """The game with full coalitions of weight 0 at its end."""
     extra = size - len(game.coalitions)
     keep = torch.nn.functional.pad(game.coalitions, (0, 0, 0, 0, 0, extra), value=True)
-    return Game(keep, torch.nn.functional.pad(game.weights, (0, extra)))
+    return LinearGame(keep, torch.nn.functional.pad(game.weights, (0, extra)))

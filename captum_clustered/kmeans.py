@@ -40,6 +40,8 @@ def kmeans(rows: Tensor, n_clusters: int, seeds: Sequence[int], n_init: int = 1)
     if n_clusters >= n_rows:
         own = torch.arange(n_rows, device=rows.device)
         return own.expand(len(seeds), n_examples, n_rows)
+    # Distances are formed from products, which are precise only near the origin.
+    rows = rows - rows.mean(1, keepdim=True)
     uniforms = torch.cat(
         [
             torch.rand(

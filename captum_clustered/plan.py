@@ -11,14 +11,16 @@ from torch import Tensor
 
 from captum_clustered.ablation import Ablation
 from captum_clustered.clusterers import Clusterer
+from captum_clustered.evaluation import Evaluation
 from captum_clustered.games import (
     MAX_EXACT_PLAYERS,
     Game,
-    leave_one_out,
+    LeaveOneOut,
     sampled_size,
     shapley,
 )
 from captum_clustered.layer_tap import Tensors
+from captum_clustered.precision import without_autocast
 from captum_clustered.rows import channel_first, channel_rows
 from captum_clustered.scaling import membership
 
@@ -86,6 +88,10 @@ class Plan:
         check_layer(tensors, self.n_examples, self.channel_dim, self.layer_name)
         if not self.clusterer.on_device:
             check_finite(tensors, self.layer_name)
+        with without_autocast(tensors[0]):
+            return self._planned(tensors)
+
+    def _planned(self, tensors: Tensors) -> Ablation:
         if self.clusterer.n_tensors not in (None, len(tensors)):
             raise ValueError(
                 f"clusterer has fixed labels for {self.clusterer.n_tensors} tensors, but layer "
@@ -101,7 +107,7 @@ class Plan:
         return Ablation(
             values=tensors,
             baselines=format_baselines(self.layer_baselines, tensors),
-            channel_dim=self.channel_dim % tensors[0].dim(),
+            channel_dim=self.channel_dim,
             labels=tuple(labels),
             n_groups=tuple(n_groups),
             games=self._games(labels, sum(n_groups)),
@@ -110,7 +116,7 @@ class Plan:
 
     def _games(self, labels: Sequence[Tensor], n_groups: int) -> tuple[Game, ...]:
         if self.importance == "ablation":
-            return (leave_one_out(n_groups),) * self.consensus
+            return (LeaveOneOut(n_groups),) * self.consensus
         games: list[Game] = []
         for run in range(self.consensus):
             present = None
@@ -155,6 +161,24 @@ def check_finite(tensors: Tensors, layer_name: str) -> None:
                 f"layer {layer_name} has NaN or infinite activations on these inputs, which "
                 "cannot be attributed."
             )
+
+
+def check_evaluation(evaluation: Evaluation, layer_name: str) -> None:
+    """
+    Finds out why an attribution is not finite.
+
+    Raises:
+
+        ValueError: If the layer, a baseline or a score is not finite.
+    """
+    check_finite(evaluation.ablation.values, layer_name)
+    if not all(torch.isfinite(baseline).all() for baseline in evaluation.ablation.baselines):
+        raise ValueError("layer_baselines must be finite; got NaN or infinite values.")
+    if not torch.isfinite(evaluation.scores).all():
+        raise ValueError(
+            "forward_func returned NaN or an infinite score for these inputs or for an ablation of "
+            f"layer {layer_name}: what it loses cannot be measured."
+        )
 
 
 def format_baselines(layer_baselines: LayerBaselines, tensors: Tensors) -> Tensors:

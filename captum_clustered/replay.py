@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from captum._utils.common import _reduce_list, _sort_key_list
 from torch import Tensor
 
 from captum_clustered.evaluation import Evaluation, Task
 from captum_clustered.layer_tap import Tensors, tap
+from captum_clustered.recorder import Recorder
 
 
 def replay(task: Task, device_ids: list[int] | None) -> Evaluation:
@@ -25,7 +23,7 @@ def replay(task: Task, device_ids: list[int] | None) -> Evaluation:
         task (Task): What to evaluate.
         device_ids (list[int] or None): The order of the devices that DataParallel uses.
     """
-    seen = _Recorder()
+    seen = Recorder()
     with tap(task.layer, task.at_input, seen.record):
         scores = [task.score()]
     if not seen.tensors:
@@ -41,32 +39,10 @@ def replay(task: Task, device_ids: list[int] | None) -> Evaluation:
     return Evaluation(ablation, torch.stack(scores))
 
 
-class _Recorder:
-    """Keeps the tensors of the layer's last call, on each device that runs it."""
-
-    def __init__(self) -> None:
-        self.tensors: dict[torch.device, Tensors] = {}
-        self.calls: dict[torch.device, int] = {}
-
-    def record(self, tensors: Tensors) -> None:
-        # A layer without tensors is recorded too, for the plan to name the mistake.
-        device = tensors[0].device if tensors else torch.device("cpu")
-        self.tensors[device] = tuple(tensor.clone() for tensor in tensors)
-        self.calls[device] = self.calls.get(device, 0) + 1
-
-    def devices(self, device_ids: list[int] | None) -> list[torch.device]:
-        """The devices in the order of their parts of the batch."""
-        return _sort_key_list(list(self.tensors), device_ids)
-
-    def gathered(self, device_ids: list[int] | None) -> Tensors:
-        parts: Any = [self.tensors[device] for device in self.devices(device_ids)]
-        return tuple(_reduce_list(parts))
-
-
 class _Replacement:
     """Puts given tensors in place of those of the layer's last call."""
 
-    def __init__(self, seen: _Recorder, tensors: Tensors, device_ids: list[int] | None) -> None:
+    def __init__(self, seen: Recorder, tensors: Tensors, device_ids: list[int] | None) -> None:
         devices = seen.devices(device_ids)
         sizes = [len(seen.tensors[device][0]) for device in devices]
         parts = zip(*(tensor.split(sizes) for tensor in tensors), strict=True)

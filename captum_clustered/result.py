@@ -12,7 +12,13 @@ from captum_clustered.clusters import Clusters
 from captum_clustered.evaluation import Evaluation
 from captum_clustered.layer_tap import Tensors
 from captum_clustered.rows import channel_first, positions
-from captum_clustered.scaling import channel_maps, channel_weights, membership, spread
+from captum_clustered.scaling import (
+    channel_maps,
+    channel_weights,
+    group_sums,
+    membership,
+    spread,
+)
 
 
 class Result:
@@ -84,9 +90,11 @@ class _TensorPart:
     ) -> None:
         self._maps = maps
         self._dtype = dtype
-        self.labels = labels
+        # Fixed labels are one row for all examples, which a user may want to edit.
+        self.labels = labels.contiguous()
         n_groups = importances.shape[2]
-        self.sizes = torch.stack([membership(run, n_groups).sum(2) for run in labels])
+        ones = torch.ones_like(labels[0])
+        self.sizes = torch.stack([group_sums(ones, run, n_groups) for run in labels])
         # An empty group's ablation changes nothing but, at most, the rounding.
         self.importances = torch.where(self.sizes > 0, importances, 0)
         self._weights = [

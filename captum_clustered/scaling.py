@@ -8,6 +8,8 @@ from torch import Tensor
 from captum_clustered.rows import positions
 
 SCALINGS = ("density", "drop")
+# Bounds the memory of sums over many groups of many channels.
+_MAX_ELEMENTS = 2**24
 
 
 def channel_maps(value: Tensor, baseline: Tensor, scaling: str) -> Tensor:
@@ -43,9 +45,7 @@ def channel_weights(maps: Tensor, labels: Tensor, importances: Tensor, scaling: 
         scaling (str): "density" or "drop".
     """
     if scaling == "density":
-        mass = positions(maps).sum(2)
-        member = membership(labels, importances.shape[1])
-        group_mass = torch.where(member, mass[:, None], 0).sum(2)
+        group_mass = group_sums(positions(maps).sum(2), labels, importances.shape[1])
         # Without mass nothing was ablated, so there is no importance to spread.
         importances = torch.where(group_mass > 0, importances / group_mass, 0)
     return importances.to(maps.dtype).gather(1, labels)
@@ -55,6 +55,21 @@ def membership(labels: Tensor, n_groups: int) -> Tensor:
     """Whether channel c of an example is in group j: bool (N, K, C)."""
     groups = torch.arange(n_groups, device=labels.device)
     return labels[:, None] == groups[:, None]
+
+
+def group_sums(values: Tensor, labels: Tensor, n_groups: int) -> Tensor:
+    """
+    Sums over each group's channels: (N, K) from values and labels (N, C).
+
+    Scattered additions would be shorter, but on a GPU their order, and so their
+    rounding, differs from run to run.
+    """
+    block = max(1, _MAX_ELEMENTS // values.numel())
+    parts = [
+        torch.where(labels[:, None] == groups[:, None], values[:, None], 0).sum(2)
+        for groups in torch.arange(n_groups, device=labels.device).split(block)
+    ]
+    return torch.cat(parts, 1)
 
 
 def spread(weights: Tensor, maps: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from captum_clustered.ablation import Ablation
-from captum_clustered.evaluation import Evaluation, Task
+from captum_clustered.evaluation import Evaluation, PlanError, Task
 from captum_clustered.layer_tap import Tensors, tap
 from captum_clustered.process_switches import quiet_fallback
 
@@ -30,6 +30,7 @@ def single_pass(task: Task) -> Evaluation:
 
     Raises:
 
+        PlanError: If the plan fails or the layer is not reached.
         Exception: Whatever the model raises under vmap; :func:`replay` decides whether
                     that is the model's or vmap's fault.
     """
@@ -48,7 +49,7 @@ def single_pass(task: Task) -> Evaluation:
             n_calls = run.calls
             continue
         if run.ablation is None:
-            raise run.error or task.not_reached()
+            raise PlanError(run.error or task.not_reached())
         ablation, n_rows, chunk = run.ablation, run.ablation.n_rows, run.capacity
         if run.fits:
             scores.append(result[: n_rows - done])

@@ -26,6 +26,7 @@ def tokens_to_map(attribution: Tensor, grid: tuple[int, ...], n_prefix: int = 0)
 
     Raises:
 
+        TypeError: If ``grid`` is no tuple.
         ValueError: If T is not ``n_prefix`` plus the product of ``grid``.
 
     Examples::
@@ -36,6 +37,8 @@ def tokens_to_map(attribution: Tensor, grid: tuple[int, ...], n_prefix: int = 0)
         >>> attribution = cam.attribute(x, target=281)  # (N, 1, 197)
         >>> heatmap = tokens_to_map(attribution, (14, 14), n_prefix=1)  # (N, 1, 14, 14)
     """
+    if not isinstance(grid, (tuple, list)):
+        raise TypeError(f"grid must be a tuple such as (14, 14); got {type(grid).__name__}.")
     patches = 1
     for size in grid:
         patches *= size

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from captum_clustered.games import leave_one_out, shapley
+from captum_clustered.games import LeaveOneOut, shapley
 
 
 def values_of(game, value):
@@ -41,7 +41,7 @@ def brute_force(n, value):
 
 
 def test_leave_one_out_is_the_fall_of_the_score():
-    game = leave_one_out(3)
+    game = LeaveOneOut(3)
     # v(all) = 10; without player 0, 1, 2: 4, 9, 12.
     gains = torch.tensor([[-10.0], [-6.0], [-1.0], [2.0]])
     assert torch.equal(game.importances(gains), torch.tensor([[6.0, 1.0, -2.0]]))

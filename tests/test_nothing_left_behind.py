@@ -1,5 +1,6 @@
 """Whatever happens, the model and the process are as they were."""
 
+import functools
 import threading
 import warnings
 
@@ -98,7 +99,8 @@ def test_everything_is_as_before_when_the_model_raises_halfway(error):
 def test_fit_in_training_mode_leaves_no_trace():
     net, x = Stateful().train(), images(dtype=torch.float32)
     before = state(net)
-    ClusteredLayerCAM(net, net.layer, clusterer=2).fit([x, x])
+    with pytest.warns(UserWarning, match="training mode"):
+        ClusteredLayerCAM(net, net.layer, clusterer=2).fit([x, x])
     assert state(net) == before
 
 
@@ -108,10 +110,11 @@ def test_training_mode_is_warned_about_and_kept():
     cam = ClusteredLayerCAM(net, net.layer, clusterer=2)
     with pytest.warns(UserWarning, match="training mode") as caught:
         cam.attribute(x, 0)
-    message = str(caught[0].message)
+    (warning,) = (w for w in caught if "training mode" in str(w.message))
+    message = str(warning.message)
     assert "BatchNorm2d, Dropout" in message
     assert "model.eval()" in message
-    assert caught[0].filename == __file__
+    assert warning.filename == __file__
     assert net.training
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -179,3 +182,76 @@ def test_two_threads_give_their_single_threaded_results():
     for output in outputs:
         torch.testing.assert_close(output, plain)
     assert not net.conv._forward_hooks
+
+
+class Recurrent(nn.Module):
+    """Keeps what it computed, in every way that a module can."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc, self.out = nn.Conv2d(2, 4, 1), nn.Linear(4, 5), nn.Linear(5, 3)
+        self.previous, self.history, self.by_name = torch.zeros(3, 5), [], {}
+        self.register_buffer("average", torch.zeros(3, 5))
+
+    def forward(self, x):
+        hidden = self.fc(self.conv(x).relu().flatten(2).mean(2)).tanh()
+        scores = self.out(hidden - self.previous - self.average)
+        self.previous, self.latest = hidden.detach(), hidden
+        self.average = 0.9 * self.average + 0.1 * hidden.detach()
+        self.history.append(hidden)
+        self.by_name["hidden"] = hidden
+        return scores
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda net: net,
+        lambda net: lambda x: net(x),
+        lambda net: net.forward,
+        lambda net: functools.partial(net),
+    ],
+)
+def test_results_that_a_model_keeps_are_as_before_and_do_not_count(wrap, training, monkeypatch):
+    torch.manual_seed(0)
+    net, x = Recurrent().train(training), images(dtype=torch.float32)
+    cam = ClusteredLayerCAM(wrap(net), net.conv, clusterer=torch.arange(4))
+    _, first = cam.attribute(x, 0, return_clusters=True)
+    assert not hasattr(net, "latest")
+    assert net.history == []
+    assert net.by_name == {}
+    assert net.previous.tolist() == net.average.tolist() == [[0.0] * 5] * 3
+    _, again = cam.attribute(x, 0, return_clusters=True)
+    assert torch.equal(first.importances, again.importances)
+    assert (first.importances != 0).any()
+
+    monkeypatch.setattr("captum_clustered.clustered_layer_cam.single_pass", raising(OSError))
+    with pytest.warns(UserWarning, match="once for each ablation"):
+        _, replayed = cam.attribute(x, 0, return_clusters=True)
+    torch.testing.assert_close(replayed.importances, first.importances)
+    net(x).sum().backward()  # and it still works
+
+
+@pytest.mark.filterwarnings("ignore:Clustered Layer CAM ran the model once for each")
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda net: lambda x: net(x), lambda net: net.forward, lambda net: functools.partial(net)],
+)
+def test_a_model_in_training_mode_behind_a_function_is_found(wrap):
+    net, x = Stateful().train(), images(dtype=torch.float32)
+    before = state(net)
+    with pytest.warns(UserWarning, match="training mode"):
+        ClusteredLayerCAM(wrap(net), net.layer, clusterer=2).attribute(x, 0)
+    assert state(net) == before
+
+
+def test_chunks_meet_the_same_noise_when_the_model_is_noisy_by_itself():
+    net, x = MlpHead(channels=12), images(dtype=torch.float32)
+
+    def noisy(x):
+        return nn.functional.dropout(net(x), 0.5, training=True)
+
+    cam = ClusteredLayerCAM(noisy, net.conv, clusterer=4)
+    expected = cam.attribute(x, 0)
+    torch.testing.assert_close(cam.attribute(x, 0, perturbations_per_eval=2), expected)
