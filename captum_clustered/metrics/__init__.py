@@ -1,5 +1,56 @@
-"""Metrics of attributions, with Captum's conventions: one value for each example."""
+"""
+Metrics of attributions, with Captum's conventions: one value for each example.
 
+Of faithfulness: :func:`average_drop`, :func:`increase_in_confidence`,
+:func:`average_gain`, :func:`insertion`, :func:`deletion` and :func:`road`; of the map
+itself: :func:`complexity`, :func:`coherency` and, with the drop, :func:`adcc`; against a
+mask: :func:`pointing_game`, :func:`energy_pointing_game`, :func:`iou` and
+:func:`energy_shares`. Each of them is won by some map that explains nothing, and says by
+which: use several, and compare with controls. ``infidelity`` and ``sensitivity_max`` are
+Captum's own.
+
+All take the attribution ReLU'd, interpolated to the input or mask and min-max normalised
+for each example. None changes the model or its mode, uses torch's global random state or
+tracks gradients.
+"""
+
+from captum_clustered.metrics.adcc import adcc
 from captum_clustered.metrics.average_drop import average_drop
+from captum_clustered.metrics.average_gain import average_gain
+from captum_clustered.metrics.coherency import coherency
+from captum_clustered.metrics.complexity import complexity
+from captum_clustered.metrics.deletion import deletion, deletion_curve
+from captum_clustered.metrics.increase_in_confidence import increase_in_confidence
+from captum_clustered.metrics.insertion import (
+    insertion,
+    insertion_curve,
+    insertion_minus_deletion,
+)
+from captum_clustered.metrics.localisation import (
+    EnergyShares,
+    energy_pointing_game,
+    energy_shares,
+    iou,
+    pointing_game,
+)
+from captum_clustered.metrics.road import road
 
-__all__ = ["average_drop"]
+__all__ = [
+    "EnergyShares",
+    "adcc",
+    "average_drop",
+    "average_gain",
+    "coherency",
+    "complexity",
+    "deletion",
+    "deletion_curve",
+    "energy_pointing_game",
+    "energy_shares",
+    "increase_in_confidence",
+    "insertion",
+    "insertion_curve",
+    "insertion_minus_deletion",
+    "iou",
+    "pointing_game",
+    "road",
+]

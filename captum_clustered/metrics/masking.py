@@ -9,7 +9,7 @@ from torch import Tensor
 _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
-def explanation_mask(attributions: Tensor, inputs: Tensor) -> Tensor:
+def explanation_mask(attributions: Tensor, inputs: Tensor, name: str = "attributions") -> Tensor:
     r"""
     The attribution as a mask in [0, 1] of shape (N, 1, \*spatial of the inputs).
 
@@ -21,28 +21,88 @@ def explanation_mask(attributions: Tensor, inputs: Tensor) -> Tensor:
 
         attributions (Tensor): Shape (N, c, \*spatial) of any size; summed over c.
         inputs (Tensor): Shape (N, channels, \*spatial).
+        name (str, optional): What messages call the attributions.
+                    Default: "attributions"
 
     Raises:
 
-        ValueError: If the shapes do not go together.
+        TypeError: If one of them is no tensor.
+        ValueError: If the shapes do not go together, or the attributions are not finite.
     """
-    spatial = inputs.dim() - 2
-    if (
-        attributions.dim() != inputs.dim()
-        or spatial not in _MODES
-        or len(attributions) != len(inputs)
-    ):
-        raise ValueError(
-            f"attributions of shape {tuple(attributions.shape)} do not fit inputs of shape "
-            f"{tuple(inputs.shape)}: both must be (N, channels, *spatial) with the same number of "
-            "examples and of spatial dimensions (one to three)."
-        )
+    _check(attributions, inputs, name)
     maps = torch.relu(attributions.detach().sum(1, keepdim=True))
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    maps = F.interpolate(maps, tuple(inputs.shape[2:]), mode=_MODES[spatial])
+    maps = F.interpolate(maps, tuple(inputs.shape[2:]), mode=_MODES[inputs.dim() - 2])
     flat = maps.flatten(1)
     low, high = flat.amin(1), flat.amax(1)
     shape = (-1, *[1] * (maps.dim() - 1))
     span = (high - low).view(shape)
     # 0 / 0 for a constant map.
     return torch.where(span > 0, (maps - low.view(shape)) / span, 0)
+
+
+def pixel_ranks(maps: Tensor, descending: bool = True) -> Tensor:
+    r"""
+    The rank of each pixel among those of its example, 0 for the first to be taken.
+
+    Among equal pixels the first in reading order comes first, in both directions.
+
+    Args:
+
+        maps (Tensor): Shape (N, 1, \*spatial).
+        descending (bool, optional): Whether the largest value comes first.
+                    Default: True
+
+    Returns:
+        Tensor: Integers of the maps' shape.
+    """
+    order = maps.flatten(1).argsort(stable=True, dim=1, descending=descending)
+    places = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, places).view_as(maps)
+
+
+def hard_mask(mask: Tensor, keep: float) -> Tensor:
+    r"""
+    Ones at the share ``keep`` of the pixels where the mask is largest, zeros elsewhere.
+
+    Exactly ``round(keep * n_pixels)`` ones (Python's ``round``), among equal pixels those
+    first in reading order. An all-zero mask, which comes of a constant map, stays zero:
+    it prefers no pixel, so none is kept.
+
+    Args:
+
+        mask (Tensor): What :func:`explanation_mask` returns.
+        keep (float): In [0, 1].
+
+    Raises:
+
+        ValueError: If keep is not in [0, 1].
+    """
+    if isinstance(keep, bool) or not isinstance(keep, (int, float)) or not 0 <= keep <= 1:
+        raise ValueError(f"keep={keep!r} must be None or a share of the pixels, from 0 to 1.")
+    kept = pixel_ranks(mask) < round(keep * mask[0].numel())
+    says_something = mask.flatten(1).any(1).view(-1, *[1] * (mask.dim() - 1))
+    return (kept & says_something).to(mask.dtype)
+
+
+def _check(attributions: Tensor, inputs: Tensor, name: str) -> None:
+    for argument, value in ((name, attributions), ("inputs", inputs)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{argument} must be one Tensor; got {type(value).__name__}.")
+    if (
+        attributions.dim() != inputs.dim()
+        or inputs.dim() - 2 not in _MODES
+        or len(attributions) != len(inputs)
+    ):
+        raise ValueError(
+            f"{name} of shape {tuple(attributions.shape)} do not fit inputs of shape "
+            f"{tuple(inputs.shape)}: both must be (N, channels, *spatial) with the same number of "
+            "examples and of spatial dimensions (one to three)."
+        )
+    if not attributions.numel() or not inputs.numel():
+        raise ValueError(
+            f"{name} of shape {tuple(attributions.shape)} and inputs of shape "
+            f"{tuple(inputs.shape)}: there must be at least one example, none of them empty."
+        )
+    if not torch.isfinite(attributions).all():
+        raise ValueError(f"{name} must be finite; there is NaN or infinity among them.")

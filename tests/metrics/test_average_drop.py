@@ -1,15 +1,13 @@
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 from nets import GapLinear, images
+from toys import batch, brightness, classifier, fake_cam
 
 from captum_clustered.metrics import average_drop
-from captum_clustered.metrics.masking import explanation_mask
 from captum_clustered.scores import probability
-
-
-def mean_of_first_channel(x, extra=0.0):
-    """A "probability" that can be read off the image."""
-    return torch.stack([x[:, 0].mean((1, 2)) + extra, torch.zeros(len(x))], 1)
 
 
 def test_drop_by_hand():
@@ -19,19 +17,16 @@ def test_drop_by_hand():
         [[[[2.0, 1.0], [1.0, 1.0]]], [[[4.0, 2.0], [2.0, 0.0]]], [[[1, 0], [0, 0]]]]
     )
     # Masks: 1 0 / 0 0 keeps a quarter, 1 .5 / .5 0 a half; 0 / 0 is no drop.
-    drop = average_drop(mean_of_first_channel, x, maps, target=0)
+    drop = average_drop(brightness, x, maps, target=0)
     torch.testing.assert_close(drop, torch.tensor([75.0, 50.0, 0.0]))
 
 
 def test_a_gain_is_no_drop():
-    x = torch.tensor([[[[0.9, -0.5]]]])
-    drop = average_drop(mean_of_first_channel, x.relu() * 0 + x.abs(), torch.ones(1, 1, 1, 2), 0)
+    x = torch.tensor([[[[0.9, 0.5]]]])
+    drop = average_drop(brightness, x, torch.ones(1, 1, 1, 2), 0)
     assert drop.item() == 100  # a constant map keeps nothing
     gaining = average_drop(
-        lambda x: 1 - mean_of_first_channel(x),
-        torch.full((1, 1, 2, 2), 0.5),
-        torch.eye(2)[None, None],
-        0,
+        lambda x: 1 - brightness(x), torch.full((1, 1, 2, 2), 0.5), torch.eye(2)[None, None], 0
     )
     assert gaining.item() == 0
 
@@ -39,22 +34,53 @@ def test_a_gain_is_no_drop():
 def test_additional_forward_args_and_list_targets():
     x = torch.full((2, 1, 2, 2), 0.4)
     maps = torch.eye(2).expand(2, 1, 2, 2)
-    drop = average_drop(mean_of_first_channel, x, maps, target=[0, 1], additional_forward_args=0.2)
+    drop = average_drop(brightness, x, maps, target=[0, 1], additional_forward_args=0.2)
     # 0.6 falls to 0.2 + 0.2; class 1 has probability 0.
     torch.testing.assert_close(drop, torch.tensor([100 / 3, 0.0]))
 
 
-def test_masks_are_relu_then_upsampled_then_stretched():
-    maps = torch.tensor([[[[-3.0, 1.0]], [[1.0, 2.0]]]])  # summed: -2, 3
-    mask = explanation_mask(maps, torch.zeros(1, 3, 1, 4))
-    # ReLU: 0, 3; bilinear to four: 0, .75, 2.25, 3.
-    torch.testing.assert_close(mask, torch.tensor([[[[0.0, 0.25, 0.75, 1.0]]]]))
+@pytest.mark.parametrize(
+    ("filling", "left"),
+    [
+        (0.0, 0.8 / 4),
+        (0.2, (0.8 + 3 * 0.2) / 4),
+        ("mean", (0.8 + 3 * 0.5) / 4),
+        (torch.tensor([[0.0, 0.4], [0.4, 0.4]]), (0.8 + 3 * 0.4) / 4),
+    ],
+)
+def test_fillings_by_hand(filling, left):
+    x = torch.tensor([[[[0.8, 0.4], [0.4, 0.4]]]])
+    maps = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
+    drop = average_drop(brightness, x, maps, 0, filling=filling)
+    assert drop.item() == pytest.approx(max(0, 100 * (0.5 - left) / 0.5), abs=1e-5)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, -2.0])
-def test_constant_maps_keep_nothing(value):
-    mask = explanation_mask(torch.full((2, 1, 3, 3), value), torch.zeros(2, 1, 6, 6))
-    assert (mask == 0).all()
+@pytest.mark.parametrize(("keep", "drop"), [(0, 100), (0.25, 60), (0.5, 30), (0.75, 10), (1, 0)])
+def test_hard_masks_by_hand(keep, drop):
+    x = torch.tensor([[[[0.4, 0.3], [0.2, 0.1]]]])
+    found = average_drop(brightness, x, x, 0, keep=keep)
+    assert found.item() == pytest.approx(drop, abs=1e-4)
+
+
+@pytest.mark.parametrize("keep", [None, 0.5, 1])
+@pytest.mark.parametrize("value", [0.0, 1.0, -1.0])
+def test_constant_maps_lose_all_that_the_filling_does_not_give(value, keep):
+    x = torch.full((2, 1, 3, 3), 0.5)
+    maps = torch.full_like(x, value)
+    assert (average_drop(brightness, x, maps, 0, keep=keep) == 100).all()
+    assert (average_drop(brightness, x, maps, 0, filling=0.25, keep=keep) == 50).all()
+
+
+def test_a_fake_cam_wins_and_a_hard_mask_takes_that_from_it():
+    # Poppi et al. 2021: of no use to anyone, and better than a map of the very object.
+    x = torch.full((1, 1, 16, 16), 0.1)
+    x[..., 4:9, 4:9] = 1
+    true_map = (x == 1).float()
+    fake = fake_cam(x)
+    assert average_drop(brightness, x, fake, 0) < 1
+    assert average_drop(brightness, x, true_map, 0) > 40
+    lost, kept = (average_drop(brightness, x, m, 0, keep=0.1) for m in (fake, true_map))
+    assert lost > kept + 40
 
 
 def test_logits_are_refused_and_probabilities_taken():
@@ -66,7 +92,32 @@ def test_logits_are_refused_and_probabilities_taken():
     assert ((drop >= 0) & (drop <= 100)).all()
 
 
-@pytest.mark.parametrize("shape", [(2, 1, 2, 2), (3, 1, 2), (3, 2)])
-def test_maps_must_fit_the_inputs(shape):
-    with pytest.raises(ValueError, match="do not fit inputs"):
-        average_drop(mean_of_first_channel, torch.zeros(3, 1, 4, 4), torch.zeros(shape), 0)
+def test_equals_torchcam():
+    methods = pytest.importorskip("torchcam.methods", reason="torchcam is an optional peer")
+    metrics = pytest.importorskip("torchcam.metrics", reason="torchcam is an optional peer")
+    net, (x, _) = GapLinear().float(), batch(dtype=torch.float32)
+    target = [0, 1, 2]
+    # A layer of the input's size: torchcam normalises before it upsamples, we do after.
+    with methods.GradCAM(net, "relu", input_shape=(2, 6, 5)) as extractor:
+        (maps,) = extractor(target, net(x).softmax(1))  # as the metric will
+        metric = metrics.ClassificationMetric(extractor, partial(torch.softmax, dim=-1))
+        metric.update(x, target)
+    drop = average_drop(probability(net), x, maps[:, None], target)
+    assert drop.max() > 1
+    assert drop.mean().item() == pytest.approx(100 * metric.summary()["avg_drop"], rel=1e-5)
+
+
+def test_equals_pytorch_grad_cam_times_p():
+    reason = "pytorch-grad-cam is an optional peer"
+    peer = pytest.importorskip("pytorch_grad_cam.metrics.cam_mult_image", reason=reason)
+    targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets", reason=reason)
+    forward, (x, maps) = classifier(), batch()
+    maps = (maps - maps.amin((2, 3), True)) / (maps.amax((2, 3), True) - maps.amin((2, 3), True))
+    target = [0, 1, 2]
+    categories = [targets.ClassifierOutputTarget(i) for i in target]
+    expected = peer.DropInConfidence()(x, maps[:, 0].numpy(), categories, forward)
+    # It is the difference p - o, not the share of p.
+    p = forward(x).gather(1, torch.tensor(target)[:, None])[:, 0]
+    found = average_drop(forward, x, maps, target) * p / 100
+    assert found.max() > 0.01
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-4, atol=1e-7)
