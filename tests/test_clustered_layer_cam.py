@@ -361,3 +361,53 @@ def test_attributes_may_be_changed_after_construction():
         net, net.conv, seed=3, clusterer=5, consensus=2, scaling="drop"
     ).attribute(x, 0)
     assert torch.equal(cam.attribute(x, 0), expected)
+
+
+def test_channel_dim_from_the_end_holds_for_each_tensor_of_a_layer():
+    class Tokens(torch.nn.Module):
+        """A sequence and a grid of tokens, whose channels are last."""
+
+        def forward(self, x):
+            return x.flatten(2).transpose(1, 2), x.permute(0, 2, 3, 1)
+
+    layer, x = Tokens(), images(channels=6, size=(6, 6))
+
+    def forward(x):
+        sequence, grid = layer(x)
+        return sequence.square().mean((1, 2)) + grid.sin().mean((1, 2, 3))
+
+    each = torch.arange(6)
+    cam = ClusteredLayerCAM(forward, layer, clusterer=(each, each), channel_dim=-1)
+    attribution, clusters = cam.attribute(x, return_clusters=True)
+    assert [tuple(a.shape) for a in attribution] == [(3, 1, 36), (3, 1, 6, 6)]
+    drops = (x.square().mean((2, 3)) / 6, x.sin().mean((2, 3)) / 6)
+    for found, expected in zip(clusters.importances, drops, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_seed_reaches_the_permutations():
+    net, x = MlpHead(channels=14).double(), images()
+    arguments = {"clusterer": torch.arange(14), "importance": "shapley", "n_samples": 2}
+    attributions = [
+        ClusteredLayerCAM(net, net.conv, seed=seed, **arguments).attribute(x, 0)
+        for seed in (0, 1, 0)
+    ]
+    assert torch.equal(attributions[0], attributions[2])
+    assert not torch.allclose(attributions[0], attributions[1])
+
+
+def test_labels_of_examples_can_be_edited_one_by_one():
+    net = Interacting()
+    cam = ClusteredLayerCAM(net, net.layer, clusterer=EACH)
+    _, clusters = cam.attribute(TWO_CHANNELS.repeat(3, 1, 1, 1), 0, return_clusters=True)
+    clusters.labels[0, 0] = 5
+    assert clusters.labels.tolist() == [[5, 1], [0, 1], [0, 1]]
+    assert EACH.tolist() == [0, 1]
+
+
+def test_settings_are_checked_again_at_each_call():
+    net = Interacting()
+    cam = ClusteredLayerCAM(net, net.layer)
+    cam.scaling = "mass"
+    with pytest.raises(ValueError, match="scaling='mass'"):
+        cam.attribute(TWO_CHANNELS, 0)

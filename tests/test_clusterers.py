@@ -3,6 +3,8 @@ import pytest
 import torch
 from nets import MlpHead, TwoTensors, images
 from sklearn.cluster import HDBSCAN, AgglomerativeClustering, KMeans, SpectralClustering
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
 
 from captum_clustered import ClusteredLayerCAM
 from captum_clustered.clusterers import make_clusterer
@@ -150,3 +152,55 @@ def test_fixed_labels_must_fit_the_layer():
 def test_a_callable_must_return_labels(labels):
     with pytest.raises(ValueError, match="clusterer: the callable"):
         make_clusterer(lambda rows: torch.tensor(labels), 1, 0)(ROWS, 0)
+
+
+@pytest.mark.parametrize("consensus", [1, 2])
+def test_every_random_state_of_a_pipeline_is_seeded(consensus):
+    def pipeline(seed=None):
+        return make_pipeline(
+            PCA(3, svd_solver="randomized", random_state=seed),
+            KMeans(3, n_init=1, random_state=seed),
+        )
+
+    before = np.random.get_state()[1].copy()
+    labels, _ = make_clusterer(pipeline(), consensus, seed=5)(ROWS, 0)
+    assert (np.random.get_state()[1] == before).all()
+    for run, seed in zip(labels, (5, 6), strict=False):
+        assert run[0].tolist() == pipeline(seed).fit_predict(ROWS[0].numpy()).tolist()
+
+
+def test_a_clusterer_that_works_in_place_changes_nothing_but_its_rows():
+    net, x = MlpHead().double(), images()
+
+    def in_place(rows):
+        rows -= rows.mean()
+        return (rows[:, 0] > 0).long()
+
+    def aside(rows):
+        return in_place(rows.clone())
+
+    # A layer without positions, whose rows are the activations themselves.
+    found, expected = (
+        ClusteredLayerCAM(net, net.head[1], clusterer=clusterer).attribute(x, 0)
+        for clusterer in (in_place, aside)
+    )
+    assert torch.equal(found, expected)
+
+
+def test_labels_may_be_of_any_integer_type_but_no_empty_tuple():
+    assert make_clusterer(torch.tensor([0, 1], dtype=torch.int32), 1, 0).n_groups == 2
+    with pytest.raises(TypeError, match=r"clusterer=\(\)"):
+        make_clusterer((), 1, 0)
+
+
+def test_a_clusterer_that_fails_runs_once_and_is_not_taken_for_the_model():
+    net, x, calls = MlpHead().double(), images(), []
+
+    def fails_once(rows):
+        calls.append(rows)
+        raise ArithmeticError("the first time")
+
+    with pytest.raises(ArithmeticError, match="the first time") as caught:
+        ClusteredLayerCAM(net, net.conv, clusterer=fails_once).attribute(x, 0)
+    assert len(calls) == 1
+    assert caught.value.__context__ is None

@@ -98,3 +98,11 @@ def test_fewer_distinct_rows_than_clusters_are_told_apart():
     labels = kmeans(rows, 3, seeds=[0])[0, 0]
     assert torch.equal(labels, labels[:2].repeat(4))
     assert labels[0] != labels[1]
+
+
+def test_a_common_offset_does_not_cost_precision():
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.arange(100) % 5
+    points = truth[:, None] + 0.01 * torch.randn(100, 1, generator=generator)
+    labels = kmeans(5000 + points[None], 5, seeds=[0], n_init=3)[0, 0]
+    assert adjusted_rand_score(truth, labels) == 1

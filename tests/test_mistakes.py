@@ -145,3 +145,36 @@ def test_one_score_may_be_a_column_or_for_one_example_a_scalar(net):
     torch.testing.assert_close(column, expected)
     scalar = ClusteredLayerCAM(lambda x: net(x)[0, 0], net.conv).attribute(images()[:1])
     torch.testing.assert_close(scalar, expected[:1])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_baselines_that_are_not_finite(net, value):
+    with pytest.raises(ValueError, match="layer_baselines must be finite"):
+        ClusteredLayerCAM(net, net.conv).attribute(images(), 0, layer_baselines=value)
+
+
+def test_scores_that_are_not_finite(net):
+    with pytest.raises(ValueError, match="forward_func returned NaN or an infinite score"):
+        ClusteredLayerCAM(lambda x: (net(x) - 1e9).log(), net.conv).attribute(images(), 0)
+
+
+@pytest.mark.parametrize("target", [[0, 1, 7], [0, 1, -1], torch.tensor([0, 1, 7])])
+def test_a_target_of_one_example_out_of_range(net, target):
+    with pytest.raises(ValueError, match=r"target=.* does not fit the output of forward_func"):
+        ClusteredLayerCAM(net, net.conv).attribute(images(), target)
+
+
+def test_fit_on_what_is_no_batch(net):
+    with pytest.raises(TypeError, match=r"inputs must be .* an iterable of batches; got int"):
+        ClusteredLayerCAM(net, net.conv).fit(5)
+
+
+def test_labels_are_known_after_fit_and_are_no_handle_on_it(net):
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=3)
+    with pytest.raises(AttributeError, match="after fit"):
+        _ = cam.labels_
+    expected = cam.fit(images()).attribute(images(), 0)
+    cam.labels_.zero_()
+    assert torch.equal(cam.attribute(images(), 0), expected)
+    with pytest.raises(AttributeError):
+        cam.labels_ = torch.zeros(6)

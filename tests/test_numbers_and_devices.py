@@ -152,3 +152,22 @@ def test_data_parallel_on_gpus(net, x):
         ClusteredLayerCAM(lambda x: parallel(x), net.conv, device_ids=ids, clusterer=4),
     ):
         torch.testing.assert_close(cam.attribute(x.cuda(), 1), expected)
+
+
+def test_autocast_does_not_reach_the_clustering(net, x):
+    activations = net.conv(net.trunk(x)).detach()
+    layer = torch.nn.Identity()
+
+    def tail(activations):
+        return net.head(net.pool(layer(activations)))
+
+    # The layer's values are the same with and without autocast.
+    _, expected = explain(tail, layer, activations, clusterer=8)
+    fitted = ClusteredLayerCAM(tail, layer, clusterer=8).fit(activations).labels_
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        attribution, found = explain(tail, layer, activations, clusterer=8)
+        assert torch.equal(
+            ClusteredLayerCAM(tail, layer, clusterer=8).fit(activations).labels_, fitted
+        )
+    assert torch.equal(found.labels, expected.labels)
+    torch.testing.assert_close(found.maps.sum(1, keepdim=True), attribution)

@@ -90,6 +90,9 @@ def test_single_pass_is_the_reference_path_is_layer_feature_ablation(case, optio
         torch.testing.assert_close(drops, by_captum.flatten(2)[:, :, 0])
 
 
+ties = []
+
+
 def one_target(target, i):
     return target if isinstance(target, int) else int(target[i])
 
@@ -102,7 +105,10 @@ def test_a_batch_is_its_examples_one_by_one(case, options, chunk):
     for i in range(len(x)):
         alone, own = explain(cam, x[i : i + 1], one_target(target, i))
         if not torch.equal(own.labels[0], clusters.labels[i]):
-            continue  # a tie between clusters that rounding decides
+            # A tie between clusters, which rounding decides: rare, or it is something else.
+            ties.append(i)
+            assert len(ties) <= 5
+            continue
         torch.testing.assert_close(clusters.importances[i], own.importances[0])
         if options["consensus"] == 1:
             torch.testing.assert_close(attribution[i], alone[0])

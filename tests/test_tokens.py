@@ -19,3 +19,8 @@ def test_patches_become_rows_and_columns_without_the_prefix():
 def test_what_does_not_fit_is_refused(shape, grid, n_prefix):
     with pytest.raises(ValueError, match="attribution must have shape"):
         tokens_to_map(torch.zeros(shape), grid, n_prefix)
+
+
+def test_a_grid_is_a_tuple():
+    with pytest.raises(TypeError, match="grid must be a tuple"):
+        tokens_to_map(torch.zeros(1, 1, 4), 4)
