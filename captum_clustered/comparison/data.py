@@ -1,0 +1,139 @@
+"""Images in batches, from tensors or from a loader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Union
+
+import torch
+from torch import Tensor
+
+from captum_clustered.comparison.forward import digest
+
+Data = Union[Tensor, tuple[Tensor, ...], Iterable[Any]]
+_ACCEPTED = (
+    "a tensor, a tuple (inputs, labels[, masks]) of tensors, or an iterable of batches, each of "
+    "them a tensor or (inputs, labels[, masks])"
+)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """
+    Attributes:
+
+        inputs (Tensor): Images of shape (N, channels, \\*spatial).
+        labels (Tensor or None): True classes, shape (N,).
+        masks (Tensor or None): Where the object is, of shape (N, 1, \\*spatial), boolean.
+    """
+
+    inputs: Tensor
+    labels: Tensor | None = None
+    masks: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def select(self, indices: list[int]) -> Batch:
+        """The examples of these indices."""
+        if indices == list(range(len(self))):
+            return self
+        return Batch(*(None if tensor is None else tensor[indices] for tensor in self.tensors()))  # type: ignore[arg-type]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        return Batch(*(None if tensor is None else tensor.to(device) for tensor in self.tensors()))  # type: ignore[arg-type]
+
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        """Inputs, labels and masks."""
+        return self.inputs, self.labels, self.masks
+
+    def fingerprint(self) -> str:
+        """A hash of all values."""
+        return " ".join("-" if tensor is None else digest(tensor) for tensor in self.tensors())
+
+
+def batches(data: Data, batch_size: int) -> tuple[Iterator[Batch], int | None]:
+    """
+    The data in batches, one at a time, and their number where it is known.
+
+    Raises:
+
+        TypeError: If ``data`` is of no accepted kind.
+        ValueError: If its tensors do not go together.
+    """
+    if isinstance(data, Tensor):
+        data = (data,)
+    if isinstance(data, tuple) and data and isinstance(data[0], Tensor):
+        whole = as_batch(data)
+        starts = range(0, len(whole), batch_size)
+        return (_slice(whole, start, batch_size) for start in starts), len(starts)
+    if not isinstance(data, Iterable) or isinstance(data, (str, bytes, dict)):
+        raise TypeError(f"data must be {_ACCEPTED}; got {type(data).__name__}.")
+    try:
+        total = len(data)  # type: ignore[arg-type]
+    except TypeError:
+        total = None
+    return (as_batch(item) for item in data), total
+
+
+def as_batch(item: Any) -> Batch:
+    """
+    One batch of a loader, checked.
+
+    Raises:
+
+        TypeError: If it is not of tensors.
+        ValueError: If they do not go together.
+    """
+    parts = (item,) if isinstance(item, Tensor) else item
+    if (
+        not isinstance(parts, (tuple, list))
+        or not 1 <= len(parts) <= 3
+        or not all(isinstance(part, Tensor) for part in parts)
+    ):
+        raise TypeError(f"data must be {_ACCEPTED}; got a batch of {_kind(item)}.")
+    inputs = parts[0]
+    if inputs.dim() < 3 or len(inputs) == 0:
+        raise ValueError(
+            "data's inputs must be of shape (N, channels, *spatial) with at least one image; got "
+            f"{tuple(inputs.shape)}."
+        )
+    labels = _check_labels(parts[1], len(inputs)) if len(parts) > 1 else None
+    masks = _check_masks(parts[2], inputs) if len(parts) > 2 else None
+    return Batch(inputs, labels, masks)
+
+
+def _check_labels(labels: Tensor, n_examples: int) -> Tensor:
+    if labels.is_floating_point() or labels.is_complex() or tuple(labels.shape) != (n_examples,):
+        raise ValueError(
+            f"data's labels must be integers of shape ({n_examples},), one for each image; got "
+            f"{labels.dtype} of shape {tuple(labels.shape)}."
+        )
+    return labels.long()
+
+
+def _check_masks(masks: Tensor, inputs: Tensor) -> Tensor:
+    spatial = tuple(inputs.shape[2:])
+    if tuple(masks.shape) == (len(inputs), *spatial):
+        masks = masks.unsqueeze(1)
+    if tuple(masks.shape) != (len(inputs), 1, *spatial):
+        raise ValueError(
+            f"data's masks must be of shape ({len(inputs)}, 1, {', '.join(map(str, spatial))}), "
+            f"as large as the inputs; got {tuple(masks.shape)}."
+        )
+    return masks > 0
+
+
+def _slice(whole: Batch, start: int, size: int) -> Batch:
+    end = start + size
+    return Batch(
+        *(None if tensor is None else tensor[start:end] for tensor in whole.tensors())  # type: ignore[arg-type]
+    )
+
+
+def _kind(item: Any) -> str:
+    if isinstance(item, (tuple, list)):
+        return f"{len(item)} items ({', '.join(type(part).__name__ for part in item)})"
+    return type(item).__name__

@@ -1,0 +1,223 @@
+"""Methods of the ``grad-cam`` package as layer attributions."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import importlib
+import importlib.util
+import io
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from captum.attr import LayerAttribution
+from captum.log import log_usage
+from torch import Tensor
+from torch.nn import Identity, Module
+
+from captum_clustered.comparison.forward import CountedForward, Forward
+from captum_clustered.scores import _Score, model_of
+
+# The classes' names in pytorch_grad_cam.
+PEERS = {
+    "GradCAM++": "GradCAMPlusPlus",
+    "LayerCAM": "LayerCAM",
+    "EigenCAM": "EigenCAM",
+    "ScoreCAM": "ScoreCAM",
+    "AblationCAM": "AblationCAM",
+}
+
+
+def peers_installed() -> bool:
+    """Whether the grad-cam package is there."""
+    return importlib.util.find_spec("pytorch_grad_cam") is not None
+
+
+class PeerCAM(LayerAttribution):
+    r"""
+    A method of the ``grad-cam`` package (pytorch-grad-cam) with Captum's interface.
+
+    It works on a deep copy of the model, so that nothing it does to a model, its
+    gradients or its layers reaches the user's. The copy's layer hands on a clone, for
+    operations in place behind the layer would otherwise change the activations that
+    grad-cam keeps. The score that is explained is that of ``forward_func``: wrappers of
+    :mod:`captum_clustered.scores` are put on the copy as well. The map is taken at the
+    layer's size and with its sign, before grad-cam cuts, scales and enlarges it; all
+    weights are grad-cam's own. What it does with them stays as it is: AblationCAM
+    divides by the score, which turns the map around where that is negative, and ablates
+    layers with negative values by -1e7.
+    """
+
+    def __init__(self, forward_func: Forward, layer: Module, cam: str = "GradCAM++") -> None:
+        r"""
+        Args:
+
+            forward_func (Callable): A module, or a module wrapped by functions of
+                        :mod:`captum_clustered.scores`.
+            layer (torch.nn.Module): A layer of it with one tensor as output, called once
+                        in a forward pass.
+            cam (str, optional): "GradCAM++", "LayerCAM", "EigenCAM", "ScoreCAM" or
+                        "AblationCAM".
+                        Default: "GradCAM++"
+
+        Raises:
+
+            ImportError: If grad-cam is not installed.
+            ValueError: If there is no such method, forward_func is no module or layer is
+                        not in it.
+        """
+        super().__init__(forward_func, layer)
+        if cam not in PEERS:
+            raise ValueError(f"cam={cam!r} must be one of {', '.join(map(repr, PEERS))}.")
+        if not peers_installed():
+            raise ImportError(
+                f"{cam} comes from the package grad-cam, which is not installed. Install "
+                "captum_clustered[peers]."
+            )
+        model = model_of(forward_func)
+        if model is None:
+            raise ValueError(
+                f"forward_func must be a torch.nn.Module for {cam}, which works on a copy of it; "
+                f"got {type(forward_func).__name__}."
+            )
+        names = [name for name, module in model.named_modules() if module is layer]
+        if not names:
+            raise ValueError(f"layer must be a module of forward_func for {cam}; it is not.")
+        self.cam = cam
+        self._model = model
+        self._layer_name = names[0]
+        self._cams: dict[bool, Any] = {}
+
+    @log_usage(part_of_slo=True)
+    def attribute(
+        self,
+        inputs: Tensor,
+        target: int | Tensor,
+        additional_forward_args: None = None,
+        attribute_to_layer_input: bool = False,
+    ) -> Tensor:
+        r"""
+        Args:
+
+            inputs (Tensor): Images of shape (N, channels, \*spatial).
+            target (int or Tensor): Class, or one class for each image.
+            additional_forward_args (None, optional): Not supported by grad-cam.
+                        Default: None
+            attribute_to_layer_input (bool, optional): As in Captum.
+                        Default: False
+
+        Returns:
+            Tensor: Of shape (N, 1, \*spatial of the layer).
+
+        Raises:
+
+            ValueError: If there are additional_forward_args, or the layer is called
+                        several times in a forward pass.
+        """
+        if additional_forward_args is not None:
+            raise ValueError("additional_forward_args must be None: grad-cam does not take any.")
+        targets = torch.as_tensor(target).expand(len(inputs)).tolist()
+        try:
+            maps = self._run(inputs, targets, attribute_to_layer_input)
+        except BaseException:
+            # It may have left its copy of the model changed.
+            self._cams.clear()
+            raise
+        return torch.as_tensor(maps, device=inputs.device).unsqueeze(1)
+
+    def _run(self, inputs: Tensor, targets: list[int], at_input: bool) -> Any:
+        if at_input not in self._cams:
+            self._cams[at_input] = self._make(at_input)
+        cam = self._cams[at_input]
+        original: Callable[..., Any] = type(cam).get_cam_image.__get__(cam)
+        raw: list[Any] = []
+
+        def get_cam_image(*args: Any, **kwargs: Any) -> Any:
+            if len(cam.activations_and_grads.activations) != 1:
+                raise ValueError(
+                    f"layer is called {len(cam.activations_and_grads.activations)} times in a "
+                    f"forward pass; {self.cam} needs one call."
+                )
+            raw.append(original(*args, **kwargs))
+            return raw[-1]
+
+        cam.get_cam_image = get_cam_image
+        outputs = importlib.import_module("pytorch_grad_cam.utils.model_targets")
+        try:
+            # Two of them show a progress bar for each image, which cannot be switched off.
+            with contextlib.redirect_stderr(io.StringIO()), torch.enable_grad():
+                cam(inputs.detach(), [outputs.ClassifierOutputTarget(index) for index in targets])
+        finally:
+            del cam.get_cam_image
+            cam.activations_and_grads.clear()
+        return raw[0]
+
+    def _make(self, at_input: bool) -> Any:
+        model = _ScoredCopy(self._model, self.forward_func)
+        probe = _replace(model, self._layer_name, at_input)
+        module = importlib.import_module("pytorch_grad_cam")
+        kwargs = {"ablation_layer": module.AblationLayer()} if self.cam == "AblationCAM" else {}
+        return getattr(module, PEERS[self.cam])(model=model, target_layers=[probe], **kwargs)
+
+
+class _ScoredCopy(Module):
+    """A deep copy of a model whose outputs are the scores of a forward function."""
+
+    def __init__(self, model: Module, forward_func: Forward) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model)
+        # Frozen models have gradients of their layers, too.
+        for parameter in self.model.parameters():
+            parameter.grad = None
+            if parameter.is_floating_point():
+                parameter.requires_grad_()
+        self.transforms: list[Callable[[Tensor], Tensor]] = []
+        self.counters: list[CountedForward] = []
+        while isinstance(forward_func, _Score):
+            self.transforms.insert(0, forward_func.transform)
+            if isinstance(forward_func, CountedForward):
+                self.counters.append(forward_func)
+            forward_func = forward_func.forward_func
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        for counter in self.counters:
+            counter.count(inputs)
+        output: Tensor = self.model(inputs)
+        for transform in self.transforms:
+            output = transform(output)
+        return output
+
+
+class _Tapped(Module):
+    """A layer with a place for hooks at its output or input, safe from what follows."""
+
+    def __init__(self, layer: Module, at_input: bool) -> None:
+        super().__init__()
+        self.layer = layer
+        self.probe = Identity()
+        self.at_input = at_input
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self.at_input:
+            first, *others = args
+            return self.layer(self.probe(first).clone(), *others, **kwargs)
+        return self.probe(self.layer(*args, **kwargs)).clone()
+
+
+def _replace(model: _ScoredCopy, name: str, at_input: bool) -> Module:
+    if not name:
+        tapped = _Tapped(model.model, at_input)
+        model.model = tapped
+        return tapped.probe
+    parent_name, _, last = name.rpartition(".")
+    parent = model.model.get_submodule(parent_name)
+    tapped = _Tapped(model.model.get_submodule(name), at_input)
+    # Modules under several names are the same module under all of them.
+    for module in list(model.model.modules()):
+        for key, child in list(module._modules.items()):
+            if child is tapped.layer and module is not tapped:
+                module._modules[key] = tapped
+    if getattr(parent, last) is not tapped:
+        setattr(parent, last, tapped)
+    return tapped.probe

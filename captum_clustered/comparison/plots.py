@@ -1,0 +1,182 @@
+"""Figures of a comparison, without pyplot."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from captum_clustered.comparison.gallery import unpack
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from captum_clustered.comparison.result import Comparison
+
+# Okabe and Ito's colours, which colour-blind people can tell apart.
+_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+_CONTROL = "#7A7A7A"
+_REFERENCE = "#000000"
+_METHOD = "#0072B2"
+_STYLES: list[Any] = ["-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1))]
+_ARROWS = {"higher": "higher is better", "lower": "lower is better", None: ""}
+_PANELS_PER_ROW = 3
+
+
+def metrics(comparison: Comparison) -> Figure:
+    """A panel for each metric: means and 95% intervals, a line at the reference."""
+    summary = comparison.summary()
+    names = list(comparison.directions)
+    n_columns = min(_PANELS_PER_ROW, len(names))
+    n_rows = math.ceil(len(names) / n_columns)
+    methods = comparison.methods
+    figure = _figure(1.9 + 3.0 * n_columns, n_rows * (0.75 + 0.23 * len(methods)))
+    axes = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
+    places = np.arange(len(methods))[::-1]
+    for axis, name in zip(axes.flat, names, strict=False):
+        rows = summary[summary["metric"] == name].set_index("method").loc[methods]
+        reference = rows["mean"].get(comparison.reference, math.nan)
+        if not math.isnan(reference):
+            axis.axvline(reference, color=_REFERENCE, linewidth=0.8, linestyle=":", zorder=1)
+        for place, method in zip(places, methods, strict=True):
+            row = rows.loc[method]
+            colour, marker = _look(comparison, method)
+            if not math.isnan(row["low"]):
+                axis.hlines(place, row["low"], row["high"], color=colour, linewidth=1.6, zorder=2)
+            axis.plot(row["mean"], place, marker, color=colour, markersize=5, zorder=3)
+        axis.set_title(f"{name}\n{_ARROWS[comparison.directions[name]]}".rstrip(), fontsize=9)
+        axis.set_yticks(places, methods, fontsize=8)
+        axis.set_ylim(-0.7, len(methods) - 0.3)
+        axis.tick_params(axis="x", labelsize=8)
+        axis.locator_params(axis="x", nbins=5)
+        axis.grid(axis="x", color="#DDDDDD", linewidth=0.6)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.tick_params(axis="y", length=0)
+    for axis in axes.flat[len(names) :]:
+        axis.set_visible(False)
+    note = "Mean and 95% bootstrap interval. Grey squares: controls, blind to the model's decision."
+    if comparison.reference:
+        note += f" Black diamond and dotted line: {comparison.reference}."
+    figure.supxlabel(note, fontsize=8)
+    return figure
+
+
+def curves(comparison: Comparison) -> Figure:
+    """Mean insertion and deletion curves of all methods."""
+    kinds = [
+        (title, key)
+        for title, keys in (
+            ("Insertion (from blur)", ["insertion blur"]),
+            ("Deletion", ["deletion 0.0", "deletion blur"]),
+        )
+        for key in keys
+        if any(key in found for found in comparison.curves.values())
+    ]
+    if not kinds:
+        raise ValueError(
+            "kind='curves' needs 'insertion', 'deletion' or 'insertion - deletion' in metrics."
+        )
+    figure = _figure(1.8 + 3.6 * len(kinds), 3.9)
+    axes = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
+    for axis, (title, key) in zip(axes, kinds, strict=True):
+        fill = {"deletion 0.0": " (to zero)", "deletion blur": " (to blur)"}.get(key, "")
+        axis.set_title(title + fill, fontsize=10)
+        _draw_curves(axis, comparison, key)
+        axis.set_xlabel("share of pixels", fontsize=9)
+        axis.tick_params(labelsize=8)
+        axis.grid(color="#DDDDDD", linewidth=0.6)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("mean probability of the class", fontsize=9)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
+    return figure
+
+
+def gallery(comparison: Comparison) -> Figure:
+    """The first images, a row each, under every method."""
+    shown = comparison.gallery
+    if not shown:
+        raise ValueError("kind='gallery' needs 2-D images; there are none to show.")
+    methods = comparison.methods
+    figure = _figure(1.05 * (len(methods) + 1) + 0.6, 1.1 * len(shown) + 0.95)
+    axes = figure.subplots(len(shown), len(methods) + 1, squeeze=False)
+    facts = comparison.frame.drop_duplicates("image").set_index("image")
+    for row, item in zip(axes, shown, strict=True):
+        picture = unpack(item["picture"])
+        grey = np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
+        row[0].imshow(grey)
+        if item["image"] in facts.index:
+            fact = facts.loc[item["image"]]
+            row[0].set_ylabel(f"image {item['image']}\nclass {fact['target']}", fontsize=8)
+        for axis, method in zip(row[1:], methods, strict=True):
+            packed = item["maps"].get(method)
+            if packed is None:
+                axis.text(0.5, 0.5, "failed", ha="center", va="center", fontsize=8)
+                axis.set_aspect("equal")
+            else:
+                axis.imshow(_overlay(grey, unpack(packed)))
+        for axis in row:
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+    for axis, name in zip(axes[0], ["image", *methods], strict=True):
+        colour = _look(comparison, name)[0] if name in methods else _REFERENCE
+        axis.set_title(_broken(name), fontsize=7, color=colour)
+    return figure
+
+
+def _overlay(picture: Any, mask: Any) -> Any:
+    """The map's colours over the grey picture: dark purple is 0, yellow 1."""
+    from matplotlib import colormaps
+
+    colours = np.asarray(colormaps["inferno"](mask[:, :, 0]))[:, :, :3] * 255
+    grey = picture.mean(2, keepdims=True)
+    return (0.45 * grey + 0.55 * colours).round().astype(np.uint8)
+
+
+def _draw_curves(axis: Any, comparison: Comparison, key: str) -> None:
+    others = [name for name in comparison.methods if name != comparison.reference]
+    methods = [name for name in others if name not in comparison.controls]
+    for method in comparison.methods:
+        values = comparison.curves.get(method, {}).get(key)
+        if method == comparison.reference:
+            colour, style, width = _REFERENCE, _STYLES[0], 1.8
+        elif method in comparison.controls:
+            place = comparison.controls.index(method)
+            colour, style, width = _CONTROL, _STYLES[place % len(_STYLES)], 1.1
+        else:
+            turn, place = divmod(methods.index(method), len(_COLOURS))
+            colour, style, width = _COLOURS[place], _STYLES[turn % len(_STYLES)], 1.6
+        if values is not None:
+            share = np.linspace(0, 1, len(values))
+            axis.plot(share, values, color=colour, linestyle=style, linewidth=width, label=method)
+
+
+def _look(comparison: Comparison, method: str) -> tuple[str, str]:
+    if method == comparison.reference:
+        return _REFERENCE, "D"
+    if method in comparison.controls:
+        return _CONTROL, "s"
+    return _METHOD, "o"
+
+
+def _broken(name: str) -> str:
+    """A long name over several lines."""
+    return (
+        name.replace(", ", ",\n")
+        .replace("LayerCAM", "\nLayerCAM")
+        .replace("GradientX", "\nGradientX\n")
+        .replace(" ", "\n")
+        .strip()
+    )
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

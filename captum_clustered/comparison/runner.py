@@ -1,0 +1,294 @@
+"""The comparison of methods over images."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Union
+
+import torch
+from captum._utils.progress import progress
+from captum.attr import LayerAttribution
+from torch import Tensor
+from torch.nn import Module
+
+from captum_clustered._version import __version__
+from captum_clustered.comparison.batch_run import BatchRun, _WrongModelError
+from captum_clustered.comparison.case import Case
+from captum_clustered.comparison.data import Batch, Data, batches
+from captum_clustered.comparison.forward import SCORES, digest
+from captum_clustered.comparison.measures import Metric, make_metrics
+from captum_clustered.comparison.methods import Factory, make_methods
+from captum_clustered.comparison.result import Comparison
+from captum_clustered.comparison.store import BatchResult, Store
+from captum_clustered.layer_tap import layer_name
+from captum_clustered.scores import model_of
+
+MethodChoice = Union[str, Mapping[str, Union[LayerAttribution, Factory]]]
+MetricChoice = Union[str, Mapping[str, Union[Metric, Callable[[Case], Tensor]]]]
+
+
+def compare(
+    forward_func: Callable[..., Tensor],
+    layer: Module,
+    data: Data,
+    methods: MethodChoice | Iterable[MethodChoice] | None = None,
+    metrics: MetricChoice | Iterable[MetricChoice] | None = None,
+    *,
+    score: str = "logit",
+    target: str | int = "prediction",
+    attribute_to_layer_input: bool = False,
+    reference: str | None = "LayerGradCam",
+    batch_size: int = 8,
+    save_to: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    show_progress: bool = True,
+) -> Comparison:
+    r"""
+    Compares class activation maps on the same images, layer and score.
+
+    All methods explain the same score of the same class; all metrics of faithfulness are
+    measured in its probability. Next to the methods stand controls that explain nothing:
+    "Fake-CAM" (one everywhere but in one pixel), "random", "centre Gaussian", "mean
+    activation" and, if there are masks, "mask". They cannot be left out, for a metric
+    that one of them wins does not speak for a method.
+
+    Images are taken one batch at a time. An image that the model cannot take and a method
+    or metric that raises do not stop the rest: the batch is then taken image by image, and
+    what is missing is in the result's ``failures``. torch's global random number
+    generators are neither used nor changed; a method or metric that draws from them is
+    given the same numbers each time.
+
+    Ranks of methods on one model and one kind of image say little about others, and what
+    is best at one score need not be at another: see :attr:`Comparison.controls`,
+    intervals and classes before believing in a difference.
+
+    Args:
+
+        forward_func (Callable): Returns logits of shape (N, n_classes). It should be in
+                    evaluation mode.
+        layer (torch.nn.Module): Layer for which maps are computed; usually the last
+                    convolutional one.
+        data (Tensor, tuple or Iterable): Images of shape (N, channels, \*spatial); a
+                    tuple (images, labels\[, masks\]) of tensors; or an iterable of
+                    batches, each a tensor or (images, labels\[, masks\]), such as a
+                    DataLoader. Labels are integers (N,), masks (N, 1, \*spatial) or
+                    (N, \*spatial), positive inside the object. Each batch is moved to
+                    the model's device.
+        methods (list, dict or str, optional): Names, and dictionaries of a name and a
+                    ``LayerAttribution`` or a function (forward_func, layer) that makes
+                    one. Such a function is given the chosen score; a ``LayerAttribution``
+                    explains what its own forward_func returns. Names are
+
+                    - "ClusteredLayerCAM", and with any of its variants after commas:
+                      "ClusteredLayerCAM, consensus 10", ", 20 groups", ", shapley",
+                      ", drop"
+                    - Captum's "LayerGradCam", "LayerGradientXActivation" (HiResCAM) and
+                      "LayerFeatureAblation" by channel (Ablation-CAM)
+                    - with grad-cam installed, its "GradCAM++", "LayerCAM", "EigenCAM",
+                      "ScoreCAM" and "AblationCAM", on a copy of the model
+
+                    Default: None (all but those that run the model for each channel:
+                    LayerFeatureAblation, ScoreCAM and AblationCAM)
+        metrics (list, dict or str, optional): Names, and dictionaries of a name and a
+                    function that takes a :class:`Case` and returns one value for each
+                    image, or a :class:`Metric`, which also says which values are better.
+                    Names are
+
+                    - "average drop", "increase in confidence" and "average gain", which
+                      fill with zero, each also with " 50%" (only the better half of the
+                      pixels is kept, entirely), " (mean)" or " (blur)", in this order
+                    - "insertion", "deletion", "insertion - deletion", "complexity",
+                      "coherency", "ADCC", "infidelity" (Captum's, normalised)
+                    - slow: "ROAD" and "max-sensitivity" (Captum's, of the positive part)
+                    - with masks "pointing game", "energy in mask", "IoU", "energy
+                      lesion", "energy ring" and "energy background"
+
+                    Default: None (all but the slow ones and variants of both kinds)
+        score (str, optional): What is explained: "logit", "margin", "probability" or
+                    "log_probability", see :mod:`captum_clustered.scores`.
+                    Default: "logit"
+        target (str or int, optional): The class that is explained: the model's
+                    "prediction", the "label" or always the same.
+                    Default: "prediction"
+        attribute_to_layer_input (bool, optional): Whether the layer's input is meant
+                    instead of its output.
+                    Default: False
+        reference (str, optional): The method that others are compared with, image by
+                    image. If it is known but not among the methods, it is added.
+                    Default: "LayerGradCam"
+        batch_size (int, optional): Images at a time, for data in tensors.
+                    Default: 8
+        save_to (str or PathLike, optional): A folder where each finished batch is kept.
+                    Started again with the same arguments, the comparison goes on with the
+                    first batch that is missing, and its table is the same to the last
+                    bit; a loader must give the same batches again. Functions of the
+                    user's are told from others by their names alone.
+                    Default: None
+        seed (int, optional): Seed of everything that is random.
+                    Default: 0
+        show_progress (bool, optional): Displays the progress over the batches.
+                    Default: True
+
+    Returns:
+        Comparison: Results of each image, their summary, tables and figures.
+
+    Raises:
+
+        TypeError: If an argument is of no accepted kind.
+        ValueError: If an argument is not one of the values above, if data is empty or its
+                    tensors do not go together, if forward_func does not return logits, or
+                    if ``save_to`` has another comparison's results.
+        ImportError: If a method is asked for whose package is not installed.
+
+    Warns:
+
+        UserWarning: If something failed.
+
+    Examples::
+
+        >>> result = compare(net, net.layer4, (images, labels), seed=1)
+        >>> print(result.to_markdown())
+        >>> result.summary(by="class")
+        >>> # A method and a metric of one's own
+        >>> compare(
+        >>>     net,
+        >>>     net.layer4,
+        >>>     loader,
+        >>>     ["ClusteredLayerCAM", {"mine": lambda f, layer: MyCAM(f, layer)}],
+        >>>     ["average drop", {"spread": lambda case: case.attributions.std((1, 2, 3))}],
+        >>>     save_to="results",
+        >>> )
+    """
+    _check_arguments(forward_func, layer, score, target, batch_size, seed)
+    stream, n_batches = batches(data, batch_size)
+    first = next(stream, None)
+    if first is None:
+        raise ValueError("data must hold at least one batch; it is empty.")
+    if target == "label" and first.labels is None:
+        raise ValueError("target='label' needs labels in data.")
+    has_masks = first.masks is not None
+    chosen_methods = make_methods(
+        methods, SCORES[score](forward_func), layer, reference, has_masks, seed
+    )
+    chosen_metrics = make_metrics(metrics, has_masks)
+    run = BatchRun(
+        forward_func, chosen_methods, chosen_metrics, target, attribute_to_layer_input, seed
+    )
+    store = None
+    if save_to is not None:
+        settings = {
+            "version": __version__,
+            "model": _model_fingerprint(forward_func, layer),
+            "layer": layer_name(forward_func, layer),
+            "methods": {method.name: method.settings for method in chosen_methods},
+            "metrics": {name: metric.direction for name, metric in chosen_metrics.items()},
+            "score": score,
+            "target": target,
+            "attribute_to_layer_input": attribute_to_layer_input,
+            "batch_size": batch_size if isinstance(data, (Tensor, tuple)) else None,
+            "seed": seed,
+        }
+        store = Store(save_to, settings)
+    device = _device(forward_func, layer)
+    results = []
+    bar = progress(desc="comparison", total=n_batches) if show_progress else None
+    try:
+        for result in _results(first, stream, run, store, device):
+            results.append(result)
+            if bar is not None:
+                bar.update(1)
+    except _WrongModelError as error:
+        raise ValueError(str(error)) from None
+    finally:
+        if bar is not None:
+            bar.close()
+    comparison = Comparison.from_batches(
+        results,
+        methods=[method.name for method in chosen_methods],
+        controls=[method.name for method in chosen_methods if method.is_control],
+        directions={name: metric.direction for name, metric in chosen_metrics.items()},
+        reference=reference,
+        seed=seed,
+    )
+    if len(comparison.failures):
+        warnings.warn(
+            f"The comparison is not complete: {comparison.failures_in_words()} See failures.",
+            stacklevel=2,
+        )
+    return comparison
+
+
+def _results(
+    first: Batch,
+    others: Iterable[Batch],
+    run: BatchRun,
+    store: Store | None,
+    device: torch.device | None,
+) -> Iterator[BatchResult]:
+    start = 0
+    for index, batch in enumerate(itertools.chain([first], others)):
+        _check_like(batch, first)
+        fingerprint = batch.fingerprint() if store else ""
+        result = store.load(index, fingerprint) if store else None
+        if result is None:
+            result = run(index, start, batch if device is None else batch.to(device))
+            result.fingerprint = fingerprint
+            if store:
+                store.save(index, result)
+        start += len(batch)
+        yield result
+
+
+def _check_arguments(
+    forward_func: Any, layer: Any, score: Any, target: Any, batch_size: Any, seed: Any
+) -> None:
+    if not callable(forward_func):
+        raise TypeError(f"forward_func must be callable; got {type(forward_func).__name__}.")
+    if not isinstance(layer, Module):
+        raise TypeError(f"layer must be a torch.nn.Module; got {type(layer).__name__}.")
+    if score not in SCORES:
+        raise ValueError(f"score={score!r} must be one of {', '.join(map(repr, SCORES))}.")
+    if target not in ("prediction", "label") and not _is_int(target, 0):
+        raise ValueError(
+            f"target={target!r} must be 'prediction', 'label' or a class, an int of at least 0."
+        )
+    for name, value, minimum in (("batch_size", batch_size, 1), ("seed", seed, 0)):
+        if not _is_int(value, minimum):
+            raise ValueError(f"{name}={value!r} must be an int of at least {minimum}.")
+
+
+def _is_int(value: Any, minimum: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+
+
+def _check_like(batch: Batch, first: Batch) -> None:
+    for name, part, other in zip(
+        ("labels", "masks"), batch.tensors()[1:], first.tensors()[1:], strict=True
+    ):
+        if (part is None) != (other is None):
+            raise ValueError(f"data must have {name} in all batches or in none.")
+
+
+def _module(forward_func: Any, layer: Module) -> Module:
+    model = model_of(forward_func)
+    return layer if model is None else model
+
+
+def _device(forward_func: Any, layer: Module) -> torch.device | None:
+    for tensor in itertools.chain(
+        _module(forward_func, layer).parameters(), _module(forward_func, layer).buffers()
+    ):
+        return tensor.device
+    return None
+
+
+def _model_fingerprint(forward_func: Any, layer: Module) -> str:
+    found = hashlib.blake2b(digest_size=16)
+    for name, tensor in _module(forward_func, layer).state_dict().items():
+        if isinstance(tensor, Tensor):
+            found.update(f"{name} {digest(tensor)} ".encode())
+    return found.hexdigest()

@@ -1,0 +1,167 @@
+"""Means, their intervals, and whether two methods differ."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from scipy import stats  # type: ignore[import-untyped]
+
+Floats = NDArray[np.float64]
+
+LEVEL = 0.95
+N_BOOTSTRAP = 2000
+# Above it the jackknife behind BCa, quadratic in the images, costs more than it mends.
+MOST_FOR_BCA = 2000
+N_FLIPS = 9999
+# Up to so many differences, all sign patterns are gone through.
+MOST_FOR_EXACT = 13
+NAN = float("nan")
+
+
+def interval(values: Floats, seed: int = 0) -> tuple[float, float]:
+    """
+    The bootstrap's 95% interval of the mean: BCa, or percentiles where BCa has none.
+
+    Args:
+
+        values (numpy.ndarray): Shape (n,).
+        seed (int, optional): Seed of the resamples.
+                    Default: 0
+
+    Returns:
+        tuple[float, float]: Lower and upper end; both the mean if all values are equal,
+                    and NaN with fewer than two.
+    """
+    if len(values) < 2:
+        return NAN, NAN
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
+    for method in ("BCa", "percentile"):
+        if method == "BCa" and len(values) > MOST_FOR_BCA:
+            continue
+        with warnings.catch_warnings():
+            # Of data that BCa is not made for, which the NaN below says.
+            warnings.simplefilter("ignore")
+            found = stats.bootstrap(
+                (values,),
+                np.mean,
+                confidence_level=LEVEL,
+                n_resamples=N_BOOTSTRAP,
+                batch=max(1, 2_000_000 // len(values)),
+                method=method,
+                rng=np.random.default_rng(seed),
+            ).confidence_interval
+        if math.isfinite(found.low) and math.isfinite(found.high):
+            return float(found.low), float(found.high)
+    return NAN, NAN
+
+
+def sign_flip_test(differences: Floats, seed: int = 0) -> float:
+    """
+    The two-sided p-value of a mean difference of 0, by flipping signs at random.
+
+    Exact for up to 13 differences, else with 9999 patterns of signs; the observed one
+    counts among them, so that it is never 0. Ties and zeros need no special care.
+
+    Args:
+
+        differences (numpy.ndarray): One for each image, shape (n,).
+        seed (int, optional): Seed of the signs.
+                    Default: 0
+
+    Returns:
+        float: NaN with no differences.
+    """
+    n = len(differences)
+    if n == 0:
+        return NAN
+    observed = abs(differences.sum())
+    # Sums of the same numbers in another order are equal but for rounding.
+    slack = 1e-12 * np.abs(differences).sum()
+    if n <= MOST_FOR_EXACT:
+        signs = np.array(list(itertools.product((-1.0, 1.0), repeat=n)))
+        return float(np.mean(np.abs(signs @ differences) >= observed - slack))
+    generator = np.random.default_rng(seed)
+    extreme, left = 0, N_FLIPS
+    while left:
+        size = min(left, max(1, 4_000_000 // n))
+        signs = generator.integers(0, 2, (size, n), dtype=np.int8).astype(np.float64) * 2 - 1
+        extreme += int((np.abs(signs @ differences) >= observed - slack).sum())
+        left -= size
+    return (extreme + 1) / (N_FLIPS + 1)
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """
+    Holm's correction for several tests; NaN stays NaN and does not count as a test.
+
+    Args:
+
+        p_values (list[float]): p-values.
+
+    Returns:
+        list[float]: Corrected p-values, in the same order.
+    """
+    known = [i for i, p in enumerate(p_values) if not math.isnan(p)]
+    corrected = [NAN] * len(p_values)
+    largest = 0.0
+    for rank, i in enumerate(sorted(known, key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(known) - rank) * p_values[i]))
+        corrected[i] = largest
+    return corrected
+
+
+def summarise(table: pd.DataFrame, reference: str | None, seed: int) -> list[dict[str, Any]]:
+    """
+    One row for each method, of one metric and one group of images.
+
+    Args:
+
+        table (pandas.DataFrame): Values, a row for each image and a column for each
+                    method, NaN where there is none.
+        reference (str or None): The method that others are compared with.
+        seed (int): Seed of resamples and signs.
+
+    Returns:
+        list[dict]: See :meth:`Comparison.summary`.
+    """
+    rows = []
+    for method in table.columns:
+        values = table[method].to_numpy(np.float64)
+        valid = values[~np.isnan(values)]
+        low, high = interval(valid, seed)
+        row: dict[str, Any] = {
+            "method": method,
+            "mean": float(valid.mean()) if len(valid) else NAN,
+            "low": low,
+            "high": high,
+            "n": len(valid),
+            "missing": len(values) - len(valid),
+        }
+        rows.append(row | _against(values, table, method, reference, seed))
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = p
+    return rows
+
+
+def _against(
+    values: Floats, table: pd.DataFrame, method: str, reference: str | None, seed: int
+) -> dict[str, Any]:
+    differences = np.empty(0)
+    if reference in table.columns and method != reference:
+        differences = values - table[reference].to_numpy(np.float64)
+        differences = differences[~np.isnan(differences)]
+    low, high = interval(differences, seed)
+    return {
+        "difference": float(differences.mean()) if len(differences) else NAN,
+        "difference_low": low,
+        "difference_high": high,
+        "pairs": len(differences),
+        "p": sign_flip_test(differences, seed),
+    }

@@ -1,0 +1,161 @@
+import math
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from nets import GapLinear, images
+from small_comparisons import FAST, pictures, run
+
+from captum_clustered.comparison import compare
+
+FIGURES = ["metrics", "curves", "gallery"]
+
+
+def known(case):
+    """1 for each right, 0 for each wrong prediction; the reference has 2 more on image 0."""
+    value = (case.labels == case.forward_func(case.inputs).argmax(1)).double()
+    if case.method == "LayerGradCam":
+        value[0] += 2
+    return value
+
+
+def test_summary_by_hand():
+    result = run(metrics={"known": known})
+    summary = result.summary().set_index("method")
+    right = result.frame[result.frame["method"] == "random"]["value"].mean()
+    assert summary.loc["random", "mean"] == pytest.approx(right)
+    # One image in each of three batches of two has 2 more.
+    assert summary.loc["LayerGradCam", "mean"] == pytest.approx(right + 1)
+    assert summary.loc["random", "difference"] == pytest.approx(-1)
+    # -2 -2 -2 0 0 0: 2 of 8 sign patterns are as extreme; six methods, then.
+    assert summary.loc["random", "p"] == pytest.approx(0.25)
+    assert summary.loc["random", "p_holm"] == 1
+    assert math.isnan(summary.loc["LayerGradCam", "difference"])
+
+
+def test_groups():
+    result = run(metrics={"known": known})
+    by_class = result.summary("class")
+    assert by_class["class"].unique().tolist() == [0, 1, 2]
+    assert (by_class["n"] == 2).all()
+    by_correct = result.summary("correct").set_index(["correct", "method"])["mean"]
+    for correct in by_correct.index.unique(0):
+        assert by_correct[correct, "random"] == float(correct)
+    with pytest.raises(ValueError, match="by='weather' must be 'class', 'correct' or None"):
+        result.summary("weather")
+    unlabelled = run(data=pictures()[0])
+    assert set(unlabelled.summary("class")["class"]) == set(unlabelled.frame["prediction"])
+    assert unlabelled.frame["label"].isna().all()
+    assert unlabelled.frame["correct"].isna().all()
+    with pytest.raises(ValueError, match="needs labels"):
+        unlabelled.summary("correct")
+
+
+def test_markdown():
+    result = run(metrics=["average drop", "increase in confidence", "energy ring"])
+    text = result.to_markdown()
+    assert "average drop ↓" in text
+    assert "increase in confidence ↑" in text
+    assert "| energy ring " in text
+    assert "*Fake-CAM*" in text
+    assert "rows/image" in text
+    assert "peak memory" not in text
+    assert text.startswith("| method")
+    assert "**class: 1**" in result.to_markdown(by="class")
+
+
+def test_csv_keeps_all_digits(tmp_path):
+    result = run()
+    result.to_csv(tmp_path / "table.csv")
+    read = pd.read_csv(tmp_path / "table.csv", float_precision="round_trip")
+    assert read["value"].tolist() == result.frame["value"].tolist()
+    assert read.columns.tolist() == [
+        "image",
+        "label",
+        "prediction",
+        "correct",
+        "target",
+        "method",
+        "metric",
+        "value",
+        "seconds",
+        "rows",
+        "peak_memory",
+    ]
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_figures(kind, tmp_path):
+    metrics = ["average drop", "insertion", "insertion - deletion", "complexity"]
+    figure = run(metrics=metrics).plot(kind)
+    figure.savefig(tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+    assert not plt.get_fignums()
+
+
+def test_the_gallery_shows_what_metrics_see():
+    result = run(metrics=["complexity"], data=pictures(8))
+    assert [shown["image"] for shown in result.gallery] == [0, 1, 2, 3, 4, 5]
+    figure = result.plot("gallery")
+    assert len(figure.axes) == 6 * (len(result.methods) + 1)
+
+
+def test_figures_of_what_is_not_there():
+    with pytest.raises(ValueError, match="kind='pie' must be one of 'metrics'"):
+        run().plot("pie")
+    with pytest.raises(ValueError, match="kind='curves' needs 'insertion'"):
+        run().plot("curves")
+    net = GapLinear(dims=1)
+    x = images(2, size=(9,), dtype=torch.float32)
+    one_dimensional = compare(net, net.relu, x, ["LayerGradCam"], **FAST)
+    with pytest.raises(ValueError, match="kind='gallery' needs 2-D images"):
+        one_dimensional.plot("gallery")
+
+
+def test_figures_with_failures():
+    def moody(case):
+        raise RuntimeError("no")
+
+    def broken(forward_func, layer):
+        raise RuntimeError("never")
+
+    with pytest.warns(UserWarning, match="failed"):
+        result = run(
+            methods=["LayerGradCam", {"broken": broken}],
+            metrics=["insertion", {"moody": moody}],
+        )
+    for kind in FIGURES:
+        result.plot(kind).canvas.draw()
+    assert "- " in result.to_markdown()
+
+
+def test_nothing_worked():
+    x = torch.full((2, 2, 6, 6), float("nan"))
+    with pytest.warns(UserWarning, match="not finite"):
+        result = run(data=x)
+    assert result.frame.empty
+    assert result.summary()["mean"].isna().all()
+    assert "Failures" in result.to_markdown()
+
+
+def test_volumes():
+    net = GapLinear(dims=3)
+    x = images(2, size=(5, 6, 4), dtype=torch.float32)
+    masks = torch.zeros(2, 5, 6, 4)
+    masks[:, 2:4, 1:4] = 1
+    data = (x, torch.tensor([0, 1]), masks)
+    result = compare(net, net.relu, data, ["ClusteredLayerCAM"], show_progress=False)
+    assert not len(result.failures)
+    assert np.isfinite(result.frame["value"]).any()
+
+
+def test_without_pandas():
+    script = "import sys; sys.modules['pandas'] = None; import captum_clustered.comparison"
+    process = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert "needs pandas, which is not installed. Install captum_clustered[comp" in process.stderr

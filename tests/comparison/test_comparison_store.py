@@ -1,0 +1,179 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from nets import MlpHead
+from small_comparisons import pictures, run
+from torch.utils.data import DataLoader, TensorDataset
+
+FILES = [f"batch-{index:06d}.json" for index in range(3)]
+METRICS = ["average drop", "infidelity", "energy in mask"]
+
+
+def batches_in(folder):
+    return sorted(path.name for path in Path(folder).glob("batch-*.json"))
+
+
+@pytest.mark.parametrize("calls_until_interrupt", [1, 4, 8, 15])
+def test_an_interrupted_comparison_goes_on(tmp_path, calls_until_interrupt):
+    calls = []
+
+    def metric(case):
+        calls.append(case.method)
+        if len(calls) == calls_until_interrupt:
+            raise KeyboardInterrupt
+        # Thirds are not exact in any decimal notation of a few digits.
+        return case.attributions.mean((1, 2, 3)) / 3
+
+    arguments = {"metrics": [*METRICS, {"mine": metric}], "save_to": tmp_path}
+    with pytest.raises(KeyboardInterrupt):
+        run(**arguments)
+    # Seven methods are run on each batch of two.
+    done = (calls_until_interrupt - 1) // 7
+    assert batches_in(tmp_path) == FILES[:done]
+    calls[:] = [""] * 100
+    again = run(**arguments)
+    assert len(calls) == 100 + 7 * (3 - done)
+    calls[:] = [""] * 100
+    whole = run(**arguments | {"save_to": None})
+    assert again.values.equals(whole.values)
+    assert again.curves == whole.curves
+    assert again.gallery == whole.gallery
+    assert again.summary().equals(whole.summary())
+
+
+def test_a_finished_comparison_is_read_with_its_costs(tmp_path):
+    first = run(save_to=tmp_path, metrics=METRICS)
+    again = run(save_to=tmp_path, metrics=METRICS)
+    assert again.frame.equals(first.frame)
+    assert again.metric_seconds.equals(first.metric_seconds)
+
+
+SCRIPT = """
+import sys, time, torch
+sys.path[:0] = sys.argv[2:]
+from small_comparisons import run
+torch.set_num_threads(1)
+def slow(case):
+    time.sleep(0.2)
+    return case.attributions.mean((1, 2, 3)) / 3
+run(metrics=["average drop", "infidelity", {"mine": slow}], save_to=sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX only")
+def test_a_killed_comparison_goes_on(tmp_path):
+    here = Path(__file__).parent
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", SCRIPT, str(tmp_path), str(here), str(here.parent)],
+        env={**os.environ, "PYTHONPATH": str(here.parents[1])},
+    )
+    try:
+        for _ in range(3000):
+            if batches_in(tmp_path) or process.poll() is not None:
+                break
+            time.sleep(0.01)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+    assert 1 <= len(batches_in(tmp_path)) < 3
+
+    def slow(case):
+        return case.attributions.mean((1, 2, 3)) / 3
+
+    arguments = {"metrics": ["average drop", "infidelity", {"mine": slow}]}
+    # Functions of a user's are known by where they are from.
+    slow.__module__, slow.__qualname__ = "__main__", "slow"
+    again = run(**arguments, save_to=tmp_path)
+    assert again.values.equals(run(**arguments).values)
+
+
+def test_failures_are_kept(tmp_path):
+    def moody(case):
+        raise RuntimeError("no")
+
+    arguments = {"metrics": ["complexity", {"moody": moody}], "save_to": tmp_path}
+    with pytest.warns(UserWarning, match="moody"):
+        first = run(**arguments)
+    with pytest.warns(UserWarning, match="moody"):
+        again = run(**arguments)
+    assert again.failures.equals(first.failures)
+    assert again.values.equals(first.values)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"score": "margin"}, "score was logit and is margin"),
+        ({"seed": 1}, "seed was 0 and is 1"),
+        ({"target": "label"}, "target was prediction and is label"),
+        ({"batch_size": 3}, "batch_size was 2 and is 3"),
+        ({"methods": ["LayerGradCam"]}, "methods was"),
+        ({"metrics": ["complexity"]}, "metrics was"),
+        ({"net": MlpHead(seed=1)}, "model was"),
+        ({"attribute_to_layer_input": True}, "attribute_to_layer_input was False and is True"),
+    ],
+)
+def test_other_settings_in_the_same_folder(tmp_path, change, name):
+    run(save_to=tmp_path)
+    with pytest.raises(ValueError, match=f"save_to has results of another comparison.*{name}"):
+        run(save_to=tmp_path, **change)
+
+
+def test_only_what_differs_is_named(tmp_path):
+    run(save_to=tmp_path)
+    with pytest.raises(ValueError, match="another comparison") as error:
+        run(save_to=tmp_path, seed=1)
+    assert "score" not in str(error.value)
+
+
+def test_the_reference_may_change(tmp_path):
+    run(save_to=tmp_path)
+    result = run(save_to=tmp_path, reference="random")
+    assert result.reference == "random"
+
+
+def test_other_data_in_the_same_folder(tmp_path):
+    x, labels, masks = pictures()
+    run(data=(x, labels, masks), save_to=tmp_path)
+    x = x.clone()
+    x[2, 0, 0, 0] += 1
+    with pytest.raises(ValueError, match=r"batch 1 differs.*shuffle=False"):
+        run(data=(x, labels, masks), save_to=tmp_path)
+
+
+def test_loaders_go_on(tmp_path):
+    loader = DataLoader(TensorDataset(*pictures()), batch_size=2)
+    first = run(data=loader, save_to=tmp_path)
+    (tmp_path / FILES[1]).unlink()
+    assert run(data=loader, save_to=tmp_path).values.equals(first.values)
+
+
+def test_half_a_file_is_never_taken_for_a_whole(tmp_path):
+    first = run(save_to=tmp_path)
+    content = (tmp_path / FILES[2]).read_text(encoding="utf-8")
+    (tmp_path / FILES[2]).unlink()
+    (tmp_path / f"{FILES[2]}.part").write_text(content[:100], encoding="utf-8")
+    assert run(save_to=tmp_path).values.equals(first.values)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_floats_keep_all_their_bits(tmp_path):
+    awkward = [0.1 + 0.2, 1e-310, float("nan"), float("inf"), -0.0, 2**-52 + 1]
+
+    def metric(case):
+        start = 0 if case.inputs[0, 0, 0, 0] == pictures()[0][0, 0, 0, 0] else 2
+        return torch.tensor(awkward[start : start + 2], dtype=torch.float64)
+
+    arguments = {"metrics": {"awkward": metric}, "data": pictures(4)}
+    run(**arguments, save_to=tmp_path)
+    stored = run(**arguments, save_to=tmp_path).frame["value"].to_numpy()
+    assert stored.tobytes() == run(**arguments).frame["value"].to_numpy().tobytes()
+    assert json.loads((tmp_path / "settings.json").read_text())["seed"] == 0
