@@ -9,7 +9,9 @@ from torch import nn
 from captum_clustered import scores
 from captum_clustered.comparison.peers import PEERS, PeerCAM
 
-pytest.importorskip("pytorch_grad_cam")
+pytest.importorskip(
+    "pytorch_grad_cam", reason="pytorch-grad-cam is an optional peer", exc_type=ImportError
+)
 
 
 class InPlaceBehind(nn.Module):

@@ -109,8 +109,12 @@ def test_equals_torchcam():
 
 def test_equals_pytorch_grad_cam_times_p():
     reason = "pytorch-grad-cam is an optional peer"
-    peer = pytest.importorskip("pytorch_grad_cam.metrics.cam_mult_image", reason=reason, exc_type=ImportError)
-    targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets", reason=reason, exc_type=ImportError)
+    peer = pytest.importorskip(
+        "pytorch_grad_cam.metrics.cam_mult_image", reason=reason, exc_type=ImportError
+    )
+    targets = pytest.importorskip(
+        "pytorch_grad_cam.utils.model_targets", reason=reason, exc_type=ImportError
+    )
     forward, (x, maps) = classifier(), batch()
     maps = (maps - maps.amin((2, 3), True)) / (maps.amax((2, 3), True) - maps.amin((2, 3), True))
     target = [0, 1, 2]

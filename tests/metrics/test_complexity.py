@@ -23,7 +23,9 @@ def test_a_fake_cam_is_as_complex_as_can_be():
 
 def test_equals_pytorch_grad_cam():
     peer = pytest.importorskip(
-        "pytorch_grad_cam.metrics.arcc", reason="pytorch-grad-cam is an optional peer"
+        "pytorch_grad_cam.metrics.arcc",
+        reason="pytorch-grad-cam is an optional peer",
+        exc_type=ImportError,
     )
     x, maps = batch()
     maps = (maps - maps.amin((2, 3), True)) / (maps.amax((2, 3), True) - maps.amin((2, 3), True))

@@ -46,7 +46,9 @@ def test_dtype_is_kept():
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_equals_pytorch_grad_cam(share):
     peer = pytest.importorskip(
-        "pytorch_grad_cam.metrics.road", reason="pytorch-grad-cam is an optional peer"
+        "pytorch_grad_cam.metrics.road",
+        reason="pytorch-grad-cam is an optional peer",
+        exc_type=ImportError,
     )
     image = images(1, size=(9, 7), dtype=torch.float32)[0]
     removed = (images(1, 1, (9, 7), seed=2).flatten().argsort() < share * 63).view(9, 7)

@@ -24,7 +24,9 @@ def test_road_by_hand():
 def test_equals_pytorch_grad_cam(monkeypatch):
     reason = "pytorch-grad-cam is an optional peer"
     peer = pytest.importorskip("pytorch_grad_cam.metrics.road", reason=reason, exc_type=ImportError)
-    targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets", reason=reason, exc_type=ImportError)
+    targets = pytest.importorskip(
+        "pytorch_grad_cam.utils.model_targets", reason=reason, exc_type=ImportError
+    )
     # Its noise cannot be switched off otherwise.
     monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
     # A number of pixels divisible by five: thresholds and shares then mean the same ones.
