@@ -179,6 +179,11 @@ def _from_factory(name: str, weights: str | None) -> Model:
             f"--model {name}: {module_name!r} has no function {attribute!r}."
             f"{close_matches(attribute, known)}"
         )
+    if isinstance(factory, nn.Module):
+        raise UserError(
+            f"--model {name}: {attribute!r} is a torch.nn.Module; name a function without arguments "
+            "that returns it."
+        )
     with explained(f"--model {name}: {attribute}() failed"):
         module = factory()
     if not isinstance(module, nn.Module):

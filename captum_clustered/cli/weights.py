@@ -49,7 +49,8 @@ def load_weights(module: nn.Module, path: str) -> None:
     except RuntimeError as error:
         differences = "; ".join(_differences(module.state_dict(), state)) or one_line(error)
         raise UserError(
-            f"The weights in {printable(path)} do not fit the model: {differences}."
+            f"The weights in {printable(path)} do not fit the model: {differences}. A model "
+            "of another shape, such as one with other classes, is given as package.module:factory."
         ) from error
 
 

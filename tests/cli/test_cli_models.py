@@ -49,6 +49,7 @@ class TestZoo:
     def test_weights_that_do_not_fit(self, resnet_file):
         message = error("resnet34", str(resnet_file))
         assert "missing from the file: layer1.2.conv1.weight" in message
+        assert "given as package.module:factory" in message
 
     @pytest.mark.parametrize("weights", [None, "DEFAULT", "ResNet18_Weights.IMAGENET1K_V1"])
     def test_no_network(self, tmp_path, monkeypatch, weights):
@@ -90,6 +91,10 @@ class TestFactory:
         assert not model.module.training
         assert model.categories is None
         assert model.class_name(2) == "class 2"
+
+    def test_an_instance_is_no_factory(self):
+        message = error("factories:instance")
+        assert "'instance' is a torch.nn.Module; name a function" in message
 
     def test_state_dict(self, tmp_path):
         state = load_model("factories:net", None, "cpu").module.state_dict()
