@@ -181,8 +181,8 @@ def _from_factory(name: str, weights: str | None) -> Model:
         )
     if isinstance(factory, nn.Module):
         raise UserError(
-            f"--model {name}: {attribute!r} is a torch.nn.Module; name a function without arguments "
-            "that returns it."
+            f"--model {name}: {attribute!r} is a torch.nn.Module; name a function without "
+            "arguments that returns it."
         )
     with explained(f"--model {name}: {attribute}() failed"):
         module = factory()
