@@ -256,3 +256,12 @@ def test_scripted_tail_without_batching_rule_falls_back(monkeypatch):
     torch.testing.assert_close(
         attribution, 2 * ClusteredLayerCAM(net, net.conv, clusterer=3).attribute(images(), 0)
     )
+
+
+def test_the_reference_path_names_a_layer_that_is_not_reached(monkeypatch):
+    def refuse(task):
+        raise OSError("switched off")
+
+    monkeypatch.setattr("captum_clustered.clustered_layer_cam.single_pass", refuse)
+    with pytest.raises(ValueError, match="layer ReLU was not reached"):
+        ClusteredLayerCAM(MlpHead().double(), nn.ReLU()).attribute(images(), 0)

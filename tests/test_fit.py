@@ -136,3 +136,8 @@ def test_mistakes_are_named():
     with pytest.raises(ValueError, match="3 channels on one batch and 2"):
         changing.fit([images(channels=2), images(channels=3)])
     assert not hasattr(changing, "labels_")
+
+
+def test_a_gram_of_no_image_has_no_rows():
+    with pytest.raises(ValueError, match="No image was added"):
+        ChannelGram().rows()

@@ -1,3 +1,4 @@
+import sys
 import threading
 import warnings
 from contextlib import contextmanager
@@ -81,3 +82,13 @@ def test_compiled_functions_run_eagerly_inside_and_compiled_again_outside():
         assert not compilations
     function(torch.ones(2))
     assert len(compilations) == 1
+
+
+def test_the_compiler_is_not_imported_where_nothing_is_compiled(monkeypatch):
+    def refuse(stance):
+        raise AssertionError("set_stance was called")
+
+    monkeypatch.setattr(torch.compiler, "set_stance", refuse)
+    monkeypatch.delitem(sys.modules, "torch._dynamo", raising=False)
+    with eager_mode():
+        assert "torch._dynamo" not in sys.modules
