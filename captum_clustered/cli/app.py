@@ -242,6 +242,103 @@ def demo(
         show(quality_table(results))
 
 
+@app.command()
+def compare(
+    model: ModelName,
+    layer: Annotated[str, typer.Option(help="The layer's name; see the command layers.")],
+    images: Annotated[Path, typer.Option(help="Folder of images.")],
+    out_dir: Annotated[
+        Path,
+        typer.Option("--out", help="Folder for the results; started again, a run goes on there."),
+    ],
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of masks, named as the images; what is not black is the object.",
+            show_default=False,
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file with the columns file and label (number or name of a class).",
+            show_default=False,
+        ),
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="As in explain.", show_default=False)] = None,
+    layer_input: Annotated[
+        bool, typer.Option("--layer-input", help="Explain by the layer's input, not its output.")
+    ] = False,
+    score: Annotated[Score, typer.Option(help="What is explained.")] = Score.logit,
+    target: Annotated[
+        str, typer.Option(help="Class to explain: prediction, label or a number.")
+    ] = "prediction",
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Names, separated by commas, or the option again (default: all fast ones).",
+            show_default=False,
+        ),
+    ] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(help="As --methods (default: all fast ones).", show_default=False),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all that is random.")] = 0,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="As in explain.", show_default=False)
+    ] = None,
+    mean: Annotated[str | None, typer.Option(help="As in explain.", show_default=False)] = None,
+    std: Annotated[str | None, typer.Option(help="As in explain.", show_default=False)] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, ...")] = "cpu",
+) -> None:
+    """
+    Compare methods on a folder of images, by many metrics and against controls.
+
+    Prints the means and writes results.csv, summary.md and figures to --out.
+    """
+    means, stds = _numbers(mean, "--mean"), _numbers(std, "--std")
+    with _sentences():
+        try:
+            from captum_clustered.cli.compare import (
+                Choices,
+                compare_folder,
+                method_names,
+                metric_names,
+                missing_table,
+                target_of,
+            )
+        except ModuleNotFoundError as error:
+            raise UserError(str(error)) from error
+        from captum_clustered.cli.models import load_model
+        from captum_clustered.cli.outputs import prepare_folder
+        from captum_clustered.cli.preprocessing import make_preprocessing
+
+        choices = Choices(
+            images=images,
+            masks=masks,
+            labels=labels,
+            layer=layer,
+            layer_input=layer_input,
+            score=score.value,
+            target=target_of(target),
+            methods=method_names(methods),
+            metrics=metric_names(metrics),
+            batch_size=batch_size,
+            seed=seed,
+        )
+        prepare_folder(out_dir)
+        network = load_model(model, weights, device)
+        preprocessing = make_preprocessing(network.preset, network.n_channels, size, means, stds)
+        failures = compare_folder(network, preprocessing, choices, device, out_dir)
+    if failures:
+        show_error(missing_table(failures))
+        names = dict.fromkeys(what for what, _ in failures)
+        say_error(f"Without {', '.join(names)} the comparison is not complete.")
+        raise typer.Exit(1)
+
+
 def _explain_all(
     explainer: Explainer, preprocessing: Preprocessing, images: Sequence[Path], out_dir: Path
 ) -> list[tuple[str, str]]:

@@ -1,0 +1,311 @@
+"""Comparing methods on a folder of images: the computation, its files and its tables."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd  # type: ignore[import-untyped]
+import torch
+from rich.console import Group
+from rich.text import Text
+from torch import nn
+
+from captum_clustered.cli.console import note, out, printable, progress_bar, show
+from captum_clustered.cli.errors import UserError, explained
+from captum_clustered.cli.explain import Explainer, Settings
+from captum_clustered.cli.figure import save_figure
+from captum_clustered.cli.folder import ImageFolder, image_files, mask_files, read_labels
+from captum_clustered.cli.layers import MAP, find_layer, kind_of, trace
+from captum_clustered.cli.models import Model
+from captum_clustered.cli.preprocessing import Preprocessing
+from captum_clustered.cli.tables import titled
+from captum_clustered.comparison import Comparison, compare
+from captum_clustered.comparison.methods import CLUSTERED, known
+
+__all__ = [
+    "Choices",
+    "compare_folder",
+    "method_names",
+    "metric_names",
+    "missing_table",
+    "target_of",
+]
+
+FIGURES = ("metrics", "curves", "gallery")
+# Below the folder of the results: what an interrupted run goes on from.
+STATE = "state"
+ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
+METRICS_PER_TABLE = 5
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Choices:
+    """
+    What is compared; see :func:`captum_clustered.comparison.compare`.
+
+    Attributes:
+
+        images (Path): Folder of images.
+        masks (Path or None): Folder of masks.
+        labels (Path or None): CSV file of labels.
+        layer (str): The layer's name.
+        layer_input (bool): Whether its input is meant.
+        score (str): What is explained.
+        target (str or int): "prediction", "label" or a class.
+        methods (list[str] or None): Names.
+        metrics (list[str] or None): Names.
+        batch_size (int): Images at a time.
+        seed (int): Of everything that is random.
+    """
+
+    images: Path
+    masks: Path | None
+    labels: Path | None
+    layer: str
+    layer_input: bool
+    score: str
+    target: str | int
+    methods: list[str] | None
+    metrics: list[str] | None
+    batch_size: int
+    seed: int
+
+
+def metric_names(given: Sequence[str] | None) -> list[str] | None:
+    """Names from options that may hold several, separated by commas."""
+    names = [part.strip() for text in given or () for part in text.split(",")]
+    return list(dict.fromkeys(filter(None, names))) or None
+
+
+def method_names(given: Sequence[str] | None) -> list[str] | None:
+    """As :func:`metric_names`; what follows ClusteredLayerCAM and is no name is its variant."""
+    names: list[str] = []
+    for text in given or ():
+        # A variant belongs to a method of the same option.
+        found: list[str] = []
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            is_variant = part not in known() and not part[0].isupper()
+            if found and found[-1].startswith(CLUSTERED) and is_variant:
+                found[-1] += f", {part}"
+            else:
+                found.append(part)
+        names += found
+    return list(dict.fromkeys(names)) or None
+
+
+def target_of(text: str) -> str | int:
+    """
+    Raises:
+
+        UserError: If it is neither a word of compare's nor a number.
+    """
+    if text in ("prediction", "label"):
+        return text
+    if text.isdecimal():
+        return int(text)
+    raise UserError(f"--target {text} must be prediction, label or the number of a class.")
+
+
+def compare_folder(
+    model: Model, preprocessing: Preprocessing, choices: Choices, device: str, folder: Path
+) -> list[tuple[str, str]]:
+    """
+    Compares, writes ``results.csv``, ``summary.md`` and figures, and prints the summary.
+
+    Args:
+
+        model (Model): The network, on the device.
+        preprocessing (Preprocessing): The way into it.
+        choices (Choices): What is compared.
+        device (str): Where the network is.
+        folder (Path): For the results; finished batches are kept in it, too.
+
+    Returns:
+        list[tuple[str, str]]: What is missing, and why: an image, or a method's name.
+
+    Raises:
+
+        UserError: If nothing can be compared.
+    """
+    if find_spec("tabulate") is None:
+        raise UserError(
+            "compare needs tabulate, which is not installed. Install captum_clustered[comparison]."
+        )
+    if choices.target == "label" and choices.labels is None:
+        raise UserError("--target label needs --labels.")
+    layer, n_classes = _check(model, preprocessing, choices, device)
+    paths = image_files(choices.images, "--images")
+    data = ImageFolder(
+        paths,
+        preprocessing,
+        choices.batch_size,
+        labels=None if choices.labels is None else read_labels(choices.labels, model, n_classes),
+        masks=None if choices.masks is None else mask_files(choices.masks),
+    )
+    comparison = _compare(model, layer, choices, data, folder / STATE)
+    if data.labels is None:
+        # What stands in for labels where there are masks alone.
+        comparison.frame = comparison.frame.assign(label=pd.NA, correct=pd.NA)
+    failures = data.failures + _failures(comparison, data.names)
+    if comparison.frame.empty:
+        raise UserError(
+            f"Nothing could be compared: {'; '.join(dict.fromkeys(why for _, why in failures))}"
+        )
+    _show_summary(comparison)
+    if comparison.frame["image"].nunique() == 1:
+        note("One image says nothing about methods: there are no intervals and no tests.")
+    _write(comparison, data, model, choices, folder)
+    return failures
+
+
+def missing_table(missing: Sequence[tuple[str, str]]) -> Group:
+    """What is not in the results, and why."""
+    group, table = titled("Left out", "Image or method", "Reason")
+    for what, reason in missing:
+        table.add_row(Text(what), Text(reason))
+    return group
+
+
+def _check(
+    model: Model, preprocessing: Preprocessing, choices: Choices, device: str
+) -> tuple[nn.Module, int]:
+    """The layer and the number of classes; whatever is wrong with them shows here."""
+    layer = find_layer(model, choices.layer)
+    forward = trace(model, torch.zeros(preprocessing.input_shape, device=device))
+    call = forward.calls.get(layer)
+    shapes = () if call is None else call.inputs if choices.layer_input else call.outputs
+    kind = kind_of(shapes[0]) if len(shapes) == 1 else None
+    if kind not in (None, MAP):
+        raise UserError(
+            f"Layer {choices.layer!r} has shape {shapes[0]}, which looks like {kind.name}; only "
+            "maps with channels in dimension 1 can be compared."
+        )
+    n_classes = forward.output.shape[1]
+    if n_classes < 2:
+        raise UserError(
+            f"{model.name} returns a single logit; methods are compared in the probabilities of at "
+            "least two classes."
+        )
+    target = choices.target if isinstance(choices.target, int) else None
+    settings = Settings(
+        layer=choices.layer, layer_input=choices.layer_input, target=target, score=choices.score
+    )
+    return Explainer(model, settings, preprocessing.input_shape, device).layer, n_classes
+
+
+def _compare(
+    model: Model, layer: nn.Module, choices: Choices, data: ImageFolder, state: Path
+) -> Comparison:
+    with progress_bar() as bar, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        task = bar.add_task("Comparing", total=len(data.paths))
+        data.on_image = lambda: bar.advance(task)
+        try:
+            with explained("The methods cannot be compared"):
+                comparison = compare(
+                    model.module,
+                    layer,
+                    data,
+                    choices.methods,
+                    choices.metrics,
+                    score=choices.score,
+                    target=choices.target,
+                    attribute_to_layer_input=choices.layer_input,
+                    save_to=state,
+                    seed=choices.seed,
+                    show_progress=False,
+                )
+        except UserError as error:
+            if data.failures and not data.names:
+                reasons = "; ".join(dict.fromkeys(why for _, why in data.failures))
+                raise UserError(f"None of the images can be compared: {reasons}") from error
+            raise UserError(str(error).replace("save_to", f"--out {printable(state)}")) from error
+    texts = [str(w.message) for w in caught if w.category is UserWarning]
+    for text in dict.fromkeys(texts):
+        # That is shown with its reasons.
+        if not text.startswith("The comparison is not complete"):
+            note(text)
+    return comparison
+
+
+def _failures(comparison: Comparison, names: list[str]) -> list[tuple[str, str]]:
+    """What the comparison could not do, once for each image or each method and reason."""
+    found: dict[tuple[str, str], None] = {}
+    for row in comparison.failures.itertuples():
+        reason = f"{row.error}: {row.message}" if row.message else str(row.error)
+        if row.method:
+            what = f"{row.method}, {row.metric}" if row.metric else row.method
+            found[what, reason] = None
+        else:
+            found[names[row.image], reason] = None
+    return list(found)
+
+
+def _write(
+    comparison: Comparison, data: ImageFolder, model: Model, choices: Choices, folder: Path
+) -> None:
+    where = "input of layer" if choices.layer_input else "layer"
+    heading = (
+        f"# Comparison of class activation maps\n\nModel {model.name}, {where} {choices.layer}; "
+        f"score: {choices.score}; target: {choices.target}; seed {choices.seed}; images: "
+        f"{printable(choices.images)}.\n\n"
+    )
+    text = heading + comparison.to_markdown()
+    if data.labels is not None:
+        text += "\n## Right and wrong predictions\n\n" + comparison.to_markdown(by="correct")
+    frame = comparison.frame.copy()
+    # A number says little about which file it was.
+    frame.insert(1, "file", [data.names[number] for number in frame["image"]])
+    with explained(f"The results cannot be written to {printable(folder)}"):
+        (folder / "summary.md").write_text(text, encoding="utf-8")
+        frame.to_csv(folder / "results.csv", index=False)
+        written = ["results.csv", "summary.md"]
+        for kind in FIGURES:
+            try:
+                figure = comparison.plot(kind)
+            except ValueError as error:
+                note(f"{kind}.png is left out: {error}")
+                continue
+            save_figure(figure, folder / f"{kind}.png")
+            written.append(f"{kind}.png")
+    out.print(Text(f"Wrote {', '.join(written)} to {printable(folder)}"), soft_wrap=True)
+
+
+def _show_summary(comparison: Comparison) -> None:
+    """Means of all methods, a table for every few metrics."""
+    summary = comparison.summary()
+    metrics = list(comparison.directions)
+    n_images = comparison.frame["image"].nunique()
+    title = f"Means over {n_images} image{'s' if n_images > 1 else ''}"
+    for start in range(0, len(metrics), METRICS_PER_TABLE):
+        some = metrics[start : start + METRICS_PER_TABLE]
+        show(_table(comparison, summary, some, title if start == 0 else ""))
+    remark = "Dimmed: controls, which explain nothing."
+    if comparison.reference is not None:
+        remark = (
+            f"* differs from {comparison.reference} (sign-flip test, Holm-corrected p < "
+            f"{SIGNIFICANT}). {remark}"
+        )
+    out.print(Text(remark), soft_wrap=True)
+
+
+def _table(
+    comparison: Comparison, summary: pd.DataFrame, metrics: Sequence[str], title: str
+) -> Group:
+    headers = [metric + ARROWS[comparison.directions[metric]] for metric in metrics]
+    group, table = titled(title, "Method", *headers, right=headers)
+    columns = [summary[summary["metric"] == metric].set_index("method") for metric in metrics]
+    for method in comparison.methods:
+        cells = []
+        for column in columns:
+            row = column.loc[method]
+            star = "*" if row["p_holm"] < SIGNIFICANT else ""
+            cells.append(f"{row['mean']:.3g}{star}" if row["n"] else "-")
+        style = "dim" if method in comparison.controls else None
+        table.add_row(Text(method), *cells, style=style)
+    return group
