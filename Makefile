@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 OLDEST = .venv-oldest
 
-.PHONY: demo test test-oldest lint notebooks bench clean
+.PHONY: demo test test-oldest lint notebooks compare bench clean
 
 demo: $(STAMP)  ## Clustered-CAM and Grad-CAM on two photographs, into out/demo
 	$(BIN)/captum-clustered demo --out out/demo
@@ -21,6 +21,9 @@ lint: $(STAMP)  ## Style and types
 notebooks: $(STAMP)  ## Runs the notebooks and keeps their output
 	$(BIN)/python notebooks/execute.py
 
+compare: $(STAMP)  ## Methods, controls and metrics on photographs, into out/compare
+	$(BIN)/python benchmarks/compare_photographs.py $(ARGS)
+
 bench: $(STAMP)  ## Time of a CAM as a multiple of a forward pass
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
@@ -29,7 +32,7 @@ test-oldest: $(OLDEST)/.installed  ## All tests with the oldest dependencies tha
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV) || { echo "Creating a virtual environment failed: is Python's venv module installed?" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo,test,lint,notebooks]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo,test,lint,notebooks,photographs]"
 	touch $@
 
 $(OLDEST)/.installed: pyproject.toml

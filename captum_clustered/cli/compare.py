@@ -308,4 +308,4 @@ def _table(
             cells.append(f"{row['mean']:.3g}{star}" if row["n"] else "-")
         style = "dim" if method in comparison.controls else None
         table.add_row(Text(method), *cells, style=style)
-    return group
+    return group if title else Group(table, "")

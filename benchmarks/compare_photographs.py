@@ -1,0 +1,97 @@
+"""
+All methods and metrics of a comparison, offline: an ImageNet network on photographs.
+
+The photographs come with scikit-learn and scikit-image, the network with the extra
+"demo". Each photograph is cut twice; what is explained is the network's prediction of each
+cut.
+
+    python benchmarks/compare_photographs.py --out out/compare
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from PIL import Image
+from skimage import data
+from torch import Tensor
+
+from captum_clustered.cli.demo import MEAN, SETTINGS, STD, demo_model, pictures
+from captum_clustered.cli.figure import save_figure
+from captum_clustered.cli.preprocessing import make_preprocessing
+from captum_clustered.comparison import compare
+from captum_clustered.comparison.measures import DEFAULT
+
+# Those of scikit-image that are in the package itself.
+PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "rocket", "stereo_motorcycle")
+# Those that the metrics by default leave out because they take long.
+SLOW = ("ROAD", "max-sensitivity")
+# Side of the smaller cut, as a share of the photograph's shorter side.
+SHARE = 0.75
+
+
+def photographs() -> dict[str, Image.Image]:
+    """Eight photographs; none of them has to be downloaded."""
+    arrays = {name: getattr(data, name)() for name in PHOTOGRAPHS}
+    # Two views of the motorcycle and their disparity: one view will do.
+    arrays = {name: a[0] if isinstance(a, tuple) else a for name, a in arrays.items()}
+    return pictures() | {
+        name: Image.fromarray(array).convert("RGB") for name, array in arrays.items()
+    }
+
+
+def cuts(image: Image.Image) -> list[Image.Image]:
+    """The largest square in the middle, and a smaller one at the right."""
+    width, height = image.size
+    whole = min(width, height)
+    part = round(SHARE * whole)
+    squares = [((width - whole) // 2, whole), (width - part, part)]
+    return [
+        image.crop((left, (height - side) // 2, left + side, (height - side) // 2 + side))
+        for left, side in squares
+    ]
+
+
+def inputs(n_photographs: int) -> Tensor:
+    """All cuts as the network's input, (N, 3, 224, 224)."""
+    preprocessing = make_preprocessing(None, mean=MEAN, std=STD)
+    images = list(photographs().values())[:n_photographs]
+    return torch.cat([preprocessing(cut) for image in images for cut in cuts(image)])
+
+
+def main() -> None:
+    """Prints the tables and writes them, the values and the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("out/compare"))
+    parser.add_argument("--photographs", type=int, default=4, help="How many of the eight.")
+    parser.add_argument("--save-to", type=Path, help="Folder to resume an interrupted run from.")
+    parser.add_argument("--threads", type=int, help="Of torch; 1 is faster on a busy machine.")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    model = demo_model().module
+    start = time.perf_counter()
+    comparison = compare(
+        model,
+        model.get_submodule(SETTINGS.layer),
+        inputs(options.photographs),
+        metrics=[*DEFAULT, *SLOW],
+        attribute_to_layer_input=SETTINGS.layer_input,
+        save_to=options.save_to,
+    )
+    seconds = time.perf_counter() - start
+    table = comparison.to_markdown()
+    print(table)
+    print(f"{seconds:.0f} seconds, {torch.get_num_threads()} threads")
+    (options.out / "summary.md").write_text(table, encoding="utf-8")
+    comparison.to_csv(options.out / "results.csv")
+    for kind in ("metrics", "curves", "gallery"):
+        save_figure(comparison.plot(kind), options.out / f"{kind}.png")
+
+
+if __name__ == "__main__":
+    main()
