@@ -22,6 +22,8 @@ N_NOISES = 10
 # Of max-sensitivity, in units of the input, and how often.
 RADIUS = 0.02
 N_SHIFTS = 3
+# Of the insertion and deletion curves.
+N_STEPS = 10
 DIRECTIONS = ("higher", "lower", None)
 
 
@@ -104,7 +106,8 @@ def curve(case: Case, name: str, filling: float | str) -> Tensor:
             case.attributions,
             target=case.target,
             filling=filling,
-            max_examples_per_batch=max(32, len(case.inputs)),
+            n_steps=N_STEPS,
+            max_examples_per_batch=len(case.inputs),
         )
     return case.curves[key]
 
@@ -143,7 +146,13 @@ def _adcc(case: Case) -> Tensor:
 
 
 def _road(case: Case) -> Tensor:
-    return metrics.road(case.probability, case.inputs, case.attributions, target=case.target)
+    return metrics.road(
+        case.probability,
+        case.inputs,
+        case.attributions,
+        target=case.target,
+        max_examples_per_batch=len(case.inputs),
+    )
 
 
 def _infidelity(case: Case) -> Tensor:

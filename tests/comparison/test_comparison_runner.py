@@ -31,7 +31,7 @@ def test_values_are_those_of_the_metrics_by_hand():
     expected = [
         metrics.average_drop(*arguments),
         metrics.average_drop(*arguments, filling="mean", keep=0.5),
-        metrics.insertion_minus_deletion(*arguments),
+        metrics.insertion_minus_deletion(*arguments, n_steps=10),
         metrics.pointing_game(maps, masks[:, None]).double(),
     ]
     for name, wanted in zip(names, expected, strict=True):
@@ -53,6 +53,28 @@ def test_all_methods_explain_the_chosen_score(score):
     wrapped = net if score == "logit" else getattr(scores, score)(net)
     expected = LayerGradCam(wrapped, net.relu).attribute(x, net(x).argmax(1))
     torch.testing.assert_close(seen["LayerGradCam"], expected)
+
+
+def test_labels_may_be_missing_where_there_are_masks():
+    x, labels, masks = pictures()
+    names = {"metrics": ["energy lesion"]}
+    without, with_labels = (
+        run(data=(x, None, masks), **names),
+        run(data=(x, labels, masks), **names),
+    )
+    assert without.frame["label"].isna().all()
+    assert without.frame["value"].equals(with_labels.frame["value"])
+
+
+def test_ends_of_curves_are_evaluated_once_for_all_methods():
+    counts = {}
+    for methods in (["mean activation"], ["mean activation", "LayerGradCam"]):
+        net, rows = MlpHead(), []
+        net.register_forward_pre_hook(lambda _, args, rows=rows: rows.append(len(args[0])))
+        run(net, pictures()[0], methods, metrics=["insertion"], reference=None)
+        counts[len(methods)] = sum(rows)
+    # One more method: the map itself, and nine steps between the ends, of six images.
+    assert counts[2] - counts[1] == 6 * (1 + 9)
 
 
 def test_rows_and_costs():
