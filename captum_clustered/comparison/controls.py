@@ -127,7 +127,6 @@ class RandomMap(LayerAttribution):
         """
         super().__init__(forward_func, layer)
         self.seed = seed
-        self._sizes: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     @log_usage(part_of_slo=True)
     def attribute(
@@ -153,14 +152,11 @@ class RandomMap(LayerAttribution):
         Returns:
             Tensor: Of shape (N, 1, \*spatial of the layer), in [0, 1).
         """
-        spatial = tuple(inputs.shape[2:])
-        if spatial not in self._sizes:
-            values = layer_values(self, inputs, additional_forward_args, attribute_to_layer_input)
-            self._sizes[spatial] = tuple(values.shape[2:])
-        maps = [
-            torch.rand((1, *self._sizes[spatial]), generator=self._generator(image))
-            for image in inputs
-        ]
+        # The size is looked up each time: were it remembered, a comparison that goes on in
+        # another process would count other forward passes.
+        values = layer_values(self, inputs, additional_forward_args, attribute_to_layer_input)
+        size = (1, *values.shape[2:])
+        maps = [torch.rand(size, generator=self._generator(image)) for image in inputs]
         return torch.stack(maps).to(inputs.device)
 
     def _generator(self, image: Tensor) -> torch.Generator:

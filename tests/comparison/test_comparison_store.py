@@ -46,6 +46,7 @@ def test_an_interrupted_comparison_goes_on(tmp_path, calls_until_interrupt):
     assert again.curves == whole.curves
     assert again.gallery == whole.gallery
     assert again.summary().equals(whole.summary())
+    assert again.costs()["rows"].equals(whole.costs()["rows"])
 
 
 def test_a_finished_comparison_is_read_with_its_costs(tmp_path):
