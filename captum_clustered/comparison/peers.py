@@ -151,6 +151,8 @@ class PeerCAM(LayerAttribution):
         finally:
             del cam.get_cam_image
             cam.activations_and_grads.clear()
+            # It hangs on to the graph of its last forward pass.
+            cam.outputs = None
         return raw[0]
 
     def _make(self, at_input: bool) -> Any:

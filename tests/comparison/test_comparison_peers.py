@@ -1,4 +1,6 @@
 import copy
+import gc
+import weakref
 
 import pytest
 import torch
@@ -92,6 +94,24 @@ def test_a_failure_leaves_no_trace():
     fresh = PeerCAM(net, net.relu, "AblationCAM")
     x = images(2, dtype=torch.float32)
     assert torch.equal(cam.attribute(x, 0), fresh.attribute(x, 0))
+
+
+@pytest.mark.parametrize("name", sorted(PEERS))
+def test_the_graph_of_a_pass_is_let_go(name):
+    outputs = []
+
+    class Watched(MlpHead):
+        def forward(self, x):
+            output = super().forward(x)
+            outputs.append(weakref.ref(output))
+            return output
+
+    net = Watched()
+    cam = PeerCAM(net, net.relu, name)
+    cam.attribute(images(2, dtype=torch.float32), 1)
+    gc.collect()
+    assert outputs
+    assert not any(output() is not None for output in outputs)
 
 
 def test_mistakes():
