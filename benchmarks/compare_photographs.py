@@ -24,6 +24,8 @@ from captum_clustered.cli.figure import save_figure
 from captum_clustered.cli.preprocessing import make_preprocessing
 from captum_clustered.comparison import compare
 from captum_clustered.comparison.measures import DEFAULT
+from captum_clustered.comparison.methods import SLOW as SLOW_METHODS
+from captum_clustered.comparison.methods import default_methods
 
 # Those of scikit-image that are in the package itself.
 PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "rocket", "stereo_motorcycle")
@@ -59,7 +61,9 @@ def inputs(n_photographs: int) -> Tensor:
     """All cuts as the network's input, (N, 3, 224, 224)."""
     preprocessing = make_preprocessing(None, mean=MEAN, std=STD)
     images = list(photographs().values())[:n_photographs]
-    return torch.cat([preprocessing(cut) for image in images for cut in cuts(image)])
+    found = torch.cat([preprocessing(cut) for image in images for cut in cuts(image)])
+    # Convolutions on a CPU are nearly twice as fast in this layout.
+    return found.to(memory_format=torch.channels_last)
 
 
 def main() -> None:
@@ -67,6 +71,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out/compare"))
     parser.add_argument("--photographs", type=int, default=4, help="How many of the eight.")
+    parser.add_argument(
+        "--slow-methods",
+        action="store_true",
+        help="Also methods that run the network for each of the layer's channels.",
+    )
     parser.add_argument("--save-to", type=Path, help="Folder to resume an interrupted run from.")
     parser.add_argument("--threads", type=int, help="Of torch; 1 is faster on a busy machine.")
     options = parser.parse_args()
@@ -79,6 +88,7 @@ def main() -> None:
         model,
         model.get_submodule(SETTINGS.layer),
         inputs(options.photographs),
+        methods=[*default_methods(), *SLOW_METHODS] if options.slow_methods else None,
         metrics=[*DEFAULT, *SLOW],
         attribute_to_layer_input=SETTINGS.layer_input,
         save_to=options.save_to,

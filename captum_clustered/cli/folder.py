@@ -20,11 +20,9 @@ from captum_clustered.cli.images import read_image
 from captum_clustered.cli.models import Model
 from captum_clustered.cli.preprocessing import Preprocessing
 
-__all__ = ["NO_LABEL", "ImageFolder", "image_files", "mask_files", "read_labels"]
+__all__ = ["ImageFolder", "image_files", "mask_files", "read_labels"]
 
 COLUMNS = ("file", "label")
-# Batches have masks behind labels only.
-NO_LABEL = -1
 
 
 def image_files(folder: Path, option: str) -> list[Path]:
@@ -139,7 +137,7 @@ def _class(text: str, model: Model, n_classes: int, where: str) -> int:
 @dataclass
 class ImageFolder:
     """
-    Batches of images, each a tuple (inputs[, labels[, masks]]), read one at a time.
+    Batches of images, each a tuple (inputs, labels or None[, masks]), read one at a time.
 
     Images that cannot be used are left out.
 
@@ -148,8 +146,7 @@ class ImageFolder:
         paths (list[Path]): The files.
         preprocessing (Preprocessing): The way into the network.
         batch_size (int): Images in each batch but the last.
-        labels (dict, optional): Class by file name; an image without one is left out. With
-                    masks and without labels, each is NO_LABEL.
+        labels (dict, optional): Class by file name; an image without one is left out.
         masks (dict, optional): Masks' files by stem; an image without one is left out.
         on_image (Callable, optional): Called after each file.
         names (list[str]): File names of the images in the batches so far.
@@ -165,9 +162,9 @@ class ImageFolder:
     names: list[str] = field(default_factory=list, init=False)
     failures: list[tuple[str, str]] = field(default_factory=list, init=False)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+    def __iter__(self) -> Iterator[tuple[Tensor | None, ...]]:
         self.names, self.failures = [], []
-        batch: list[tuple[Tensor, ...]] = []
+        batch: list[tuple[Tensor | None, ...]] = []
         for path in self.paths:
             try:
                 batch.append(self._read(path))
@@ -181,16 +178,16 @@ class ImageFolder:
         if batch:
             yield _stacked(batch)
 
-    def _read(self, path: Path) -> tuple[Tensor, ...]:
+    def _read(self, path: Path) -> tuple[Tensor | None, ...]:
         image = read_image(path)
         with explained(f"{printable(path)} cannot be prepared for the network"):
-            parts = [self.preprocessing(image)[0]]
+            parts: list[Tensor | None] = [self.preprocessing(image)[0]]
         if self.labels is not None:
             if path.name not in self.labels:
                 raise UserError(f"--labels has no line for {printable(path.name)}.")
             parts.append(torch.tensor(self.labels[path.name]))
-        elif self.masks is not None:
-            parts.append(torch.tensor(NO_LABEL))
+        else:
+            parts.append(None)
         if self.masks is not None:
             files = self.masks.get(path.stem, [])
             if len(files) != 1:
@@ -203,8 +200,12 @@ class ImageFolder:
         return tuple(parts)
 
 
-def _stacked(batch: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    return tuple(torch.stack(parts) for parts in zip(*batch, strict=True))
+def _stacked(batch: list[tuple[Tensor | None, ...]]) -> tuple[Tensor | None, ...]:
+    stacked = []
+    for parts in zip(*batch, strict=True):
+        tensors = [part for part in parts if part is not None]
+        stacked.append(torch.stack(tensors) if tensors else None)
+    return tuple(stacked)
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> Image.Image:

@@ -14,7 +14,7 @@ from captum_clustered.comparison.forward import digest
 Data = Union[Tensor, tuple[Tensor, ...], Iterable[Any]]
 _ACCEPTED = (
     "a tensor, a tuple (inputs, labels[, masks]) of tensors, or an iterable of batches, each of "
-    "them a tensor or (inputs, labels[, masks])"
+    "them a tensor or (inputs, labels[, masks]); labels may be None"
 )
 
 
@@ -91,7 +91,8 @@ def as_batch(item: Any) -> Batch:
     if (
         not isinstance(parts, (tuple, list))
         or not 1 <= len(parts) <= 3
-        or not all(isinstance(part, Tensor) for part in parts)
+        or not isinstance(parts[0], Tensor)
+        or not all(part is None or isinstance(part, Tensor) for part in parts[1:])
     ):
         raise TypeError(f"data must be {_ACCEPTED}; got a batch of {_kind(item)}.")
     inputs = parts[0]
@@ -100,8 +101,9 @@ def as_batch(item: Any) -> Batch:
             "data's inputs must be of shape (N, channels, *spatial) with at least one image; got "
             f"{tuple(inputs.shape)}."
         )
-    labels = _check_labels(parts[1], len(inputs)) if len(parts) > 1 else None
-    masks = _check_masks(parts[2], inputs) if len(parts) > 2 else None
+    labels, masks = (*parts[1:], None, None)[:2]
+    labels = None if labels is None else _check_labels(labels, len(inputs))
+    masks = None if masks is None else _check_masks(masks, inputs)
     return Batch(inputs, labels, masks)
 
 

@@ -153,7 +153,7 @@ def make_methods(
         TypeError, ValueError: If a method is not known or no LayerAttribution.
         ImportError: If a method's package is not installed.
     """
-    given = chosen("methods", _default() if methods is None else methods)
+    given = chosen("methods", default_methods() if methods is None else methods)
     controls = [*CONTROLS, MASK_CONTROL] if has_masks else list(CONTROLS)
     if reference is not None and reference not in [*given, *controls]:
         given = {**_reference(reference, given), **given}
@@ -180,7 +180,8 @@ def known() -> list[str]:
     return [CLUSTERED, f"{CLUSTERED}, consensus 10", *_CAPTUM, *PEERS, *CONTROLS, MASK_CONTROL]
 
 
-def _default() -> list[str]:
+def default_methods() -> list[str]:
+    """The names of those that are run unless others are asked for, without the controls."""
     peers = [name for name in PEERS if name not in SLOW] if peers_installed() else []
     captum = [name for name in _CAPTUM if name not in SLOW]
     return [CLUSTERED, f"{CLUSTERED}, consensus 10", *captum, *peers]

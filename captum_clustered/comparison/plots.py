@@ -141,8 +141,10 @@ def _draw_curves(axis: Any, comparison: Comparison, key: str) -> None:
     methods = [name for name in others if name not in comparison.controls]
     for method in comparison.methods:
         values = comparison.curves.get(method, {}).get(key)
+        layer = 2.0
         if method == comparison.reference:
-            colour, style, width = _REFERENCE, _STYLES[0], 1.8
+            # Wide and behind the others, so that it is seen even where one lies upon it.
+            colour, style, width, layer = _REFERENCE, _STYLES[0], 3.2, 1.9
         elif method in comparison.controls:
             place = comparison.controls.index(method)
             colour, style, width = _CONTROL, _STYLES[place % len(_STYLES)], 1.1
@@ -151,7 +153,15 @@ def _draw_curves(axis: Any, comparison: Comparison, key: str) -> None:
             colour, style, width = _COLOURS[place], _STYLES[turn % len(_STYLES)], 1.6
         if values is not None:
             share = np.linspace(0, 1, len(values))
-            axis.plot(share, values, color=colour, linestyle=style, linewidth=width, label=method)
+            axis.plot(
+                share,
+                values,
+                color=colour,
+                linestyle=style,
+                linewidth=width,
+                label=method,
+                zorder=layer,
+            )
 
 
 def _look(comparison: Comparison, method: str) -> tuple[str, str]:

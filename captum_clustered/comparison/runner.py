@@ -75,7 +75,7 @@ def compare(
         data (Tensor, tuple or Iterable): Images of shape (N, channels, \*spatial); a
                     tuple (images, labels\[, masks\]) of tensors; or an iterable of
                     batches, each a tensor or (images, labels\[, masks\]), such as a
-                    DataLoader. Labels are integers (N,), masks (N, 1, \*spatial) or
+                    DataLoader. Labels are integers (N,) or None, masks (N, 1, \*spatial) or
                     (N, \*spatial), positive inside the object. Each batch is moved to
                     the model's device.
         methods (list, dict or str, optional): Names, and dictionaries of a name and a
@@ -101,8 +101,8 @@ def compare(
                     - "average drop", "increase in confidence" and "average gain", which
                       fill with zero, each also with " 50%" (only the better half of the
                       pixels is kept, entirely), " (mean)" or " (blur)", in this order
-                    - "insertion", "deletion", "insertion - deletion", "complexity",
-                      "coherency", "ADCC", "infidelity" (Captum's, normalised)
+                    - "insertion", "deletion", "insertion - deletion" (curves of ten
+                      steps), "complexity", "coherency", "ADCC", "infidelity" (Captum's, normalised)
                     - slow: "ROAD" and "max-sensitivity" (Captum's, of the positive part)
                     - with masks "pointing game", "energy in mask", "IoU", "energy
                       lesion", "energy ring" and "energy background"
