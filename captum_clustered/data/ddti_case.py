@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from captum_clustered.data.masks import Point
 
 # Points have no brackets of their own, so this finds each complete list of them, whether what
@@ -79,9 +81,9 @@ def _outlines(svg: str) -> tuple[list[tuple[Point, ...]], bool]:
     for text in lists:
         try:
             outline = tuple((float(point["x"]), float(point["y"])) for point in json.loads(text))
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             continue
-        if len(outline) > 2:
+        if len(outline) > 2 and np.isfinite(outline).all():
             outlines.append(outline)
     try:
         json.loads(svg)

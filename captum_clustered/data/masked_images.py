@@ -70,8 +70,8 @@ class MaskedImages(VisionDataset):
             )
         if self.problems:
             warnings.warn(
-                f"{type(self).__name__} has {len(self.samples)} images and, in its attribute "
-                f"problems, {len(self.problems)} lines: {_some(self.problems)}",
+                f"{type(self).__name__} has {len(self.samples)} images. Its attribute problems has "
+                f"{len(self.problems)}: {_some(self.problems)}",
                 stacklevel=3,  # where the data set was made
             )
 

@@ -73,7 +73,7 @@ def check_patients_apart(pairs: Iterable[tuple[str, str]], what: str) -> None:
     both = {patient for patient, split in pairs if split_of.setdefault(patient, split) != split}
     if both:
         some = ", ".join(sorted(both)[:3]) + (", ..." if len(both) > 3 else "")
-        raise ValueError(f"{what}: {len(both)} patients are in more than one split: {some}.")
+        raise ValueError(f"{what}: patients in more than one split ({len(both)}): {some}.")
 
 
 def _samples(dataset: Any) -> list[tuple[Any, int]]:

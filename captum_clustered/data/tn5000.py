@@ -140,6 +140,6 @@ def _box(item: ET.Element) -> Box:
         left, top, right, bottom = map(float, texts)
     except ValueError:
         raise ValueError(f"has the box {texts}, which is not of four numbers.") from None
-    if left > right or top > bottom:
+    if not (left <= right and top <= bottom):
         raise ValueError(f"has the box {texts}, which is empty.")
     return left, top, right, bottom

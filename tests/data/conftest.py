@@ -3,8 +3,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torchvision", reason="captum_clustered.data needs the extra data")
-
 
 @pytest.fixture(scope="session")
 def real_bus_bra():

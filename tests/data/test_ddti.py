@@ -10,7 +10,7 @@ OTHER = [(8, 6), (10, 6), (10, 8), (8, 8)]  # 9 pixels
 
 def with_problem(folder, expected):
     """The data set, which must report this and nothing else."""
-    with pytest.warns(UserWarning, match="in its attribute problems"):
+    with pytest.warns(UserWarning, match="Its attribute problems has 1: "):
         data = DDTI(folder)
     assert len(data.problems) == 1
     assert expected in data.problems[0]
@@ -93,7 +93,14 @@ class TestWhatIsBroken:
         assert data[1][2].sum() == 16
 
     @pytest.mark.parametrize(
-        "outline", [[(1, 1), (4, 4)], [("left", 1), (4, 4), (4, 1)], [(1, 1), (None, 4), (4, 1)]]
+        "outline",
+        [
+            [(1, 1), (4, 4)],
+            [("left", 1), (4, 4), (4, 1)],
+            [(1, 1), (None, 4), (4, 1)],
+            [(1, 1), (float("inf"), 4), (4, 1)],
+            [(1, 1), (10**400, 4), (4, 1)],
+        ],
     )
     def test_an_outline_that_is_none_is_not_used(self, folder, outline):
         ddti_case(folder, 2, "5", [(1, svg(outline, SQUARE))])

@@ -57,7 +57,7 @@ def test_splits_are_the_official_lists(make, split):
     ],
 )
 def test_an_image_with_a_bad_annotation_is_left_out_and_reported(make, annotation, said):
-    with pytest.warns(UserWarning, match=f"1 lines: 000001.xml: .*{said}"):
+    with pytest.warns(UserWarning, match=f"problems has 1: 000001.xml: .*{said}"):
         data = make(annotation, voc_annotation(BENIGN))
     assert [sample.image.name for sample in data.samples] == ["000002.jpg"]
 
