@@ -127,6 +127,7 @@ class BUSBRA(MaskedImages):
 
 def _official_rows(folder: Path) -> list[dict[str, str]]:
     folds_file = folder / "5-fold-cv.csv"
+    check_files([folds_file], "tables", SOURCE)
     folds = {row["ID"]: row["kFold"] for row in read_table(folds_file, ("ID", "kFold"))}
     rows = []
     for row in read_table(folder / "bus_data.csv", ("ID", "Case", "Pathology")):

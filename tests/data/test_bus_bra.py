@@ -54,6 +54,11 @@ class TestTheRelease:
         with pytest.raises(FileNotFoundError, match=expected):
             BUSBRA(release)
 
+    def test_missing_folds_are_an_error_that_says_where_to_get_them(self, release):
+        (release / "5-fold-cv.csv").unlink()
+        with pytest.raises(FileNotFoundError, match=r"5-fold-cv.csv.*zenodo.org/records/8231412"):
+            BUSBRA(release)
+
     def test_a_patient_in_two_folds_is_an_error(self, release):
         path = release / "5-fold-cv.csv"
         path.write_text(path.read_text().replace("l,1,malignant,1", "l,1,malignant,2"))

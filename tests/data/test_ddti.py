@@ -92,6 +92,15 @@ class TestWhatIsBroken:
         data = with_problem(folder, "2.xml: outlines of image 1 are cut off or broken; 1 could be")
         assert data[1][2].sum() == 16
 
+    def test_an_image_whose_only_outline_is_cut_off_is_left_out(self, folder):
+        ddti_case(folder, 2, "5", [(1, svg(SQUARE)[:30])])
+        with pytest.warns(UserWarning, match="DDTI has 1 images"):
+            data = DDTI(folder)
+        assert data.problems == [
+            "2.xml: outlines of image 1 are cut off or broken; 0 could be used.",
+            "2.xml: no outline in 2_1.jpg, which is left out.",
+        ]
+
     @pytest.mark.parametrize(
         "outline",
         [

@@ -51,6 +51,10 @@ def test_a_split_is_the_rows_that_have_it(root):
     assert data.targets == [1, 1]
 
 
+def test_splits_are_used_where_patients_are_not_known(root):
+    assert len(ImageTable(root, split="one", split_column="fold")) == 2
+
+
 def test_columns_and_table_have_the_names_given(root, rows):
     renamed = [{"file": row["image"], "diagnosis": row["label"]} for row in rows]
     save_table(root / "tables" / "study.csv", renamed)
