@@ -1,5 +1,6 @@
 """Clustered-CAM for Captum: class activation maps without gradients."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from captum_clustered import metrics, scores, visualization
@@ -10,6 +11,7 @@ from captum_clustered.input_attribution import InputAttribution
 from captum_clustered.tokens import tokens_to_map
 
 if TYPE_CHECKING:
+    from captum_clustered import data
     from captum_clustered.comparison import Comparison, compare
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "InputAttribution",
     "__version__",
     "compare",
+    "data",
     "metrics",
     "scores",
     "tokens_to_map",
@@ -27,7 +30,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Only these need pandas, which the library does without.
+    # Only these need pandas or torchvision, which the library does without.
+    if name == "data":
+        return import_module("captum_clustered.data")
     if name in ("Comparison", "compare"):
         from captum_clustered import comparison
 

@@ -1,0 +1,164 @@
+"""BUS-BRA: breast ultrasound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from captum_clustered.data.files import check_files, check_split, find_folder, read_table
+from captum_clustered.data.masked_images import MaskedImages, Sample, Transform
+from captum_clustered.data.masks import MaskFile
+from captum_clustered.data.patients import check_patients_apart
+
+N_IMAGES = 1875
+CLASSES = ("benign", "malignant")
+SPLIT_OF_FOLD = {"1": "test", "2": "val", "3": "train", "4": "train", "5": "train"}
+SOURCE = (
+    "BUS-BRA is at https://zenodo.org/records/8231412 (BUSBRA.zip; CC BY 4.0, and its LICENSE "
+    "asks papers that use it to cite Gómez-Flores et al., Medical Physics 51(4):3110-3123, 2024, "
+    "doi 10.1002/mp.16812). It is downloaded and unpacked by hand."
+)
+
+
+class BUSBRA(MaskedImages):
+    r"""
+    BUS-BRA: breast ultrasound with biopsy-proven labels and outlines of the lesions.
+
+    1,875 images of 1,064 patients from four scanners at the National Institute of Cancer, Rio
+    de Janeiro: Gómez-Flores, Gregorio-Calas and de Albuquerque Pereira, "BUS-BRA: A breast
+    ultrasound dataset for assessing computer-aided diagnosis systems", Medical Physics
+    51(4):3110-3123, 2024, doi 10.1002/mp.16812. Download BUSBRA.zip from
+    https://zenodo.org/records/8231412 and unpack it; the record is under CC BY 4.0, and the
+    LICENSE of the data asks papers that use it to cite the article.
+
+    Two layouts are read, and told apart by their files: the release (``bus_data.csv``,
+    ``5-fold-cv.csv``, ``Images``, ``Masks``) and one table with splits of its own
+    (``labels.csv`` with the columns file, mask, label, split, patient and kfold5, ``images``,
+    ``masks``). No patient is in two of the official five folds, which is checked. For the
+    release, ``"test"`` is fold 1, ``"val"`` fold 2 and ``"train"`` folds 3 to 5; for another
+    division take ``"all"`` and the attribute folds.
+
+    An item is (image, label, mask): a PIL image in RGB, the index in classes (0 benign,
+    1 malignant) and a ``torchvision.tv_tensors.Mask`` of shape (1, height, width), 1 inside
+    the lesion. Calipers and text are burned into many images, and contrast differs among
+    scanners: a network can learn from either.
+
+    Args:
+
+        root (str or Path): The folder that BUSBRA.zip was unpacked to, or the folder BUSBRA.
+        split (str, optional): "train", "val", "test" or "all".
+                    Default: "train"
+        transform (Callable, optional): Of the image alone, so one that leaves its size as it
+                    is.
+                    Default: None
+        target_transform (Callable, optional): Of the label.
+                    Default: None
+        transforms (Callable, optional): Of image, label and mask together, such as those of
+                    ``torchvision.transforms.v2``; not with the other two.
+                    Default: None
+
+    Attributes:
+
+        classes, class_to_idx, targets: As in torchvision.
+        patients (list of str): Patient of each image.
+        folds (list of str): Official fold of each image, "1" to "5".
+        problems (list of str): What is not as expected; a warning shows the first ones.
+
+    Raises:
+
+        FileNotFoundError: If root does not hold the data, or images or masks of the split
+                    are missing.
+        ValueError: If split is not one of the accepted values, or a table has other columns
+                    or values than expected or a patient in two folds.
+
+    Examples::
+
+        >>> from torchvision.transforms import v2
+        >>> both = v2.Compose([v2.Resize((224, 224)), v2.ToImage(),
+        ...                    v2.ToDtype(torch.float32, scale=True)])
+        >>> data = BUSBRA("BUSBRA", split="val", transforms=both)
+        >>> image, label, mask = data[0]
+        >>> image.shape, mask.shape
+        (torch.Size([3, 224, 224]), torch.Size([1, 224, 224]))
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "train",
+        *,
+        transform: Transform | None = None,
+        target_transform: Transform | None = None,
+        transforms: Transform | None = None,
+    ) -> None:
+        check_split(split, ("train", "val", "test", "all"))
+        folder = find_folder(root, ("bus_data.csv", "labels.csv"), SOURCE)
+        official = (folder / "bus_data.csv").is_file()
+        rows = _official_rows(folder) if official else _repacked_rows(folder)
+        check_patients_apart(((row["patient"], row["fold"]) for row in rows), str(folder))
+        problems = []
+        if official and len(rows) != N_IMAGES:
+            problems.append(f"bus_data.csv has {len(rows)} rows, the release has {N_IMAGES}.")
+        chosen = [row for row in rows if split in (row["split"], "all")]
+        if not chosen:
+            known = sorted({row["split"] for row in rows})
+            raise ValueError(
+                f"split={split!r} is not in {folder}, which has {', '.join(map(repr, known))}."
+            )
+        names = ("Images", "Masks") if official else ("images", "masks")
+        images = [folder / names[0] / row["image"] for row in chosen]
+        masks = [folder / names[1] / row["mask"] for row in chosen]
+        check_files(images, "images", SOURCE)
+        check_files(masks, "masks", SOURCE)
+        samples = [
+            Sample(image, _label(row, folder), MaskFile(mask), row["patient"])
+            for row, image, mask in zip(chosen, images, masks, strict=True)
+        ]
+        self.folds = [row["fold"] for row in chosen]
+        super().__init__(
+            folder,
+            samples,
+            CLASSES,
+            problems,
+            transforms=transforms,
+            transform=transform,
+            target_transform=target_transform,
+        )
+
+
+def _official_rows(folder: Path) -> list[dict[str, str]]:
+    folds_file = folder / "5-fold-cv.csv"
+    check_files([folds_file], "tables", SOURCE)
+    folds = {row["ID"]: row["kFold"] for row in read_table(folds_file, ("ID", "kFold"))}
+    rows = []
+    for row in read_table(folder / "bus_data.csv", ("ID", "Case", "Pathology")):
+        fold = folds.get(row["ID"], "")
+        if fold not in SPLIT_OF_FOLD:
+            raise ValueError(f"{folds_file} has fold {fold!r} for {row['ID']}; expected 1 to 5.")
+        rows.append(
+            {
+                "image": f"{row['ID']}.png",
+                "mask": f"mask_{row['ID'].removeprefix('bus_')}.png",
+                "label": row["Pathology"],
+                "split": SPLIT_OF_FOLD[fold],
+                "patient": row["Case"],
+                "fold": fold,
+            }
+        )
+    return rows
+
+
+def _repacked_rows(folder: Path) -> list[dict[str, str]]:
+    columns = ("file", "mask", "label", "split", "patient", "kfold5")
+    return [
+        {**row, "image": row["file"], "fold": row["kfold5"]}
+        for row in read_table(folder / "labels.csv", columns)
+    ]
+
+
+def _label(row: dict[str, str], folder: Path) -> int:
+    name = row["label"].lower()
+    if name not in CLASSES:
+        raise ValueError(
+            f"{folder} has {row['label']!r} for {row['image']}; expected {' or '.join(CLASSES)}."
+        )
+    return CLASSES.index(name)

@@ -1,0 +1,140 @@
+"""DDTI: thyroid ultrasound with outlines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from captum_clustered.data.ddti_case import Case, read_case
+from captum_clustered.data.files import find_folder
+from captum_clustered.data.masked_images import MaskedImages, Sample, Transform
+from captum_clustered.data.masks import Polygons
+
+CLASSES = ("benign", "malignant")
+LABEL = {"2": 0, "3": 0, "4a": 1, "4b": 1, "4c": 1, "5": 1}
+SOURCE = (
+    "DDTI is linked at http://cimalab.unal.edu.co (Pedraza et al., An open access thyroid "
+    "ultrasound image database, Proc. SPIE 9287, 2015, doi 10.1117/12.2073532), under the terms "
+    "stated there. It is downloaded and unpacked by hand."
+)
+
+
+class DDTI(MaskedImages):
+    r"""
+    DDTI: thyroid ultrasound with outlines of nodules and a TI-RADS category.
+
+    Pedraza et al., "An open access thyroid ultrasound image database", 10th International
+    Symposium on Medical Information Processing and Analysis (SIPAIM), Proc. SPIE 9287, 2015,
+    doi 10.1117/12.2073532. Download it from http://cimalab.unal.edu.co, under the terms
+    stated there, and unpack it: for each case an XML file, ``1.xml``, and its images,
+    ``1_1.jpg``, ``1_2.jpg``, ...
+
+    An item is (image, label, mask): a PIL image in RGB, the index in classes (0 benign,
+    1 malignant) and a ``torchvision.tv_tensors.Mask`` of shape (1, height, width) that is 1
+    inside the outlines, all of those in an image together.
+
+    The label is no histology, but follows from the case's TI-RADS category: benign for 2 and
+    3, malignant for 4a, 4b, 4c and 5. Authors do not agree about 4a; the attribute tirads is
+    there to leave it out. It is the same for all nodules and images of a case. There are no
+    official splits: use :func:`split_by_patient`, for which a case is a patient.
+
+    The release is not free of faults. Cases without a category and images without an outline
+    are left out. From XML or outlines that are cut off, what is complete is used. The
+    attribute problems lists all of that, and a warning shows the first lines.
+
+    Args:
+
+        root (str or Path): The folder with the XML files and images, or one that holds it.
+        transform (Callable, optional): Of the image alone, so one that leaves its size as it
+                    is.
+                    Default: None
+        target_transform (Callable, optional): Of the label.
+                    Default: None
+        transforms (Callable, optional): Of image, label and mask together, such as those of
+                    ``torchvision.transforms.v2``; not with the other two.
+                    Default: None
+
+    Attributes:
+
+        classes, class_to_idx, targets: As in torchvision.
+        tirads (list of str): Category of each image's case: "2", "3", "4a", "4b", "4c" or "5".
+        patients (list of str): Case of each image.
+        problems (list of str): What was left out, and why.
+
+    Raises:
+
+        FileNotFoundError: If root does not hold the data.
+        ValueError: If no image can be used.
+
+    Examples::
+
+        >>> data = DDTI("DDTI")
+        >>> clear = Subset(data, [i for i, t in enumerate(data.tirads) if t != "4a"])
+        >>> train, test = split_by_patient(clear, (0.8, 0.2), seed=0)
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        transform: Transform | None = None,
+        target_transform: Transform | None = None,
+        transforms: Transform | None = None,
+    ) -> None:
+        folder = find_folder(root, ("*.xml",), SOURCE)
+        images: dict[str, dict[str, Path]] = {}  # of each case, by number
+        for path in folder.glob("*.jpg"):
+            name, _, number = path.stem.partition("_")
+            images.setdefault(name, {})[number] = path
+        samples, problems = [], []
+        self.tirads: list[str] = []
+        for path in sorted(folder.glob("*.xml"), key=lambda path: _natural(path.stem)):
+            case = read_case(path)
+            found, complaints = _samples(case, images.pop(path.stem, {}))
+            samples += found
+            self.tirads += [case.tirads] * len(found)
+            problems += [f"{path.name}: {complaint}" for complaint in complaints]
+        for numbers in images.values():
+            problems += [f"{image.name}: has no XML file." for image in numbers.values()]
+        super().__init__(
+            folder,
+            samples,
+            CLASSES,
+            problems,
+            transforms=transforms,
+            transform=transform,
+            target_transform=target_transform,
+        )
+
+
+def _samples(case: Case, images: dict[str, Path]) -> tuple[list[Sample], list[str]]:
+    """The usable images of a case, and why the others are not."""
+    problems = list(case.problems)
+    if case.tirads not in LABEL:
+        what = f"TI-RADS {case.tirads!r}" if case.tirads else "no TI-RADS category"
+        return [], [*problems, f"{what}: its {len(images)} images are left out."]
+    for number in sorted(case.outlines.keys() - images.keys(), key=_natural):
+        problems.append(f"outlines image {number}, which is missing.")
+    samples = []
+    for number, path in sorted(images.items(), key=lambda item: _natural(item[0])):
+        if number not in case.outlines:
+            problems.append(f"no outline in {path.name}, which is left out.")
+            continue
+        mask = Polygons(tuple(case.outlines[number]))
+        try:
+            with Image.open(path) as file:
+                inside = mask.draw(file.size).any()
+        except OSError as error:
+            problems.append(f"{path.name} is no readable image ({error}), and left out.")
+            continue
+        if inside:
+            samples.append(Sample(path, LABEL[case.tirads], mask, case.name))
+        else:
+            problems.append(f"the outlines are outside of {path.name}, which is left out.")
+    return samples, problems
+
+
+def _natural(name: str) -> tuple[int, str]:
+    """Cases by number, as a reader counts."""
+    return (int(name) if name.isdigit() else -1, name)

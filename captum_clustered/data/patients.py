@@ -1,0 +1,111 @@
+"""Parts of a data set with no patient in two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sklearn.model_selection import train_test_split
+from torch.utils.data import Dataset, Subset
+
+from captum_clustered.data.masked_images import MaskedImages
+
+
+def split_by_patient(
+    dataset: Dataset[Any], shares: Sequence[float] = (0.5, 0.5), seed: int = 0
+) -> list[Subset[Any]]:
+    """
+    Divides a data set at random into parts, all images of a patient in the same one.
+
+    Patients, not images, are drawn, and in each class by itself, so that every part has the
+    classes in about the proportion of the whole; a patient with images of several classes
+    counts for the last of them, in ultrasound data the malignant one. The parts depend on the
+    patients' names, labels, shares and seed alone, not on the order of the images.
+
+    Args:
+
+        dataset (Dataset): One of :mod:`captum_clustered.data`, or a
+                    ``torch.utils.data.Subset`` of one. Its patients must be known.
+        shares (sequence of float, optional): Share of the patients in each part; their sum
+                    is 1.
+                    Default: (0.5, 0.5)
+        seed (int, optional): Another seed, other parts.
+                    Default: 0
+
+    Returns:
+        list of Subset: One for each share, its images in the order of the data set.
+
+    Raises:
+
+        TypeError: If dataset is none of this package.
+        ValueError: If patients are not known, shares are not positive with the sum 1, or
+                    there are too few patients of a class.
+
+    Examples::
+
+        >>> val = BUSBRA("BUSBRA", split="val")
+        >>> select, report = split_by_patient(val, (0.5, 0.5), seed=0)
+    """
+    if len(shares) < 2 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"shares={shares!r} must be two or more positive numbers with the sum 1.")
+    samples = _samples(dataset)
+    label_of: dict[str, int] = {}
+    for patient, label in samples:
+        if patient is None:
+            raise ValueError("dataset does not know the patient of each image.")
+        label_of[patient] = max(label, label_of.get(patient, label))
+    part_of = dict(_draw(label_of, shares, seed))
+    return [
+        Subset(dataset, [i for i, (patient, _) in enumerate(samples) if part_of[patient] == part])
+        for part in range(len(shares))
+    ]
+
+
+def check_patients_apart(pairs: Iterable[tuple[str, str]], what: str) -> None:
+    """
+    Checks (patient, split) of all images.
+
+    Raises:
+
+        ValueError: If a patient is in two splits.
+    """
+    split_of: dict[str, str] = {}
+    both = {patient for patient, split in pairs if split_of.setdefault(patient, split) != split}
+    if both:
+        some = ", ".join(sorted(both)[:3]) + (", ..." if len(both) > 3 else "")
+        raise ValueError(f"{what}: patients in more than one split ({len(both)}): {some}.")
+
+
+def _samples(dataset: Any) -> list[tuple[Any, int]]:
+    """Patient and label of each item."""
+    if isinstance(dataset, Subset):
+        whole = _samples(dataset.dataset)
+        return [whole[index] for index in dataset.indices]
+    if not isinstance(dataset, MaskedImages):
+        raise TypeError(
+            "dataset must be one of captum_clustered.data or a Subset of one; got "
+            f"{type(dataset).__name__}."
+        )
+    return [(sample.patient, sample.label) for sample in dataset.samples]
+
+
+def _draw(
+    label_of: dict[str, int], shares: Sequence[float], seed: int
+) -> Iterable[tuple[str, int]]:
+    """Patients and their parts."""
+    rest, n_patients = sorted(label_of), len(label_of)
+    for part, share in enumerate(shares[:-1]):
+        try:
+            chosen, rest = train_test_split(
+                rest,
+                train_size=round(share * n_patients),
+                stratify=[label_of[patient] for patient in rest],
+                random_state=seed,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"shares={shares!r} cannot be drawn from {n_patients} patients with each class in "
+                f"each part: {error}"
+            ) from error
+        yield from ((patient, part) for patient in chosen)
+    yield from ((patient, len(shares) - 1) for patient in rest)

@@ -1,0 +1,38 @@
+import pytest
+
+from captum_clustered.data.files import find_folder, read_table
+
+
+@pytest.mark.parametrize("depth", ["", "a", "a/b"])
+def test_a_folder_is_found_at_or_below_root(tmp_path, depth):
+    (tmp_path / depth).mkdir(parents=True, exist_ok=True)
+    (tmp_path / depth / "data.csv").touch()
+    assert find_folder(tmp_path, ["data.csv"], "") == tmp_path / depth
+
+
+def test_the_upper_one_is_meant(tmp_path):
+    (tmp_path / "a").mkdir()
+    for folder in (tmp_path, tmp_path / "a"):
+        (folder / "data.csv").touch()
+    assert find_folder(str(tmp_path), ["data.csv"], "") == tmp_path
+
+
+def test_several_beside_each_other_are_an_error(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data.csv").touch()
+    with pytest.raises(ValueError, match=r"several folders with data.csv: give one of .*a, .*b"):
+        find_folder(tmp_path, ["data.csv"], "")
+
+
+def test_none_is_an_error_that_names_the_source(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"has no x or y, nor .* Get it there\."):
+        find_folder(tmp_path / "nowhere", ["x", "y"], "Get it there.")
+
+
+def test_tables_of_spreadsheets_are_read(tmp_path):
+    # With a byte order mark, spaces, a short row and another encoding's letter.
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfa,b,c\n 1 ,G\xf3mez,x\n2\n")
+    rows = read_table(tmp_path / "t.csv", ["a", "b"])
+    assert rows[0]["a"] == "1"
+    assert rows[1] == {"a": "2", "b": "", "c": ""}
