@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from captum_clustered.data import BUSBRA, split_by_patient
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 from tqdm import tqdm
 
+from captum_clustered.data import BUSBRA, split_by_patient
 from study import auc
 from study.augmentation import augmentation
 from study.checkpoints import load_network, save_network
