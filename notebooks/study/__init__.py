@@ -1,0 +1,1 @@
+"""The study of the Clustered-CAM paper, on breast ultrasound: docs/study.md."""

@@ -1,0 +1,164 @@
+"""
+A folder of models: one file for each head, under the same names whoever wrote it.
+
+- ``busbra_efficientnet_lite0.safetensors``: the network with the linear head, whole.
+- ``busbra_mlp_head.safetensors``: the head that is not linear. Either the head alone (names
+  ``3.weight``, ...), whose trunk is that of the other file, or with a trunk of its own
+  (names ``trunk. ...`` and ``head. ...``).
+
+Weights are stored in half precision, which is ample for them, and computed with in single.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from study.networks import HEADS, MLPNetwork, check_choice, linear_network, mlp_head, trunk_of
+
+FILES = {
+    "linear": "busbra_efficientnet_lite0.safetensors",
+    "mlp": "busbra_mlp_head.safetensors",
+}
+# In the metadata of a head without a trunk: which trunk it was trained on.
+TRUNK = "trunk"
+
+
+def load_network(folder: str | os.PathLike[str], head: str) -> nn.Module:
+    """
+    A trained network, in evaluation mode and single precision.
+
+    Args:
+
+        folder (str or PathLike): With the files of this module's description.
+        head (str): "linear" or "mlp".
+
+    Returns:
+        torch.nn.Module: Takes images (N, 3, 224, 224), returns logits (N, 2).
+
+    Raises:
+
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file has other weights, there is no such head, or the head was
+                    trained on another trunk than the one in the folder.
+    """
+    check_choice("head", head, HEADS)
+    path = Path(folder) / FILES[head]
+    weights, metadata = read(path)
+    if head == "mlp":
+        if any(name.startswith("trunk.") for name in weights):
+            network: nn.Module = MLPNetwork(linear_network(), mlp_head())
+            _load(network, weights, path)
+        else:
+            trunk = load_network(folder, "linear")
+            _check_trunk(trunk, metadata, path)
+            new_head = mlp_head()
+            _load(new_head, weights, path)
+            network = MLPNetwork(trunk_of(trunk), new_head)
+    else:
+        network = linear_network()
+        _load(network, weights, path)
+    return network.float().eval()
+
+
+def save_network(
+    network: nn.Module,
+    folder: str | os.PathLike[str],
+    metadata: Mapping[str, str],
+    head_alone: bool = False,
+) -> Path:
+    """
+    Writes a network's file, whole or not at all.
+
+    Args:
+
+        network (torch.nn.Module): With either head.
+        folder (str or PathLike): Made if it is not there.
+        metadata (Mapping): Kept in the file: settings, AUC.
+        head_alone (bool, optional): Without the trunk, which is in the folder's other file.
+                    Default: False
+
+    Returns:
+        Path: The file.
+    """
+    metadata = dict(metadata)
+    head = "mlp" if isinstance(network, MLPNetwork) else "linear"
+    part = network
+    if head_alone and isinstance(network, MLPNetwork):
+        part = network.head
+        metadata[TRUNK] = digest(trunk_of(network))
+    weights = {name: _stored(tensor) for name, tensor in part.state_dict().items()}
+    path = Path(folder) / FILES[head]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    save_file(weights, temporary, metadata)
+    os.replace(temporary, path)
+    return path
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """
+    Weights and metadata of a file.
+
+    Raises:
+
+        FileNotFoundError: If it is not there.
+        ValueError: If it cannot be read.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing. `make study-train` trains it; docs/study.md says which files a "
+            "folder of models has."
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return weights, file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no complete safetensors file: {error}.") from error
+
+
+def digest(module: nn.Module) -> str:
+    """A hash of weights as they are stored, which loading and saving do not change."""
+    found = hashlib.blake2b(digest_size=16)
+    for name, tensor in module.state_dict().items():
+        found.update(name.encode())
+        found.update(_stored(tensor).numpy().tobytes())
+    return found.hexdigest()
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.half() if tensor.is_floating_point() else tensor
+
+
+def _load(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    single = {n: t.float() if t.is_floating_point() else t for n, t in weights.items()}
+    try:
+        # Counters of batch normalisation are of no use in evaluation and may be left out.
+        counters = {
+            name: torch.zeros_like(tensor)
+            for name, tensor in module.state_dict().items()
+            if name.endswith("num_batches_tracked")
+        }
+        module.load_state_dict(counters | single)
+    except RuntimeError as error:
+        raise ValueError(f"{path} has other weights than the network of the study: {error}") from (
+            error
+        )
+
+
+def _check_trunk(trunk: nn.Module, metadata: dict[str, str], path: Path) -> None:
+    # Files from elsewhere may not say it.
+    if metadata.get(TRUNK, digest(trunk)) != digest(trunk):
+        raise ValueError(
+            f"{path} was trained on another trunk than that of {FILES['linear']} beside it, which "
+            "has been trained anew since: train the head again."
+        )

@@ -1,0 +1,202 @@
+"""
+The study: methods by metrics, for two heads and two layers, on BUS-BRA: docs/study.md.
+
+    make study DATA=path/to/BUSBRA MODELS=path/to/models
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from captum_clustered import compare
+from captum_clustered.cli.figure import save_figure
+from captum_clustered.comparison import Comparison
+from captum_clustered.comparison.measures import DEFAULT, DEFAULT_WITH_MASKS
+from captum_clustered.comparison.methods import default_methods
+from study import auc
+from study.checkpoints import load_network
+from study.groups import fitted_groups, fitted_method
+from study.images import SPLITS, batches, labels_of, part, patients_of, sample
+from study.networks import HEADS, LAYERS, device, target_layer
+from study.stability import EMPTY, EMPTY_MAP, SENSITIVITY
+from study.tables import bars_table, paper_table, sensitivity_table
+
+FITTED = "ClusteredLayerCAM, fitted"
+SCORES = ("margin", "logit", "probability")
+
+
+def study_methods() -> list[str]:
+    """compare's default methods, and after its other variants the one with fitted groups."""
+    clustered = [name for name in default_methods() if name.startswith("ClusteredLayerCAM")]
+    return [*clustered, FITTED, *(n for n in default_methods() if n not in clustered)]
+
+
+def study_metrics() -> list[str]:
+    """compare's default metrics, and what it costs more to know."""
+    return [*DEFAULT, *DEFAULT_WITH_MASKS, SENSITIVITY]
+
+
+@dataclass(frozen=True)
+class Options:
+    """
+    Attributes:
+
+        split (str): "val", or one of its halves "val-select" and "val-report".
+        limit (int or None): So many images, None for all.
+        fit_images (int or None): So many of the train split to fit groups on.
+        score (str): What is explained: "margin", "logit" or "probability".
+        heads, layers (sequence of str): See :mod:`study.networks`.
+        methods, metrics (sequence of str): Names of :func:`captum_clustered.compare`, and
+                    "ClusteredLayerCAM, fitted".
+        batch_size (int): Images at a time.
+    """
+
+    split: str = "val"
+    limit: int | None = None
+    fit_images: int | None = None
+    score: str = "margin"
+    heads: Sequence[str] = HEADS
+    layers: Sequence[str] = LAYERS
+    methods: Sequence[str] = ()
+    metrics: Sequence[str] = ()
+    batch_size: int = 16
+
+
+def study(root: Path, models: Path, out: Path, options: Options) -> str:
+    """
+    Runs the study; what is in ``out`` already is not run again.
+
+    Args:
+
+        root (Path): Where BUS-BRA is.
+        models (Path): Folder of both checkpoints, see :mod:`study.checkpoints`.
+        out (Path): For each head and layer a folder of results; ``study.md`` has all tables.
+        options (Options): All else.
+
+    Returns:
+        str: The tables, in Markdown.
+
+    Raises:
+
+        FileNotFoundError: If data or models are missing.
+        ValueError: If ``out`` has the results of other options.
+    """
+    data = sample(part(root, options.split), options.limit)
+    texts = [f"# {len(data)} images of {options.split}, score {options.score}"]
+    print(texts[0], flush=True)
+    for head in options.heads:
+        network = load_network(models, head).to(device(), memory_format=torch.channels_last)
+        texts.append(_quality(network, head, data, options))
+        print(f"\n{texts[-1]}", flush=True)
+        for layer in options.layers:
+            folder = out / f"{head}-{layer}"
+            comparison = compare_layer(network, layer, data, root, folder, options)
+            texts.append(f"## {head} head, {layer} layer")
+            texts.append(write(comparison, patients_of(data), folder))
+            print("\n".join(["", *texts[-2:]]), flush=True)
+    text = "\n\n".join(texts) + "\n"
+    (out / "study.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def compare_layer(
+    network: nn.Module,
+    layer: str,
+    data: Dataset[Any],
+    root: Path,
+    folder: Path,
+    options: Options,
+) -> Comparison:
+    """The comparison at one layer; finished batches and fitted groups are kept in the folder."""
+    target = target_layer(network, layer)
+    methods: list[Any] = list(options.methods or study_methods())
+    if FITTED in methods:
+        reference = sample(part(root, "train"), options.fit_images)
+        labels = fitted_groups(network, target, reference, folder / "groups.pt", options.batch_size)
+        methods[methods.index(FITTED)] = {FITTED: fitted_method(labels)}
+    metrics: list[Any] = list(options.metrics or study_metrics())
+    if SENSITIVITY in metrics:
+        metrics.append({EMPTY: EMPTY_MAP})
+    return compare(
+        network,
+        target.layer,
+        batches(data, options.batch_size),
+        methods,
+        metrics,
+        score=options.score,
+        attribute_to_layer_input=target.at_input,
+        save_to=folder / "state",
+    )
+
+
+def write(comparison: Comparison, patients: Sequence[str], folder: Path) -> str:
+    """Values, tables and figures into the folder; the tables also as one text."""
+    tables = {
+        "paper.md": paper_table(comparison),
+        "metrics.md": comparison.to_markdown(),
+        "checks.md": "\n\n".join(
+            filter(None, [bars_table(comparison, patients), sensitivity_table(comparison)])
+        ),
+    }
+    for name, table in tables.items():
+        (folder / name).write_text(f"{table.rstrip()}\n", encoding="utf-8")
+    comparison.to_csv(folder / "results.csv")
+    comparison.summary().to_csv(folder / "summary.csv", index=False)
+    kinds = ["metrics", "gallery"]
+    if any(comparison.curves.values()):
+        kinds.append("curves")
+    for kind in kinds:
+        save_figure(comparison.plot(kind), folder / f"{kind}.png")
+    return "\n\n".join(table.rstrip() for table in tables.values() if table)
+
+
+def _quality(network: nn.Module, head: str, data: Dataset[Any], options: Options) -> str:
+    """The AUC on these very images; a map of a network that guesses explains nothing."""
+    scores = auc.probabilities(network, batches(data, options.batch_size))
+    known = labels_of(data), scores, patients_of(data)
+    try:
+        return (
+            f"{head} head: AUC by image {auc.by_image(*known)}, by patient {auc.by_patient(*known)}"
+        )
+    except ValueError:
+        return f"{head} head: no AUC, for the images are of one class"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the study with the options of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="study.run", description="Methods by metrics on BUS-BRA, for two heads and two layers."
+    )
+    parser.add_argument("--data", type=Path, required=True, help="The folder of BUS-BRA.")
+    parser.add_argument("--models", type=Path, default=Path("out/models"), help="The checkpoints.")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/study"), help="Another one for other options."
+    )
+    parser.add_argument("--split", choices=SPLITS, default="val")
+    parser.add_argument("--limit", type=int, help="So many images, drawn at random.")
+    parser.add_argument("--fit-images", type=int, help="So many to fit groups on; else all.")
+    parser.add_argument("--score", choices=SCORES, default="margin", help="What is explained.")
+    parser.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS)
+    parser.add_argument("--layers", nargs="+", choices=LAYERS, default=LAYERS)
+    parser.add_argument("--methods", nargs="+", metavar="NAME", default=study_methods())
+    parser.add_argument("--metrics", nargs="+", metavar="NAME", default=study_metrics())
+    parser.add_argument("--batch-size", type=int, default=16)
+    options = vars(parser.parse_args(arguments))
+    places = [options.pop(name) for name in ("data", "models", "out")]
+    try:
+        study(*places, Options(**options))
+    except (FileNotFoundError, ImportError, ValueError) as error:
+        sys.exit(f"study: {error}")
+
+
+if __name__ == "__main__":
+    main()
