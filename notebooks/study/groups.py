@@ -22,7 +22,12 @@ Factory = Callable[[Callable[..., Tensor], nn.Module], LayerAttribution]
 
 
 def fitted_groups(
-    network: nn.Module, target: Target, dataset: Dataset[Any], path: Path, batch_size: int
+    network: nn.Module,
+    target: Target,
+    dataset: Dataset[Any],
+    path: Path,
+    batch_size: int,
+    n_groups: int = 10,
 ) -> Tensor:
     """
     The groups of :meth:`ClusteredLayerCAM.fit` on reference images, from the file if it has
@@ -35,12 +40,15 @@ def fitted_groups(
         dataset (Dataset): Reference images: not those that are explained.
         path (Path): File of the groups, written if it does not have these.
         batch_size (int): Images at a time.
+        n_groups (int, optional): How many.
+                    Default: 10, the library's
 
     Returns:
         Tensor: Group of each channel, LongTensor (C,).
     """
     names = {module: name for name, module in network.named_modules()}
-    key = f"{digest(network)} {names[target.layer]} {target.at_input} {_images(dataset)}"
+    layer = f"{names[target.layer]} {target.at_input}"
+    key = f"{digest(network)} {layer} {_images(dataset)} {n_groups}"
     if path.is_file():
         found: dict[str, Any] = torch.load(path, weights_only=True)
         if found["key"] == key:
@@ -52,7 +60,7 @@ def fitted_groups(
         for images, *_ in batches(dataset, batch_size):
             yield images.to(place)
 
-    cam = ClusteredLayerCAM(network, target.layer)
+    cam = ClusteredLayerCAM(network, target.layer, clusterer=n_groups)
     cam.fit(images(), attribute_to_layer_input=target.at_input)
     labels = cam.labels_.cpu()
     path.parent.mkdir(parents=True, exist_ok=True)
