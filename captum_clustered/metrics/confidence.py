@@ -46,7 +46,8 @@ def confidence(
                     examples.
     """
     _check_target(target, len(inputs))
-    output = _run_forward(forward_func, inputs, None, additional_forward_args)
+    # A copy: a forward_func that works in place must not change the caller's inputs.
+    output = _run_forward(forward_func, inputs.clone(), None, additional_forward_args)
     # All classes are looked at: a target's logit alone could lie in [0, 1] by chance.
     # Half precision may round a probability up by this much.
     slack = 1e-3
