@@ -231,7 +231,7 @@ def test_another_function_as_forward_func(tmp_path):
     with pytest.raises(ValueError, match="outputs of forward_func and layer"):
         compare(functions[0], net.trunk[1], pictures(), ["LayerGradCam"], **kwargs)
     functions[0].__qualname__ = "other"
-    with pytest.raises(ValueError, match="forward_func was .*function and is .*other"):
+    with pytest.raises(ValueError, match=r"forward_func was .*function and is .*other"):
         compare(functions[0], net.relu, pictures(), ["LayerGradCam"], **kwargs)
 
 
@@ -252,5 +252,7 @@ def test_outputs_may_differ_in_their_last_bits(tmp_path):
 def test_loaders_with_another_batch_size(tmp_path):
     data = TensorDataset(*pictures())
     run(data=DataLoader(data, batch_size=2), save_to=tmp_path)
-    with pytest.raises(ValueError, match="batch 0 had 2 images and has 3. Take the same batch siz"):
+    with pytest.raises(
+        ValueError, match=r"batch 0 had 2 images and has 3\. Take the same batch"
+    ):
         run(data=DataLoader(data, batch_size=3), save_to=tmp_path)
