@@ -116,7 +116,9 @@ def gallery(comparison: Comparison) -> Figure:
         row[0].imshow(grey)
         if item["image"] in facts.index:
             fact = facts.loc[item["image"]]
-            row[0].set_ylabel(f"image {item['image']}\nclass {fact['target']}", fontsize=8)
+            names, number = comparison.names, item["image"]
+            name = f"image {number}" if names is None else _short(names[number])
+            row[0].set_ylabel(f"{name}\nclass {fact['target']}", fontsize=8)
         for axis, method in zip(row[1:], methods, strict=True):
             packed = item["maps"].get(method)
             if packed is None:
@@ -177,6 +179,11 @@ def _look(comparison: Comparison, method: str) -> tuple[str, str]:
     if method in comparison.controls:
         return _CONTROL, "s"
     return _METHOD, "o"
+
+
+def _short(name: str) -> str:
+    """A name that fits beside a picture; file names differ at their ends."""
+    return name if len(name) <= 16 else f"…{name[-15:]}"
 
 
 def _broken(name: str) -> str:

@@ -54,6 +54,7 @@ class Comparison:
                     blur") -> its mean over the images.
         gallery (list): Pictures of the first images and their maps.
         seed (int): Seed of resamples.
+        names (list or None): What figures call the images, if not by their numbers.
     """
 
     frame: pd.DataFrame
@@ -66,6 +67,7 @@ class Comparison:
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict, repr=False)
     gallery: list[dict[str, Any]] = field(default_factory=list, repr=False)
     seed: int = 0
+    names: list[str] | None = field(default=None, repr=False)
 
     @classmethod
     def from_batches(
