@@ -58,11 +58,12 @@ def compare(
     activation" and, if there are masks, "mask". They cannot be left out, for a metric
     that one of them wins does not speak for a method.
 
-    Images are taken one batch at a time. An image that the model cannot take and a method
-    or metric that raises do not stop the rest: the batch is then taken image by image, and
-    what is missing is in the result's ``failures``. torch's global random number
-    generators are neither used nor changed; a method or metric that draws from them is
-    given the same numbers each time.
+    Images are taken one batch at a time. An image that the model cannot take or whose
+    label is no class, and a method or metric that raises, do not stop the rest: the batch
+    is then taken image by image, and what is missing is in the result's ``failures``, as
+    it is if the data raise after the first batch. Metrics of masks are NaN for empty
+    masks. torch's global random number generators are neither used nor changed; a method
+    or metric that draws from them is given the same numbers each time.
 
     Ranks of methods on one model and one kind of image say little about others, and what
     is best at one score need not be at another: see :attr:`Comparison.controls`,
@@ -71,9 +72,12 @@ def compare(
     Args:
 
         forward_func (Callable): Returns logits of shape (N, n_classes). It should be in
-                    evaluation mode.
+                    evaluation mode. It runs on copies of the images, and the model is
+                    left as it was.
         layer (torch.nn.Module): Layer for which maps are computed; usually the last
-                    convolutional one.
+                    convolutional one. It must be called and give one map (N, channels,
+                    \*spatial), which is checked beforehand if forward_func is a module or
+                    a wrapper of :mod:`captum_clustered.scores`.
         data (Tensor, tuple or Iterable): Images of shape (N, channels, \*spatial); a
                     tuple (images, labels\[, masks\]) of tensors; or an iterable of
                     batches, each a tensor or (images, labels\[, masks\]), such as a
@@ -107,9 +111,11 @@ def compare(
                       steps), "complexity", "coherency", "ADCC", "infidelity" (Captum's, normalised)
                     - slow: "ROAD" and "max-sensitivity" (Captum's, of the positive part)
                     - with masks "pointing game", "energy in mask", "IoU", "energy
-                      lesion", "energy ring" and "energy background"
+                      lesion" (the same as "energy in mask"), "energy ring" and "energy
+                      background"
 
-                    Default: None (all but the slow ones and variants of both kinds)
+                    Default: None (all but the slow ones, variants of both kinds and
+                    "energy in mask")
         score (str, optional): What is explained: "logit", "margin", "probability" or
                     "log_probability", see :mod:`captum_clustered.scores`.
                     Default: "logit"
@@ -127,8 +133,10 @@ def compare(
         save_to (str or PathLike, optional): A folder where each finished batch is kept.
                     Started again with the same arguments, the comparison goes on with the
                     first batch that is missing, and its table is the same to the last
-                    bit; a loader must give the same batches again. Functions of the
-                    user's are told from others by their names alone.
+                    bit; a loader must give the same batches again. What failed in a
+                    finished batch is not tried again. Methods and metrics of the user's
+                    are told from others by their names alone, forward_func also by what
+                    it returns for the first image.
                     Default: None
         seed (int, optional): Seed of everything that is random.
                     Default: 0
@@ -142,8 +150,9 @@ def compare(
 
         TypeError: If an argument is of no accepted kind.
         ValueError: If an argument is not one of the values above, if data is empty or its
-                    tensors do not go together, if forward_func does not return logits, or
-                    if ``save_to`` has another comparison's results.
+                    tensors do not go together, if forward_func does not return logits, if
+                    layer is not called or gives no map, or if ``save_to`` has another
+                    comparison's results.
         ImportError: If a method is asked for whose package is not installed.
 
     Warns:

@@ -138,7 +138,7 @@ def _counts(inputs: Tensor, shares: Sequence[float]) -> list[int]:
     if not inputs.is_floating_point():
         raise TypeError(f"inputs must be of a floating-point dtype; got {inputs.dtype}.")
     n_pixels = inputs[0, 0].numel()
-    if isinstance(shares, str) or not isinstance(shares, Iterable):
+    if not isinstance(shares, Iterable):
         raise TypeError(f"shares={shares!r} must be a sequence of shares.")
     shares = list(shares)
     if not all(map(is_number, shares)):

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from captum.attr import LayerActivation, LayerAttribution, LayerGradCam
@@ -149,7 +150,7 @@ def test_mask_wins_what_masks_are_for():
     assert summary["energy background", "mask"] == 0
 
 
-@pytest.mark.parametrize("target", ["label", 2])
+@pytest.mark.parametrize("target", ["label", 2, np.int64(2)])
 def test_other_targets(target):
     result = run(target=target, metrics=["complexity"])
     expected = result.frame["label"] if target == "label" else 2
@@ -377,7 +378,13 @@ def test_progress_bar(capfd):
         ({"metrics": ["IoU"], "data": pictures()[0]}, ValueError, "needs masks"),
         ({"metrics": []}, ValueError, "at least one metric"),
         ({"metrics": {"a": 3}}, TypeError, "metrics\\['a'\\]"),
+        ({"methods": ["ClusteredLayerCAM, 2 groups, 3 groups"]}, ValueError, "clusterer twice"),
         ({"reference": "nobody"}, ValueError, "reference='nobody'"),
+        ({"reference": 3}, TypeError, "reference must be the name of a method or None; got int"),
+        ({"reference": ["LayerGradCam"]}, TypeError, "reference must be .*got list"),
+        ({"score": ["logit"]}, ValueError, r"score=\['logit'\] must be one of"),
+        ({"target": [1, 2]}, ValueError, r"target=\[1, 2\] must be"),
+        ({"target": True}, ValueError, "target=True must be"),
         ({"score": "odds"}, ValueError, "score='odds' must be one of 'logit'"),
         ({"target": "both"}, ValueError, "target='both'"),
         ({"target": 3}, ValueError, "from 0 to 2"),
@@ -414,6 +421,19 @@ def test_mistakes(change, error, message):
 def test_a_factory_must_make_a_layer_attribution():
     with pytest.warns(UserWarning, match="must make a LayerAttribution; got int"):
         run(methods={"a": lambda forward_func, layer: 3})
+
+
+def test_integers_may_be_numpys(tmp_path):
+    numbers = {"target": 1, "seed": 3, "batch_size": 4}
+    expected = run(**numbers, save_to=tmp_path)
+    again = run(**{name: np.int64(value) for name, value in numbers.items()}, save_to=tmp_path)
+    assert again.values.equals(expected.values)
+
+
+def test_energy_in_mask_is_not_reported_twice():
+    names = run(metrics=None, methods=[], data=pictures(2)).directions
+    assert "energy lesion" in names
+    assert "energy in mask" not in names
 
 
 def test_no_reference():

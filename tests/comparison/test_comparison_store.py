@@ -252,7 +252,5 @@ def test_outputs_may_differ_in_their_last_bits(tmp_path):
 def test_loaders_with_another_batch_size(tmp_path):
     data = TensorDataset(*pictures())
     run(data=DataLoader(data, batch_size=2), save_to=tmp_path)
-    with pytest.raises(
-        ValueError, match=r"batch 0 had 2 images and has 3\. Take the same batch"
-    ):
+    with pytest.raises(ValueError, match=r"batch 0 had 2 images and has 3\. Take the same batch"):
         run(data=DataLoader(data, batch_size=3), save_to=tmp_path)

@@ -15,7 +15,7 @@ NAN = float("nan")
     ("name", "options", "error", "message"),
     [
         ("road", {"shares": ["a"]}, TypeError, r"shares=\['a'\] must be numbers between 0 and 1"),
-        ("road", {"shares": "ab"}, TypeError, "shares='ab' must be a sequence"),
+        ("road", {"shares": "ab"}, TypeError, r"shares=\['a', 'b'\] must be numbers"),
         ("road", {"noise": "a"}, ValueError, "noise='a' must be a standard deviation"),
         ("road", {"order": ["x"]}, ValueError, r"order=\['x'\] must be 'combined'"),
         ("road", {"seed": "a"}, ValueError, "seed='a' must be an int"),
