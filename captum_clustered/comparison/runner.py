@@ -25,7 +25,7 @@ from captum_clustered.comparison.measures import Metric, make_metrics
 from captum_clustered.comparison.methods import Factory, describe, make_methods
 from captum_clustered.comparison.probe import probe, warn_of_training
 from captum_clustered.comparison.result import Comparison
-from captum_clustered.comparison.store import BatchResult, Store
+from captum_clustered.comparison.store import FIRST_IMAGE, OUTPUTS, BatchResult, Store
 from captum_clustered.layer_tap import layer_name
 from captum_clustered.model_state import ModelState, model_behind
 
@@ -219,7 +219,8 @@ def compare(
                 "attribute_to_layer_input": attribute_to_layer_input,
                 "batch_size": batch_size if isinstance(data, (Tensor, tuple)) else None,
                 "seed": seed,
-                "outputs of forward_func and layer on the first image": outputs,
+                FIRST_IMAGE: digest(first.inputs[:1]),
+                OUTPUTS: outputs,
             }
             store = Store(save_to, settings)
         bar = progress(desc="comparison", total=n_batches) if show_progress else None

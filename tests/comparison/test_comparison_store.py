@@ -146,12 +146,13 @@ def test_the_reference_may_change(tmp_path):
     assert result.reference == "random"
 
 
-def test_other_data_in_the_same_folder(tmp_path):
+@pytest.mark.parametrize(("image", "batch"), [(2, 1), (0, 0)])
+def test_other_data_in_the_same_folder(tmp_path, image, batch):
     x, labels, masks = pictures()
     run(data=(x, labels, masks), save_to=tmp_path)
     x = x.clone()
-    x[2, 0, 0, 0] += 1
-    with pytest.raises(ValueError, match=r"batch 1 differs.*shuffle=False"):
+    x[image] += 1
+    with pytest.raises(ValueError, match=rf"batch {batch} differs.*shuffle=False"):
         run(data=(x, labels, masks), save_to=tmp_path)
 
 
