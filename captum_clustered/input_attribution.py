@@ -9,9 +9,9 @@ from captum.attr._utils.attribution import Attribution
 from captum.log import log_usage
 from torch import Tensor
 
+from captum_clustered.interpolation import LINEAR
+
 TensorOrTuple = Union[Tensor, tuple[Tensor, ...]]
-# By the number of spatial dimensions.
-_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 class InputAttribution(Attribution):
@@ -118,7 +118,7 @@ class InputAttribution(Attribution):
         return self._like(attribution, inputs)
 
     def _like(self, attribution: Tensor, tensor: Tensor) -> Tensor:
-        if attribution.dim() != tensor.dim() or attribution.dim() - 2 not in _MODES:
+        if attribution.dim() != tensor.dim() or attribution.dim() - 2 not in LINEAR:
             raise ValueError(
                 f"The layer's attribution has shape {tuple(attribution.shape)}, which cannot be "
                 f"interpolated to an input of shape {tuple(tensor.shape)}: both must be "
@@ -127,6 +127,6 @@ class InputAttribution(Attribution):
                 "tokens_to_map."
             )
         summed = attribution.detach().sum(1, keepdim=True)
-        mode = self.interpolate_mode or _MODES[summed.dim() - 2]
+        mode = self.interpolate_mode or LINEAR[summed.dim() - 2]
         resized = LayerAttribution.interpolate(summed, tuple(tensor.shape[2:]), mode)
         return resized.expand_as(tensor).contiguous()

@@ -44,7 +44,7 @@ class ModelState:
     def __init__(
         self, forward_func: Callable[..., Any], layer: Module, inputs: tuple[Tensor, ...]
     ) -> None:
-        model = _model_behind(forward_func)
+        model = model_behind(forward_func)
         self._is_known = model is not None
         # Not `model or layer`: some modules refuse to have a truth value.
         self._known = list((layer if model is None else model).modules())
@@ -142,12 +142,12 @@ def _own(module: Module) -> dict[str, Any]:
     return {name: value for name, value in vars(module).items() if name not in _OF_TORCH}
 
 
-def _model_behind(forward_func: Callable[..., Any]) -> Module | None:
+def model_behind(forward_func: Callable[..., Any]) -> Module | None:
     """The module that a function is, wraps or is a method of, as far as that can be told."""
     model = model_of(forward_func)
     if model is not None:
         return model
     if isinstance(forward_func, functools.partial):
-        return _model_behind(forward_func.func)
+        return model_behind(forward_func.func)
     owner = getattr(forward_func, "__self__", None)
     return owner if isinstance(owner, Module) else None

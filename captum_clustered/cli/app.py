@@ -56,6 +56,7 @@ class Score(str, Enum):
 
     logit = "logit"
     probability = "probability"
+    log_probability = "log_probability"
     margin = "margin"
 
 

@@ -148,9 +148,7 @@ def compare_folder(
         masks=None if choices.masks is None else mask_files(choices.masks),
     )
     comparison = _compare(model, layer, choices, data, folder / STATE)
-    if data.labels is None:
-        # What stands in for labels where there are masks alone.
-        comparison.frame = comparison.frame.assign(label=pd.NA, correct=pd.NA)
+    comparison.names = data.names
     failures = data.failures + _failures(comparison, data.names)
     if comparison.frame.empty:
         raise UserError(
@@ -224,7 +222,8 @@ def _compare(
             if data.failures and not data.names:
                 reasons = "; ".join(dict.fromkeys(why for _, why in data.failures))
                 raise UserError(f"None of the images can be compared: {reasons}") from error
-            raise UserError(str(error).replace("save_to", f"--out {printable(state)}")) from error
+            text = str(error).replace("save_to", f"--out {printable(state)}")
+            raise UserError(text.replace("the same batch size", "the same --batch-size")) from error
     texts = [str(w.message) for w in caught if w.category is UserWarning]
     for text in dict.fromkeys(texts):
         # That is shown with its reasons.
@@ -241,6 +240,8 @@ def _failures(comparison: Comparison, names: list[str]) -> list[tuple[str, str]]
         if row.method:
             what = f"{row.method}, {row.metric}" if row.metric else row.method
             found[what, reason] = None
+        elif pd.isna(row.image):
+            found["--images", reason] = None
         else:
             found[names[row.image], reason] = None
     return list(found)
@@ -257,7 +258,9 @@ def _write(
     )
     text = heading + comparison.to_markdown()
     if data.labels is not None:
-        text += "\n## Right and wrong predictions\n\n" + comparison.to_markdown(by="correct")
+        text += "\n## Right and wrong predictions\n\n" + comparison.to_markdown(
+            by="correct", details=False
+        )
     frame = comparison.frame.copy()
     # A number says little about which file it was.
     frame.insert(1, "file", [data.names[number] for number in frame["image"]])

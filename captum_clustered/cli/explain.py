@@ -24,6 +24,7 @@ Array = npt.NDArray[Any]
 SCORES: dict[str, Callable[[nn.Module], Callable[..., Tensor]]] = {
     "logit": lambda module: module,
     "probability": scores.probability,
+    "log_probability": scores.log_probability,
     "margin": scores.margin,
 }
 
@@ -44,7 +45,7 @@ class Settings:
         consensus (int): Number of clusterings that are averaged.
         seed (int): Of the (first) clustering.
         channel_dim (int): The layer's dimension of channels.
-        score (str): "logit", "probability" or "margin".
+        score (str): "logit", "probability", "log_probability" or "margin".
     """
 
     layer: str

@@ -18,8 +18,11 @@ from captum_clustered.comparison.gallery import N_IMAGES, maps_of, picture
 from captum_clustered.comparison.measures import Metric
 from captum_clustered.comparison.methods import Method
 from captum_clustered.comparison.store import BatchResult
+from captum_clustered.model_state import ModelState
 
 T = TypeVar("T")
+# Name of a curve -> place of an image in the batch -> its curve.
+Curves = dict[str, dict[int, Tensor]]
 Target = Union[str, int]
 NAN = float("nan")
 
@@ -29,7 +32,8 @@ class BatchRun:
     """
     Attributes:
 
-        forward_func (Callable): Returns logits.
+        forward_func (Callable): Returns logits, and leaves its inputs alone.
+        model_state (ModelState): Puts the model back as it was before a batch.
         methods (list): The methods.
         metrics (dict): The metrics by name.
         target (str or int): "prediction", "label" or a class.
@@ -38,6 +42,7 @@ class BatchRun:
     """
 
     forward_func: Forward
+    model_state: ModelState
     methods: list[Method]
     metrics: dict[str, Metric]
     target: Target
@@ -46,21 +51,35 @@ class BatchRun:
 
     def __call__(self, index: int, start: int, batch: Batch) -> BatchResult:
         """The results of a batch whose first image has the number ``start``."""
+        # Statistics and states of one batch must not reach the next one either: a
+        # comparison that goes on in another process has not seen it.
+        with self.model_state.restored():
+            return self._run(index, start, batch)
+
+    def _run(self, index: int, start: int, batch: Batch) -> BatchResult:
         result = BatchResult()
         whole = batch
         numbers = list(range(start, start + len(whole)))
-        parts = _piecewise(
-            lambda indices: _logits(self.forward_func, whole.select(indices).inputs),
-            len(whole),
-            lambda i, error: _fail(result, numbers[i], "", "", error),
-        )
+        with isolated(seed_of(self.seed, index, "logits"), batch.inputs):
+            parts = _piecewise(
+                lambda indices: logits_of(self.forward_func, whole.select(indices).inputs),
+                len(whole),
+                lambda i, error: _fail(result, numbers[i], "", "", error),
+            )
         if not parts:
             return result
         indices, logits = _joined(parts)
-        batch = whole.select(indices)
-        numbers = [numbers[i] for i in indices]
+        n_classes = logits.shape[1]
+        kept = self._with_a_target(
+            whole, indices, n_classes, lambda i, error: _fail(result, numbers[i], "", "", error)
+        )
+        if not kept:
+            return result
+        logits = logits[[indices.index(i) for i in kept]]
+        batch = whole.select(kept)
+        numbers = [numbers[i] for i in kept]
         predictions = logits.argmax(1)
-        target = self._target(predictions, batch, logits.shape[1])
+        target = self._target(predictions, batch, n_classes)
         result.images = [
             {
                 "image": numbers[i],
@@ -77,24 +96,49 @@ class BatchRun:
         ]
         probability = remembered_probability(self.forward_func, len(batch))
         for method in self.methods:
-            self._run_method(method, batch, target, probability, index, result)
+            try:
+                self._run_method(method, batch, target, probability, index, result)
+            except Exception as error:  # noqa: BLE001
+                # Of what is made of its maps; whatever it is, the other methods go on.
+                for number in numbers:
+                    _fail(result, number, method.name, "", error)
         return result
+
+    def _with_a_target(
+        self,
+        batch: Batch,
+        indices: list[int],
+        n_classes: int,
+        failed: Callable[[int, Exception], None],
+    ) -> list[int]:
+        """Those of the images whose label is a class, if labels are what is explained."""
+        if self.target != "label":
+            return indices
+        if batch.labels is None:
+            raise ValueError("target='label' needs labels in data.")
+        labels, kept = batch.labels.tolist(), []
+        for i in indices:
+            if 0 <= labels[i] < n_classes:
+                kept.append(i)
+                continue
+            error = ValueError(
+                f"target='label', but label {labels[i]} is none of forward_func's {n_classes} "
+                f"classes, 0 to {n_classes - 1}"
+            )
+            failed(i, error)
+        return kept
 
     def _target(self, predictions: Tensor, batch: Batch, n_classes: int) -> Tensor:
         if self.target == "prediction":
             return predictions
-        if self.target == "label":
-            if batch.labels is None:
-                raise ValueError("target='label' needs labels in data.")
-            target = batch.labels.to(predictions.device)
-        else:
-            target = torch.full_like(predictions, int(self.target))
-        if target.min() < 0 or target.max() >= n_classes:
+        if self.target == "label" and batch.labels is not None:
+            return batch.labels.to(predictions.device)
+        if int(self.target) >= n_classes:
             raise ValueError(
-                f"target must be a class from 0 to {n_classes - 1}, of which forward_func returns "
-                f"{n_classes}; got {self.target!r} with classes {sorted(set(target.tolist()))}."
+                f"target={self.target} must be a class from 0 to {n_classes - 1}, of which "
+                f"forward_func returns {n_classes}."
             )
-        return target
+        return torch.full_like(predictions, int(self.target))
 
     def _run_method(
         self,
@@ -111,7 +155,7 @@ class BatchRun:
             return method.explain(part, part_target, self.at_input)
 
         rows = method.rows()
-        with _isolated(seed_of(self.seed, index, method.name), batch), _cost() as cost:
+        with isolated(seed_of(self.seed, index, method.name), batch.inputs), _cost() as cost:
             parts = _piecewise(
                 lambda indices: explain(batch.select(indices), target[indices]),
                 len(batch),
@@ -142,11 +186,15 @@ class BatchRun:
         )
         result.values[method.name] = {}
         result.metric_seconds[method.name] = {}
+        curves: Curves = {}
         for name, metric in self.metrics.items():
-            self._run_metric(name, metric, case, indices, index, result)
+            self._run_metric(name, metric, case, indices, index, result, curves)
         result.curves[method.name] = {
-            name: {"n": len(curve), "sum": curve.double().sum(0).tolist()}
-            for name, curve in case.curves.items()
+            name: {
+                "n": len(found),
+                "sum": torch.stack([found[i] for i in sorted(found)]).double().sum(0).tolist(),
+            }
+            for name, found in curves.items()
         }
 
     def _run_metric(
@@ -157,13 +205,22 @@ class BatchRun:
         indices: list[int],
         index: int,
         result: BatchResult,
+        curves: Curves,
     ) -> None:
         numbers = [result.images[i]["image"] for i in indices]
         values: list[float | None] = [None] * len(result.images)
         seed = seed_of(self.seed, index, case.method, name)
-        with _isolated(seed, case), _cost() as cost:
+
+        def evaluate(some: list[int]) -> list[float]:
+            part = case.select(some)
+            found = _values(metric, part)
+            for curve_name, curve in part.curves.items():
+                curves.setdefault(curve_name, {}).update(zip(some, curve, strict=True))
+            return found
+
+        with isolated(seed, case.inputs), _cost() as cost:
             parts = _piecewise(
-                lambda some: _values(metric, case.select(some)),
+                evaluate,
                 len(indices),
                 lambda i, error: _fail(result, numbers[i], case.method, name, error),
             )
@@ -195,11 +252,20 @@ def _piecewise(
             parts.append(([i], function([i])))
         except Exception as error:  # noqa: BLE001
             failed(i, error)
+            # An exception that lives on, as that of a method that cannot be made, would
+            # keep the images and maps of this batch alive.
+            error.__traceback__ = None
     return parts
 
 
 def _joined(parts: list[tuple[list[int], Tensor]]) -> tuple[list[int], Tensor]:
     indices = [i for some, _ in parts for i in some]
+    shapes = sorted({tuple(tensor.shape[1:]) for _, tensor in parts})
+    if len(shapes) > 1:
+        raise ValueError(
+            "what it returns must have the same shape for all images of a batch; got "
+            f"{' and '.join(map(str, shapes))}."
+        )
     return indices, torch.cat([tensor for _, tensor in parts])
 
 
@@ -217,31 +283,57 @@ def _fail(
     )
 
 
-def _logits(forward_func: Forward, inputs: Tensor) -> Tensor:
+def data_failure(error: Exception, n_images: int) -> dict[str, Any]:
+    """What stands in the failures for a loader that raises after so many images."""
+    result = BatchResult()
+    _fail(result, None, "", "", error)
+    images = f"{n_images} image{'s' if n_images != 1 else ''}"
+    return result.failures[0] | {"message": f"data raised after {images}: {error}"}
+
+
+def logits_of(forward_func: Forward, inputs: Tensor) -> Tensor:
+    """
+    The logits of images, checked.
+
+    Raises:
+
+        WrongModelError: If there are none, whatever the images.
+        ValueError: If they are not finite.
+    """
     with torch.no_grad():
         logits = forward_func(inputs)
     if not isinstance(logits, Tensor) or logits.dim() != 2 or logits.shape[1] < 2:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise _WrongModelError(
+        raise WrongModelError(
             f"forward_func must return logits of shape (N, n_classes) with at least two classes; "
-            f"got {shape}."
+            f"got {shape}.{_hint(inputs)}"
         )
     if len(logits) != len(inputs):
-        raise _WrongModelError(
+        raise WrongModelError(
             f"forward_func must return logits for each of the {len(inputs)} images; got "
-            f"{len(logits)}."
+            f"{len(logits)}.{_hint(inputs)}"
         )
     if not torch.isfinite(logits).all():
         raise ValueError("forward_func gives logits that are not finite.")
     return logits
 
 
-class _WrongModelError(BaseException):
+def _hint(inputs: Tensor) -> str:
+    if inputs.dim() != 3:
+        return ""
+    return (
+        f" data's images have shape {tuple(inputs.shape)}: if that is a single image, give "
+        "image[None], which has the dimension of images."
+    )
+
+
+class WrongModelError(BaseException):
     """A mistake that no other image mends."""
 
 
 def _values(metric: Metric, case: Case) -> list[float]:
-    values = metric.function(case)
+    # A metric may change what it is given, and others come after it.
+    values = metric.function(case.copied())
     if not isinstance(values, Tensor) or tuple(values.shape) != (len(case.inputs),):
         shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(
@@ -253,9 +345,9 @@ def _values(metric: Metric, case: Case) -> list[float]:
 
 
 @contextmanager
-def _isolated(seed: int, batch: Batch | Case) -> Iterator[None]:
+def isolated(seed: int, inputs: Tensor) -> Iterator[None]:
     """Gives torch's own generators a seed for a while, and their state back."""
-    device = batch.inputs.device
+    device = inputs.device
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.default_generator.manual_seed(seed)

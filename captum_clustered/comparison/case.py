@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -62,6 +63,14 @@ class Case:
     def generator(self) -> torch.Generator:
         """A new random number generator on the CPU, the same for all methods."""
         return torch.Generator().manual_seed(self.seed)
+
+    def copied(self) -> Case:
+        """The same case with tensors of its own, but what it remembers is shared."""
+        case = copy.copy(self)
+        for name in ("inputs", "target", "attributions", "labels", "masks"):
+            tensor = getattr(self, name)
+            setattr(case, name, None if tensor is None else tensor.clone())
+        return case
 
     def select(self, indices: list[int]) -> Case:
         """The case of some of the images."""

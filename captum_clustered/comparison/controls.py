@@ -27,9 +27,10 @@ class FakeCAM(LayerAttribution):
     r"""
     One everywhere but in the first pixel, which is zero.
 
-    Masking with it changes next to nothing, so it has a perfect average drop and always
-    points at the object: Poppi et al., "Revisiting the evaluation of class activation
-    mapping for explainability", CVPR workshops 2021.
+    Masking with it changes next to nothing, so it has a perfect average drop: Poppi et
+    al., "Revisiting the evaluation of class activation mapping for explainability", CVPR
+    workshops 2021. It points nowhere: of its many largest values the pointing game takes
+    the first in reading order, the second pixel of the image.
     """
 
     @log_usage(part_of_slo=True)

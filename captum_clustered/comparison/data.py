@@ -54,6 +54,20 @@ class Batch:
         return " ".join("-" if tensor is None else digest(tensor) for tensor in self.tensors())
 
 
+class DataError(Exception):
+    """
+    What a loader raised.
+
+    Attributes:
+
+        cause (Exception): Its exception.
+    """
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
 def batches(data: Data, batch_size: int) -> tuple[Iterator[Batch], int | None]:
     """
     The data in batches, one at a time, and their number where it is known.
@@ -62,7 +76,13 @@ def batches(data: Data, batch_size: int) -> tuple[Iterator[Batch], int | None]:
 
         TypeError: If ``data`` is of no accepted kind.
         ValueError: If its tensors do not go together.
+        DataError: From the iterator, if the loader raises.
     """
+    if _is_pair_in_a_list(data):
+        raise TypeError(
+            "data is a list of images and labels, where a list is one of batches: give a tuple "
+            "(inputs, labels[, masks])."
+        )
     if isinstance(data, Tensor):
         data = (data,)
     if isinstance(data, tuple) and data and isinstance(data[0], Tensor):
@@ -75,7 +95,33 @@ def batches(data: Data, batch_size: int) -> tuple[Iterator[Batch], int | None]:
         total = len(data)  # type: ignore[arg-type]
     except TypeError:
         total = None
-    return (as_batch(item) for item in data), total
+    return _taken(data), total
+
+
+def _taken(data: Iterable[Any]) -> Iterator[Batch]:
+    iterator = iter(data)
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            return
+        except Exception as error:
+            raise DataError(error) from error
+        yield as_batch(item)
+
+
+def _is_pair_in_a_list(data: Any) -> bool:
+    """Whether it is [inputs, labels] or [inputs, labels, masks], which are no batches."""
+    if not isinstance(data, list) or not 2 <= len(data) <= 3:
+        return False
+    inputs, labels = data[:2]
+    return (
+        isinstance(inputs, Tensor)
+        and isinstance(labels, Tensor)
+        and inputs.dim() > 1
+        and not labels.is_floating_point()
+        and tuple(labels.shape) == (len(inputs),)
+    )
 
 
 def as_batch(item: Any) -> Batch:

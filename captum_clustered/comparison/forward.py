@@ -27,21 +27,32 @@ SCORES: dict[str, Callable[[Forward], Forward]] = {
 }
 
 
-class CountedForward(_Score):
+class GuardedForward(_Score):
+    """A forward function that works on a copy: in-place operations stay its own affair."""
+
+    def __init__(self, forward_func: Forward) -> None:
+        super().__init__(forward_func, _same)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        copies = (arg.clone() if isinstance(arg, Tensor) else arg for arg in args)
+        return self.forward_func(*copies, **kwargs)
+
+
+class CountedForward(GuardedForward):
     """
-    A forward function that counts the examples it is given.
+    A forward function that counts the examples it is given, and works on a copy of them.
 
     What an attribution evaluates behind the layer, without running the model again,
     is not seen here.
     """
 
     def __init__(self, forward_func: Forward) -> None:
-        super().__init__(forward_func, _same)
+        super().__init__(forward_func)
         self.rows = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         self.count(args[0])
-        return self.forward_func(*args, **kwargs)
+        return super().__call__(*args, **kwargs)
 
     def count(self, inputs: Any) -> None:
         """Adds the examples of one forward pass."""
@@ -70,7 +81,8 @@ class Remembered:
         key = (digest(args[0]), *(f"{name}={_text(kwargs[name])}" for name in sorted(kwargs)))
         if key not in self._seen:
             self._seen[key] = self.function(*args, **kwargs)
-        return self._seen[key]
+        # Not the tensor that is kept: whoever asks may change what they are given.
+        return self._seen[key].clone()
 
 
 def digest(tensor: Tensor) -> str:

@@ -15,6 +15,7 @@ from captum_clustered import metrics
 from captum_clustered.comparison.case import Case, RectifiedMap
 from captum_clustered.comparison.choices import chosen, unknown
 from captum_clustered.input_attribution import InputAttribution
+from captum_clustered.metrics.perturbation_curve import area_under
 
 # Of infidelity: noise as a share of each image's own standard deviation.
 NOISE = 0.1
@@ -113,8 +114,6 @@ def curve(case: Case, name: str, filling: float | str) -> Tensor:
 
 
 def _area(case: Case, name: str, filling: float | str) -> Tensor:
-    from captum_clustered.metrics.perturbation_curve import area_under
-
     area: Tensor = area_under(curve(case, name, filling), case.inputs)
     return area
 
@@ -221,30 +220,25 @@ class _Given(LayerAttribution):
         return self.maps.to(inputs.dtype)
 
 
-def _masks(case: Case) -> Tensor:
-    if case.masks is None:
-        raise ValueError("data must hold masks for this metric.")
-    return case.masks
+def _of_place(metric: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Case], Tensor]:
+    """NaN, a missing value, where the mask is empty: no map could hit it."""
 
+    def function(case: Case) -> Tensor:
+        if case.masks is None:
+            raise ValueError("data must hold masks for this metric.")
+        values = metric(case.attributions, case.masks)
+        there = case.masks.flatten(1).any(1).to(values.device)
+        return torch.where(there, values, torch.nan)
 
-def _pointing_game(case: Case) -> Tensor:
-    return metrics.pointing_game(case.attributions, _masks(case))
-
-
-def _energy_in_mask(case: Case) -> Tensor:
-    return metrics.energy_pointing_game(case.attributions, _masks(case))
-
-
-def _iou(case: Case) -> Tensor:
-    return metrics.iou(case.attributions, _masks(case))
+    return function
 
 
 def _share(name: str) -> Callable[[Case], Tensor]:
-    def function(case: Case) -> Tensor:
-        share: Tensor = getattr(metrics.energy_shares(case.attributions, _masks(case)), name)
-        return share
+    def share(attributions: Tensor, masks: Tensor) -> Tensor:
+        found: Tensor = getattr(metrics.energy_shares(attributions, masks), name)
+        return found
 
-    return function
+    return _of_place(share)
 
 
 # Names of fillings in tables.
@@ -269,9 +263,9 @@ METRICS: dict[str, Metric] = {
     "ROAD": Metric(_road, "higher"),
     "infidelity": Metric(_infidelity, "lower"),
     "max-sensitivity": Metric(_max_sensitivity, "lower"),
-    "pointing game": Metric(_pointing_game, "higher"),
-    "energy in mask": Metric(_energy_in_mask, "higher"),
-    "IoU": Metric(_iou, "higher"),
+    "pointing game": Metric(_of_place(metrics.pointing_game), "higher"),
+    "energy in mask": Metric(_of_place(metrics.energy_pointing_game), "higher"),
+    "IoU": Metric(_of_place(metrics.iou), "higher"),
     "energy lesion": Metric(_share("lesion"), "higher"),
     "energy ring": Metric(_share("ring")),
     "energy background": Metric(_share("background"), "lower"),
@@ -299,4 +293,5 @@ DEFAULT = (
     "ADCC",
     "infidelity",
 )
-DEFAULT_WITH_MASKS = NEEDS_MASKS
+# "energy in mask" is the same number as "energy lesion".
+DEFAULT_WITH_MASKS = tuple(name for name in NEEDS_MASKS if name != "energy in mask")

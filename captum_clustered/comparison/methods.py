@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from captum_clustered.comparison.controls import (
 from captum_clustered.comparison.data import Batch
 from captum_clustered.comparison.forward import CountedForward, Forward
 from captum_clustered.comparison.peers import PEERS, PeerCAM, peers_installed
-from captum_clustered.scores import model_of
+from captum_clustered.scores import _Score, model_of
 
 Factory = Callable[[Forward, Module], LayerAttribution]
 
@@ -76,12 +77,12 @@ class Method:
         if self._built is None:
             try:
                 self._built = self.build()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 # Not to be tried again for each image.
                 self._built = error
-                raise
         if isinstance(self._built, Exception):
-            raise self._built
+            # Else the traceback would grow, and hold on to a batch, each time.
+            raise self._built.with_traceback(None)
         return self._built
 
     def rows(self) -> float:
@@ -96,7 +97,8 @@ class Method:
 
         Raises:
 
-            ValueError: If they do not have the images' dimensions or are not finite.
+            ValueError: If they do not have the images' dimensions, are empty, complex or not
+                        finite.
         """
         attribution, _ = self.built()
         if isinstance(attribution, MaskMap):
@@ -128,18 +130,26 @@ def attribute(
             f"of dimensions; got {shape} for images {tuple(inputs.shape)}. Tokens are arranged by "
             "tokens_to_map."
         )
-    maps = maps.detach().sum(1, keepdim=True)
-    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
+    if not maps.numel() or maps.is_complex():
+        raise ValueError(
+            "its attribution must be of real numbers and not empty; got "
+            f"{maps.dtype} of shape {tuple(maps.shape)}."
+        )
+    # Before the sum, which half precision could not hold.
+    maps = maps.detach().to(torch.promote_types(maps.dtype, torch.float32))
+    maps = maps.sum(1, keepdim=True)
     if not torch.isfinite(maps).all():
         raise ValueError("its attribution has values that are not finite.")
     return maps
 
 
 def _ready(attribution: LayerAttribution, inputs: Tensor) -> Tensor:
-    """Inputs from which a gradient can flow even if all parameters are frozen."""
+    """A copy of the inputs, from which a gradient can flow even if all parameters are frozen."""
     model = model_of(attribution.forward_func)
     frozen = model is not None and not any(p.requires_grad for p in model.parameters())
-    return inputs.detach().requires_grad_() if frozen else inputs.detach()
+    # A method may change what it is given; the images are the user's.
+    copy_of_inputs = inputs.detach().clone()
+    return copy_of_inputs.requires_grad_() if frozen else copy_of_inputs
 
 
 def make_methods(
@@ -211,7 +221,11 @@ def _factory(name: str, names: list[str]) -> Factory:
     first, *variants = name.split(", ")
     if first != CLUSTERED:
         raise unknown("methods", name, names)
-    kwargs = dict(_variant(variant, name) for variant in variants)
+    kwargs: dict[str, Any] = {}
+    for argument, value in (_variant(variant, name) for variant in variants):
+        if argument in kwargs:
+            raise ValueError(f"methods has {name!r}, which sets the {argument} twice.")
+        kwargs[argument] = value
     return lambda forward_func, layer: ClusteredLayerCAM(forward_func, layer, **kwargs)
 
 
@@ -261,7 +275,7 @@ def _users(name: str, value: Any, scored: Forward, layer: Module) -> Method:
             own.forward_func = counted
             return own, counted
 
-        return Method(name, build, settings=_describe(value))
+        return Method(name, build, settings=describe(value))
     if isinstance(value, type) and not issubclass(value, LayerAttribution):
         raise TypeError(f"methods[{name!r}] must be a LayerAttribution; got {value.__name__}.")
     if not callable(value):
@@ -269,12 +283,18 @@ def _users(name: str, value: Any, scored: Forward, layer: Module) -> Method:
             f"methods[{name!r}] must be a LayerAttribution or a function (forward_func, layer) -> "
             f"LayerAttribution; got {type(value).__name__}."
         )
-    return Method(name, _build(value, scored, layer), settings=_describe(value))
+    return Method(name, _build(value, scored, layer), settings=describe(value))
 
 
-def _describe(value: Any) -> str:
+def describe(value: Any) -> str:
+    """What a method or function of the user's is called, from one process to the next."""
+    if isinstance(value, _Score):
+        return f"{value.transform.__name__.strip('_')} of {describe(value.forward_func)}"
+    if isinstance(value, functools.partial):
+        return f"partial of {describe(value.func)}"
     if not isinstance(value, LayerAttribution):
-        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value))}"
+        named = value if hasattr(value, "__qualname__") else type(value)
+        return f"{named.__module__}.{named.__qualname__}"
     plain = {
         key: setting
         for key, setting in sorted(vars(value).items())

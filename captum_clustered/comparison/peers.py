@@ -185,7 +185,8 @@ class _ScoredCopy(Module):
     def forward(self, inputs: Tensor) -> Tensor:
         for counter in self.counters:
             counter.count(inputs)
-        output: Tensor = self.model(inputs)
+        # grad-cam runs some models several times on one tensor, which they may change.
+        output: Tensor = self.model(inputs.clone())
         for transform in self.transforms:
             output = transform(output)
         return output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,10 @@ _REFERENCE = "#000000"
 _METHOD = "#0072B2"
 _STYLES: list[Any] = ["-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1))]
 _ARROWS = {"higher": "higher is better", "lower": "lower is better", None: ""}
+_CURVE_METRICS = {"insertion", "deletion", "insertion - deletion"}
 _PANELS_PER_ROW = 3
+# Of the small print, a little fewer than fit.
+_LETTERS_PER_INCH = 16
 
 
 def metrics(comparison: Comparison) -> Figure:
@@ -31,7 +35,8 @@ def metrics(comparison: Comparison) -> Figure:
     n_columns = min(_PANELS_PER_ROW, len(names))
     n_rows = math.ceil(len(names) / n_columns)
     methods = comparison.methods
-    figure = _figure(1.9 + 3.0 * n_columns, n_rows * (0.75 + 0.23 * len(methods)))
+    width = 1.9 + 3.0 * n_columns
+    figure = _figure(width, n_rows * (0.75 + 0.23 * len(methods)))
     axes = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
     places = np.arange(len(methods))[::-1]
     for axis, name in zip(axes.flat, names, strict=False):
@@ -59,7 +64,7 @@ def metrics(comparison: Comparison) -> Figure:
     note = "Mean and 95% bootstrap interval. Grey squares: controls, blind to the model's decision."
     if comparison.reference:
         note += f" Black diamond and dotted line: {comparison.reference}."
-    figure.supxlabel(note, fontsize=8)
+    figure.supxlabel(textwrap.fill(note, int(width * _LETTERS_PER_INCH)), fontsize=8)
     return figure
 
 
@@ -74,6 +79,8 @@ def curves(comparison: Comparison) -> Figure:
         for key in keys
         if any(key in found for found in comparison.curves.values())
     ]
+    if not kinds and _CURVE_METRICS & set(comparison.directions):
+        raise ValueError("kind='curves' has none to show: no image has any; see failures.")
     if not kinds:
         raise ValueError(
             "kind='curves' needs 'insertion', 'deletion' or 'insertion - deletion' in metrics."
@@ -109,7 +116,9 @@ def gallery(comparison: Comparison) -> Figure:
         row[0].imshow(grey)
         if item["image"] in facts.index:
             fact = facts.loc[item["image"]]
-            row[0].set_ylabel(f"image {item['image']}\nclass {fact['target']}", fontsize=8)
+            names, number = comparison.names, item["image"]
+            name = f"image {number}" if names is None else _short(names[number])
+            row[0].set_ylabel(f"{name}\nclass {fact['target']}", fontsize=8)
         for axis, method in zip(row[1:], methods, strict=True):
             packed = item["maps"].get(method)
             if packed is None:
@@ -170,6 +179,11 @@ def _look(comparison: Comparison, method: str) -> tuple[str, str]:
     if method in comparison.controls:
         return _CONTROL, "s"
     return _METHOD, "o"
+
+
+def _short(name: str) -> str:
+    """A name that fits beside a picture; file names differ at their ends."""
+    return name if len(name) <= 16 else f"…{name[-15:]}"
 
 
 def _broken(name: str) -> str:

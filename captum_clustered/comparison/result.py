@@ -43,7 +43,8 @@ class Comparison:
                     batch.
         failures (pandas.DataFrame): A row for each image, method and metric that raised,
                     with the columns image, method, metric, error and message. Without
-                    metric the map is missing, without method the whole image is.
+                    metric the map is missing, without method the whole image is, without
+                    image the rest of the data.
         directions (dict): Metric -> "higher" or "lower" (is better) or None.
         methods (list): Methods in the order of the tables, controls last.
         controls (list): Those methods that explain nothing.
@@ -53,6 +54,7 @@ class Comparison:
                     blur") -> its mean over the images.
         gallery (list): Pictures of the first images and their maps.
         seed (int): Seed of resamples.
+        names (list or None): What figures call the images, if not by their numbers.
     """
 
     frame: pd.DataFrame
@@ -65,6 +67,7 @@ class Comparison:
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict, repr=False)
     gallery: list[dict[str, Any]] = field(default_factory=list, repr=False)
     seed: int = 0
+    names: list[str] | None = field(default=None, repr=False)
 
     @classmethod
     def from_batches(
@@ -81,7 +84,7 @@ class Comparison:
         failures = [failure for result in results for failure in result.failures]
         return cls(
             frame=_frame(results, methods, list(directions)),
-            failures=pd.DataFrame(failures, columns=_FAILURE_COLUMNS),
+            failures=pd.DataFrame(failures, columns=_FAILURE_COLUMNS).astype({"image": "Int64"}),
             directions=directions,
             methods=methods,
             controls=controls,
@@ -105,8 +108,8 @@ class Comparison:
         where BCa has none or there are over 2000 images). Differences are paired, image by
         image. Their p-values are those of a sign-flip test, ``p_holm`` corrects them for
         the number of methods compared at this metric (in this group) by Holm's method;
-        metrics and groups are not corrected for. NaN and missing values are left out, and
-        out of the pairs.
+        metrics and groups are not corrected for. Values that are missing, NaN or infinite
+        are left out, and out of the pairs.
 
         Args:
 
@@ -134,7 +137,12 @@ class Comparison:
                 if by is not None:
                     rows.insert(0, by, group)
                 frames.append(rows)
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        if frames:
+            return pd.concat(frames, ignore_index=True)
+        # No group, for no image could be compared: the columns are there all the same.
+        columns = summarise(_table(self.frame, "", self.methods), None, self.seed)[0]
+        names = [by] if by is not None else []
+        return pd.DataFrame(columns=[*names, "metric", "direction", *columns])
 
     def costs(self) -> pd.DataFrame:
         """
@@ -161,6 +169,9 @@ class Comparison:
         )
         sentences = []
         for (method, metric, error, message), rows in kinds:
+            if rows["image"].isna().all():
+                sentences.append(f"{message} ({error})")
+                continue
             where = method or "the model"
             where += f", {metric}," if metric else ""
             images = f"{len(rows)} image{'s' if len(rows) > 1 else ''}"
@@ -168,7 +179,7 @@ class Comparison:
         more = f"; and {len(sentences) - 5} more" if len(sentences) > 5 else ""
         return "; ".join(sentences[:5]) + more + "." if sentences else ""
 
-    def to_markdown(self, by: str | None = None) -> str:
+    def to_markdown(self, by: str | None = None, *, details: bool = True) -> str:
         """
         Tables of means and intervals, arrows towards better values.
 
@@ -179,19 +190,29 @@ class Comparison:
 
             by (str, optional): As in :meth:`summary`: one table for each group.
                         Default: None
+            details (bool, optional): Whether the legend, costs and failures follow, which
+                        are those of all images.
+                        Default: True
 
         Returns:
-            str: Tables in Markdown, with costs and failures.
+            str: Tables in Markdown.
         """
         summary = self.summary(by)
         parts = []
-        for group in [None] if by is None else summary[by].unique():
+        sizes = {group: frame["image"].nunique() for group, frame in self._groups(by)}
+        for group, size in sizes.items():
             rows = summary if by is None else summary[summary[by] == group]
             if by is not None:
-                parts.append(f"**{by}: {group}**")
+                parts.append(f"**{by}: {group}** ({size} image{'s' if size != 1 else ''})")
             names = list(self.directions)
             for start in range(0, len(names), _METRICS_PER_TABLE):
                 parts.append(self._table_of_means(rows, names[start : start + _METRICS_PER_TABLE]))
+        if details:
+            parts += self._details()
+        return "\n\n".join(parts) + "\n"
+
+    def _details(self) -> list[str]:
+        parts = []
         costs = self.costs()
         costs.index = pd.Index([self._shown(str(name)) for name in costs.index], name="method")
         costs.columns = pd.Index(["seconds/image", "rows/image", "peak memory, bytes"])
@@ -208,7 +229,7 @@ class Comparison:
         parts.append(costs.dropna(axis=1, how="all").to_markdown(floatfmt=".4g"))
         if len(self.failures):
             parts.append(f"Failures: {self.failures_in_words()}")
-        return "\n\n".join(parts) + "\n"
+        return parts
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """

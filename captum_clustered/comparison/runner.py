@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import operator
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,16 +17,17 @@ from torch import Tensor
 from torch.nn import Module
 
 from captum_clustered._version import __version__
-from captum_clustered.comparison.batch_run import BatchRun, _WrongModelError
+from captum_clustered.comparison.batch_run import BatchRun, WrongModelError, data_failure
 from captum_clustered.comparison.case import Case
-from captum_clustered.comparison.data import Batch, Data, batches
-from captum_clustered.comparison.forward import SCORES, digest
+from captum_clustered.comparison.data import Batch, Data, DataError, batches
+from captum_clustered.comparison.forward import SCORES, GuardedForward, digest
 from captum_clustered.comparison.measures import Metric, make_metrics
-from captum_clustered.comparison.methods import Factory, make_methods
+from captum_clustered.comparison.methods import Factory, describe, make_methods
+from captum_clustered.comparison.probe import probe, warn_of_training
 from captum_clustered.comparison.result import Comparison
-from captum_clustered.comparison.store import BatchResult, Store
+from captum_clustered.comparison.store import FIRST_IMAGE, OUTPUTS, BatchResult, Store
 from captum_clustered.layer_tap import layer_name
-from captum_clustered.scores import model_of
+from captum_clustered.model_state import ModelState, model_behind
 
 MethodChoice = Union[str, Mapping[str, Union[LayerAttribution, Factory]]]
 MetricChoice = Union[str, Mapping[str, Union[Metric, Callable[[Case], Tensor]]]]
@@ -56,11 +58,12 @@ def compare(
     activation" and, if there are masks, "mask". They cannot be left out, for a metric
     that one of them wins does not speak for a method.
 
-    Images are taken one batch at a time. An image that the model cannot take and a method
-    or metric that raises do not stop the rest: the batch is then taken image by image, and
-    what is missing is in the result's ``failures``. torch's global random number
-    generators are neither used nor changed; a method or metric that draws from them is
-    given the same numbers each time.
+    Images are taken one batch at a time. An image that the model cannot take or whose
+    label is no class, and a method or metric that raises, do not stop the rest: the batch
+    is then taken image by image, and what is missing is in the result's ``failures``, as
+    it is if the data raise after the first batch. Metrics of masks are NaN for empty
+    masks. torch's global random number generators are neither used nor changed; a method
+    or metric that draws from them is given the same numbers each time.
 
     Ranks of methods on one model and one kind of image say little about others, and what
     is best at one score need not be at another: see :attr:`Comparison.controls`,
@@ -69,9 +72,12 @@ def compare(
     Args:
 
         forward_func (Callable): Returns logits of shape (N, n_classes). It should be in
-                    evaluation mode.
+                    evaluation mode. It runs on copies of the images, and the model is
+                    left as it was.
         layer (torch.nn.Module): Layer for which maps are computed; usually the last
-                    convolutional one.
+                    convolutional one. It must be called and give one map (N, channels,
+                    \*spatial), which is checked beforehand if forward_func is a module or
+                    a wrapper of :mod:`captum_clustered.scores`.
         data (Tensor, tuple or Iterable): Images of shape (N, channels, \*spatial); a
                     tuple (images, labels\[, masks\]) of tensors; or an iterable of
                     batches, each a tensor or (images, labels\[, masks\]), such as a
@@ -105,9 +111,11 @@ def compare(
                       steps), "complexity", "coherency", "ADCC", "infidelity" (Captum's, normalised)
                     - slow: "ROAD" and "max-sensitivity" (Captum's, of the positive part)
                     - with masks "pointing game", "energy in mask", "IoU", "energy
-                      lesion", "energy ring" and "energy background"
+                      lesion" (the same as "energy in mask"), "energy ring" and "energy
+                      background"
 
-                    Default: None (all but the slow ones and variants of both kinds)
+                    Default: None (all but the slow ones, variants of both kinds and
+                    "energy in mask")
         score (str, optional): What is explained: "logit", "margin", "probability" or
                     "log_probability", see :mod:`captum_clustered.scores`.
                     Default: "logit"
@@ -125,8 +133,10 @@ def compare(
         save_to (str or PathLike, optional): A folder where each finished batch is kept.
                     Started again with the same arguments, the comparison goes on with the
                     first batch that is missing, and its table is the same to the last
-                    bit; a loader must give the same batches again. Functions of the
-                    user's are told from others by their names alone.
+                    bit; a loader must give the same batches again. What failed in a
+                    finished batch is not tried again. Methods and metrics of the user's
+                    are told from others by their names alone, forward_func also by what
+                    it returns for the first image.
                     Default: None
         seed (int, optional): Seed of everything that is random.
                     Default: 0
@@ -140,13 +150,15 @@ def compare(
 
         TypeError: If an argument is of no accepted kind.
         ValueError: If an argument is not one of the values above, if data is empty or its
-                    tensors do not go together, if forward_func does not return logits, or
-                    if ``save_to`` has another comparison's results.
+                    tensors do not go together, if forward_func does not return logits, if
+                    layer is not called or gives no map, or if ``save_to`` has another
+                    comparison's results.
         ImportError: If a method is asked for whose package is not installed.
 
     Warns:
 
-        UserWarning: If something failed.
+        UserWarning: If something failed, if forward_func is in training mode or seems to
+                    return probabilities, or if a file in ``save_to`` is damaged.
 
     Examples::
 
@@ -163,11 +175,12 @@ def compare(
         >>>     save_to="results",
         >>> )
     """
-    _check_arguments(forward_func, layer, score, target, batch_size, seed)
+    _check_arguments(forward_func, layer, score, target, reference)
+    batch_size, seed = _integer("batch_size", batch_size, 1), _integer("seed", seed, 0)
+    if not isinstance(target, str):
+        target = operator.index(target)
     stream, n_batches = batches(data, batch_size)
-    first = next(stream, None)
-    if first is None:
-        raise ValueError("data must hold at least one batch; it is empty.")
+    first = _first(stream)
     if target == "label" and first.labels is None:
         raise ValueError("target='label' needs labels in data.")
     has_masks = first.masks is not None
@@ -175,33 +188,47 @@ def compare(
         methods, SCORES[score](forward_func), layer, reference, has_masks, seed
     )
     chosen_metrics = make_metrics(metrics, has_masks)
-    run = BatchRun(
-        forward_func, chosen_methods, chosen_metrics, target, attribute_to_layer_input, seed
-    )
-    store = None
-    if save_to is not None:
-        settings = {
-            "version": __version__,
-            "model": _model_fingerprint(forward_func, layer),
-            "layer": layer_name(forward_func, layer),
-            "methods": {method.name: method.settings for method in chosen_methods},
-            "metrics": {name: metric.direction for name, metric in chosen_metrics.items()},
-            "score": score,
-            "target": target,
-            "attribute_to_layer_input": attribute_to_layer_input,
-            "batch_size": batch_size if isinstance(data, (Tensor, tuple)) else None,
-            "seed": seed,
-        }
-        store = Store(save_to, settings)
     device = _device(forward_func, layer)
+    warn_of_training(_module(forward_func, layer))
+    guarded = GuardedForward(forward_func)
+    state = ModelState(forward_func, layer, (first.inputs,))
+    run = BatchRun(
+        guarded, state, chosen_methods, chosen_metrics, target, attribute_to_layer_input, seed
+    )
     results = []
-    bar = progress(desc="comparison", total=n_batches) if show_progress else None
+    bar = None
     try:
+        outputs = probe(
+            guarded,
+            layer,
+            first if device is None else first.to(device),
+            attribute_to_layer_input,
+            state,
+        )
+        store = None
+        if save_to is not None:
+            settings = {
+                "version": __version__,
+                "forward_func": describe(forward_func),
+                "model": _model_fingerprint(forward_func, layer),
+                "layer": layer_name(forward_func, layer),
+                "methods": {method.name: method.settings for method in chosen_methods},
+                "metrics": {name: metric.direction for name, metric in chosen_metrics.items()},
+                "score": score,
+                "target": target,
+                "attribute_to_layer_input": attribute_to_layer_input,
+                "batch_size": batch_size if isinstance(data, (Tensor, tuple)) else None,
+                "seed": seed,
+                FIRST_IMAGE: digest(first.inputs[:1]),
+                OUTPUTS: outputs,
+            }
+            store = Store(save_to, settings)
+        bar = progress(desc="comparison", total=n_batches) if show_progress else None
         for result in _results(first, stream, run, store, device):
             results.append(result)
             if bar is not None:
                 bar.update(1)
-    except _WrongModelError as error:
+    except WrongModelError as error:
         raise ValueError(str(error)) from None
     finally:
         if bar is not None:
@@ -222,47 +249,78 @@ def compare(
     return comparison
 
 
+def _first(stream: Iterator[Batch]) -> Batch:
+    try:
+        first = next(stream, None)
+    except DataError as error:
+        # There is nothing that would be lost by stopping here.
+        raise error.cause from None
+    if first is None:
+        raise ValueError("data must hold at least one batch; it is empty.")
+    return first
+
+
 def _results(
     first: Batch,
-    others: Iterable[Batch],
+    others: Iterator[Batch],
     run: BatchRun,
     store: Store | None,
     device: torch.device | None,
 ) -> Iterator[BatchResult]:
-    start = 0
-    for index, batch in enumerate(itertools.chain([first], others)):
+    start, index = 0, 0
+    batch: Batch | None = first
+    while batch is not None:
         _check_like(batch, first)
         fingerprint = batch.fingerprint() if store else ""
-        result = store.load(index, fingerprint) if store else None
+        result = store.load(index, fingerprint, len(batch)) if store else None
         if result is None:
             result = run(index, start, batch if device is None else batch.to(device))
-            result.fingerprint = fingerprint
+            result.fingerprint, result.n_images = fingerprint, len(batch)
             if store:
                 store.save(index, result)
-        start += len(batch)
+        start, index = start + len(batch), index + 1
         yield result
+        try:
+            batch = next(others, None)
+        except DataError as error:
+            # Not stored: when the comparison goes on, the loader is asked again.
+            yield BatchResult(failures=[data_failure(error.cause, start)])
+            return
 
 
 def _check_arguments(
-    forward_func: Any, layer: Any, score: Any, target: Any, batch_size: Any, seed: Any
+    forward_func: Any, layer: Any, score: Any, target: Any, reference: Any
 ) -> None:
     if not callable(forward_func):
         raise TypeError(f"forward_func must be callable; got {type(forward_func).__name__}.")
     if not isinstance(layer, Module):
         raise TypeError(f"layer must be a torch.nn.Module; got {type(layer).__name__}.")
-    if score not in SCORES:
+    if not isinstance(score, str) or score not in SCORES:
         raise ValueError(f"score={score!r} must be one of {', '.join(map(repr, SCORES))}.")
-    if target not in ("prediction", "label") and not _is_int(target, 0):
+    # Of a string or not, for a tensor is compared with one element by element.
+    words = ("prediction", "label")
+    if not (target in words if isinstance(target, str) else _is_int(target, 0)):
         raise ValueError(
             f"target={target!r} must be 'prediction', 'label' or a class, an int of at least 0."
         )
-    for name, value, minimum in (("batch_size", batch_size, 1), ("seed", seed, 0)):
-        if not _is_int(value, minimum):
-            raise ValueError(f"{name}={value!r} must be an int of at least {minimum}.")
+    if reference is not None and not isinstance(reference, str):
+        raise TypeError(
+            f"reference must be the name of a method or None; got {type(reference).__name__}."
+        )
+
+
+def _integer(name: str, value: Any, minimum: int) -> int:
+    if not _is_int(value, minimum):
+        raise ValueError(f"{name}={value!r} must be an int of at least {minimum}.")
+    return operator.index(value)
 
 
 def _is_int(value: Any, minimum: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+    """Whether it is an integer, be it Python's, numpy's or a tensor of one."""
+    try:
+        return not isinstance(value, bool) and operator.index(value) >= minimum
+    except (TypeError, ValueError):
+        return False
 
 
 def _check_like(batch: Batch, first: Batch) -> None:
@@ -274,7 +332,7 @@ def _check_like(batch: Batch, first: Batch) -> None:
 
 
 def _module(forward_func: Any, layer: Module) -> Module:
-    model = model_of(forward_func)
+    model = model_behind(forward_func)
     return layer if model is None else model
 
 

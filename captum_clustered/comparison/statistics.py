@@ -71,13 +71,15 @@ def sign_flip_test(differences: Floats, seed: int = 0) -> float:
 
     Args:
 
-        differences (numpy.ndarray): One for each image, shape (n,).
+        differences (numpy.ndarray): One for each image, shape (n,). Those that are not
+                    finite are left out.
         seed (int, optional): Seed of the signs.
                     Default: 0
 
     Returns:
         float: NaN with no differences.
     """
+    differences = differences[np.isfinite(differences)]
     n = len(differences)
     if n == 0:
         return NAN
@@ -124,7 +126,7 @@ def summarise(table: pd.DataFrame, reference: str | None, seed: int) -> list[dic
     Args:
 
         table (pandas.DataFrame): Values, a row for each image and a column for each
-                    method, NaN where there is none.
+                    method, NaN where there is none; infinite ones are missing as well.
         reference (str or None): The method that others are compared with.
         seed (int): Seed of resamples and signs.
 
@@ -134,7 +136,7 @@ def summarise(table: pd.DataFrame, reference: str | None, seed: int) -> list[dic
     rows = []
     for method in table.columns:
         values = table[method].to_numpy(np.float64)
-        valid = values[~np.isnan(values)]
+        valid = values[np.isfinite(values)]
         low, high = interval(valid, seed)
         row: dict[str, Any] = {
             "method": method,
@@ -155,8 +157,9 @@ def _against(
 ) -> dict[str, Any]:
     differences = np.empty(0)
     if reference in table.columns and method != reference:
-        differences = values - table[reference].to_numpy(np.float64)
-        differences = differences[~np.isnan(differences)]
+        others = table[reference].to_numpy(np.float64)
+        both = np.isfinite(values) & np.isfinite(others)
+        differences = values[both] - others[both]
     low, high = interval(differences, seed)
     return {
         "difference": float(differences.mean()) if len(differences) else NAN,

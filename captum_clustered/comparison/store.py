@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from dataclasses import asdict, dataclass, field
+import warnings
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 SETTINGS = "settings.json"
+# Settings that tell functions without a name from each other.
+FIRST_IMAGE = "first image"
+OUTPUTS = "outputs of forward_func and layer on the first image"
+# Another number of threads, or another processor, may change the last bits of outputs.
+SLACK = 1e-3
 
 
 @dataclass
@@ -19,6 +26,7 @@ class BatchResult:
     Attributes:
 
         fingerprint (str): A hash of the batch.
+        n_images (int): The number of its images, failed ones among them.
         images (list): For each image its index, label, prediction and target.
         values (dict): Method -> metric -> one value for each image, None where it failed.
         costs (dict): Method -> seconds, rows and bytes of its maps and the images' number.
@@ -29,6 +37,7 @@ class BatchResult:
     """
 
     fingerprint: str = ""
+    n_images: int = 0
     images: list[dict[str, int | None]] = field(default_factory=list)
     values: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
     costs: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -50,35 +59,65 @@ class Store:
         Args:
 
             folder (str or PathLike): Made if it is not there.
-            settings (dict): All that must be the same for its batches to be of use.
+            settings (dict): All that must be the same for its batches to be of use. A list
+                        of numbers need only be nearly the same.
 
         Raises:
 
-            ValueError: If the folder is of a comparison with other settings; the message
-                        names those that differ.
+            TypeError: If the folder is no path.
+            ValueError: If the folder is a file or is of a comparison with other settings;
+                        the message names those that differ. If its settings cannot be
+                        read.
         """
+        if not isinstance(folder, (str, os.PathLike)):
+            raise TypeError(f"save_to must be the path of a folder; got {type(folder).__name__}.")
         self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"save_to={str(folder)!r} must be a folder; it is a file.")
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / SETTINGS
         # As JSON gives them back.
         settings = json.loads(json.dumps(settings))
         if path.exists():
-            _check_same(json.loads(path.read_text(encoding="utf-8")), settings)
+            _check_same(_read_settings(path), settings)
         else:
             self._write(path, settings)
 
-    def load(self, index: int, fingerprint: str) -> BatchResult | None:
+    def load(self, index: int, fingerprint: str, n_images: int) -> BatchResult | None:
         """
         A finished batch, or None.
+
+        Args:
+
+            index (int): Its number.
+            fingerprint (str): Of the batch as it is now.
+            n_images (int): The number of its images now.
 
         Raises:
 
             ValueError: If it was of other images.
+
+        Warns:
+
+            UserWarning: If the file is there, but is no batch's.
         """
         path = self._path(index)
         if not path.exists():
             return None
-        result = BatchResult(**json.loads(path.read_text(encoding="utf-8")))
+        result = _read_batch(path)
+        if result is None:
+            # It was not we who left it like this: our files appear whole.
+            warnings.warn(
+                f"{path} is damaged or is no result of a batch; the batch is computed again.",
+                stacklevel=2,
+            )
+            return None
+        if result.n_images != n_images:
+            raise ValueError(
+                f"save_to has results of batches of another size: batch {index} had "
+                f"{result.n_images} images and has {n_images}. Take the same batch size to go on, "
+                "or choose another folder."
+            )
         if result.fingerprint != fingerprint:
             raise ValueError(
                 f"save_to has results of other data: batch {index} differs. A loader must give "
@@ -114,18 +153,77 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(
+            f"save_to has {path}, which is damaged: it does not hold the settings of a comparison. "
+            "Choose another folder, or delete this one, for nobody knows what its results are of."
+        )
+    return settings
+
+
+def _read_batch(path: Path) -> BatchResult | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        result = BatchResult(**content)
+    except (ValueError, TypeError):
+        return None
+    kinds = asdict(BatchResult())
+    if set(content) != {each.name for each in fields(BatchResult)}:
+        return None
+    if any(type(content[name]) is not type(kind) for name, kind in kinds.items()):
+        return None
+    return result
+
+
 def _check_same(stored: dict[str, Any], given: dict[str, Any]) -> None:
+    # Outputs for another image say nothing; that the data are others shows in the batches.
+    is_other_image = stored.get(FIRST_IMAGE) != given.get(FIRST_IMAGE)
+    ignored = {FIRST_IMAGE, OUTPUTS} if is_other_image else set()
     names = [
         name
         for name in dict.fromkeys([*given, *stored])
-        if stored.get(name, "nothing") != given.get(name, "nothing")
+        if name not in ignored
+        and not _is_same(stored.get(name, "nothing"), given.get(name, "nothing"))
     ]
     if names:
         differences = "; ".join(
-            f"{name} was {stored.get(name, 'nothing')} and is {given.get(name, 'nothing')}"
+            f"{name} {_difference(stored.get(name, 'nothing'), given.get(name, 'nothing'))}"
             for name in names
         )
         raise ValueError(
             f"save_to has results of another comparison: {differences}. Choose another folder, or "
             "the same settings to go on."
         )
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    if not isinstance(first, list) or not isinstance(second, list):
+        return bool(first == second)
+    if len(first) != len(second):
+        return False
+    scale = max((abs(value) for value in second), default=0.0)
+    return all(
+        a == b or math.isclose(a, b, rel_tol=SLACK, abs_tol=SLACK * scale)
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def _difference(stored: Any, given: Any) -> str:
+    if isinstance(stored, list) or isinstance(given, list):
+        return "are others"
+    if not isinstance(stored, dict) or not isinstance(given, dict):
+        return f"was {stored} and is {given}"
+    parts = {
+        "now without": [name for name in stored if name not in given],
+        "now with": [name for name in given if name not in stored],
+        "otherwise made": [n for n in given if n in stored and stored[n] != given[n]],
+    }
+    # The same ones in another order would have been equal.
+    return "are others, " + ", ".join(
+        f"{what} {', '.join(map(repr, which))}" for what, which in parts.items() if which
+    )

@@ -43,10 +43,11 @@ def confidence(
 
         ValueError: If forward_func returns values outside of [0, 1], so no probabilities,
                     or not one for each example, or if target has another number of
-                    examples.
+                    examples or is no class.
     """
     _check_target(target, len(inputs))
-    output = _run_forward(forward_func, inputs, None, additional_forward_args)
+    # A copy: a forward_func that works in place must not change the caller's inputs.
+    output = _run_forward(forward_func, inputs.clone(), None, additional_forward_args)
     # All classes are looked at: a target's logit alone could lie in [0, 1] by chance.
     # Half precision may round a probability up by this much.
     slack = 1e-3
@@ -61,6 +62,7 @@ def confidence(
             "forward_func must return probabilities, in [0, 1], and here it does not. Wrap a "
             "network that returns logits in captum_clustered.scores.probability."
         )
+    _check_class(target, output)
     return per_example(_select_targets(output, target), len(inputs)).clamp(max=1)
 
 
@@ -144,6 +146,23 @@ def _check_target(target: TargetType, n_examples: int) -> None:
         raise ValueError(
             f"target has {len(target)} entries, but inputs has {n_examples} examples: give one "
             "for each, or an int or tuple for all."
+        )
+
+
+def _check_class(target: TargetType, output: Tensor) -> None:
+    """A class that is not there, which Captum or the GPU would find without naming target."""
+    if output.dim() != 2 or target is None:
+        return
+    if isinstance(target, Tensor):
+        classes = target.flatten().tolist()
+    else:
+        classes = target if isinstance(target, list) else [target]
+    n_classes = output.shape[1]
+    bad = [i for i in classes if isinstance(i, int) and not -n_classes <= i < n_classes]
+    if bad:
+        raise ValueError(
+            f"target must be a class from 0 to {n_classes - 1}, of which forward_func returns "
+            f"{n_classes}; got {bad[0]}."
         )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Union
 
 import torch
 from torch import Tensor
+
+from captum_clustered.metrics.masking import is_number
 
 Filling = Union[float, str, Tensor]
 
@@ -30,11 +33,13 @@ def fill(inputs: Tensor, filling: Filling) -> Tensor:
 
         TypeError: If the inputs are no floating-point numbers or filling is of no
                     accepted kind.
-        ValueError: If filling is an unknown word or does not broadcast.
+        ValueError: If filling is an unknown word, does not broadcast or is not finite.
     """
     if not inputs.is_floating_point():
         raise TypeError(f"inputs must be of a floating-point dtype; got {inputs.dtype}.")
     if isinstance(filling, Tensor):
+        if not torch.isfinite(filling).all():
+            raise ValueError("filling must be finite; there is NaN or infinity in the Tensor.")
         try:
             return filling.to(inputs).expand_as(inputs)
         except RuntimeError:
@@ -49,11 +54,13 @@ def fill(inputs: Tensor, filling: Filling) -> Tensor:
         if filling == "blur":
             return gaussian_blur(inputs)
         raise ValueError(f"filling={filling!r} must be a number, 'mean', 'blur' or a Tensor.")
-    if isinstance(filling, bool) or not isinstance(filling, (int, float)):
+    if not is_number(filling):
         raise TypeError(
             f"filling must be a number, 'mean', 'blur' or a Tensor; got {type(filling).__name__}."
         )
-    return torch.full_like(inputs, filling)
+    if not math.isfinite(filling):
+        raise ValueError(f"filling={filling!r} must be finite.")
+    return torch.full_like(inputs, float(filling))
 
 
 def masked_inputs(inputs: Tensor, mask: Tensor, filling: Filling) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from captum_clustered.metrics.masking import explanation_mask, pixel_ranks
+from captum_clustered.metrics.masking import explanation_mask, is_number, pixel_ranks
 
 _MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
@@ -134,7 +134,7 @@ def iou(attributions: Tensor, masks: Tensor, threshold: float = 0.5) -> Tensor:
         >>> iou(attr, torch.tensor([[[0, 0], [0, 1]]]))
         tensor([0.5000])
     """
-    if not 0 <= threshold < 1:
+    if not is_number(threshold) or not 0 <= threshold < 1:
         raise ValueError(f"threshold={threshold!r} must be at least 0 and less than 1.")
     maps, inside = _aligned(attributions, masks)
     above = maps > threshold
@@ -179,7 +179,7 @@ def energy_shares(attributions: Tensor, masks: Tensor, ring: float = 0.1) -> Ene
         >>> shares.lesion, shares.ring, shares.background
         (tensor([0.6000]), tensor([0.3000]), tensor([0.1000]))
     """
-    if not 0 <= ring <= 1:
+    if not is_number(ring) or not 0 <= ring <= 1:
         raise ValueError(f"ring={ring!r} must be a share of the image's size, from 0 to 1.")
     maps, inside = _aligned(attributions, masks)
     dilated = inside

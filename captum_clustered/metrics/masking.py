@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+from captum_clustered.interpolation import LINEAR
 
 
 def explanation_mask(attributions: Tensor, inputs: Tensor, name: str = "attributions") -> Tensor:
@@ -26,13 +29,14 @@ def explanation_mask(attributions: Tensor, inputs: Tensor, name: str = "attribut
 
     Raises:
 
-        TypeError: If one of them is no tensor.
+        TypeError: If one of them is no tensor, or the attributions are complex.
         ValueError: If the shapes do not go together, or the attributions are not finite.
     """
     _check(attributions, inputs, name)
-    maps = torch.relu(attributions.detach().sum(1, keepdim=True))
-    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    maps = F.interpolate(maps, tuple(inputs.shape[2:]), mode=_MODES[inputs.dim() - 2])
+    # Before the sum, which half precision could not hold.
+    maps = attributions.detach().to(torch.promote_types(attributions.dtype, torch.float32))
+    maps = torch.relu(maps.sum(1, keepdim=True))
+    maps = F.interpolate(maps, tuple(inputs.shape[2:]), mode=LINEAR[inputs.dim() - 2])
     flat = maps.flatten(1)
     low, high = flat.amin(1), flat.amax(1)
     shape = (-1, *[1] * (maps.dim() - 1))
@@ -78,11 +82,16 @@ def hard_mask(mask: Tensor, keep: float) -> Tensor:
 
         ValueError: If keep is not in [0, 1].
     """
-    if isinstance(keep, bool) or not isinstance(keep, (int, float)) or not 0 <= keep <= 1:
+    if not is_number(keep) or not 0 <= keep <= 1:
         raise ValueError(f"keep={keep!r} must be None or a share of the pixels, from 0 to 1.")
     kept = pixel_ranks(mask) < round(keep * mask[0].numel())
     says_something = mask.flatten(1).any(1).view(-1, *[1] * (mask.dim() - 1))
     return (kept & says_something).to(mask.dtype)
+
+
+def is_number(value: Any) -> bool:
+    """Whether an argument is a real number, Python's or numpy's."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _check(attributions: Tensor, inputs: Tensor, name: str) -> None:
@@ -91,7 +100,7 @@ def _check(attributions: Tensor, inputs: Tensor, name: str) -> None:
             raise TypeError(f"{argument} must be one Tensor; got {type(value).__name__}.")
     if (
         attributions.dim() != inputs.dim()
-        or inputs.dim() - 2 not in _MODES
+        or inputs.dim() - 2 not in LINEAR
         or len(attributions) != len(inputs)
     ):
         raise ValueError(
@@ -104,5 +113,7 @@ def _check(attributions: Tensor, inputs: Tensor, name: str) -> None:
             f"{name} of shape {tuple(attributions.shape)} and inputs of shape "
             f"{tuple(inputs.shape)}: there must be at least one example, none of them empty."
         )
+    if attributions.is_complex():
+        raise TypeError(f"{name} must be of real numbers; got {attributions.dtype}.")
     if not torch.isfinite(attributions).all():
         raise ValueError(f"{name} must be finite; there is NaN or infinity among them.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from captum_clustered.metrics.confidence import confidence, confidence_of_variants
 from captum_clustered.metrics.imputation import LinearImputation
-from captum_clustered.metrics.masking import explanation_mask, pixel_ranks
+from captum_clustered.metrics.masking import explanation_mask, is_number, pixel_ranks
 
 
 def road(
@@ -80,11 +81,11 @@ def road(
     Raises:
 
         TypeError: If inputs or attributions are no tensor, inputs no floating-point
-                    numbers, or shares no sequence.
+                    numbers, or shares no sequence of numbers.
         ValueError: If forward_func returns no probabilities, if the shapes do not go
                     together or inputs have other than two spatial dimensions, if
-                    attributions are not finite, or if target, shares, noise, order or
-                    max_examples_per_batch is not one of the accepted values.
+                    attributions are not finite, or if target, shares, noise, seed, order
+                    or max_examples_per_batch is not one of the accepted values.
 
     Examples::
 
@@ -139,6 +140,9 @@ def _counts(inputs: Tensor, shares: Sequence[float]) -> list[int]:
     n_pixels = inputs[0, 0].numel()
     if not isinstance(shares, Iterable):
         raise TypeError(f"shares={shares!r} must be a sequence of shares.")
+    shares = list(shares)
+    if not all(map(is_number, shares)):
+        raise TypeError(f"shares={shares!r} must be numbers between 0 and 1.")
     counts = [round(share * n_pixels) if 0 < share < 1 else n_pixels for share in shares]
     if not counts or max(counts) == n_pixels:
         raise ValueError(
@@ -151,13 +155,16 @@ def _counts(inputs: Tensor, shares: Sequence[float]) -> list[int]:
 def _directions(order: str) -> tuple[bool, ...]:
     """Whether the largest values go first, for each order that is to be run."""
     directions = {"combined": (True, False), "morf": (True,), "lerf": (False,)}
-    if order not in directions:
+    if not isinstance(order, str) or order not in directions:
         raise ValueError(f"order={order!r} must be 'combined', 'morf' or 'lerf'.")
     return directions[order]
 
 
 def _noise(inputs: Tensor, noise: float, seed: int) -> Tensor:
-    if not 0 <= noise < float("inf"):
+    if not is_number(noise) or not 0 <= noise < float("inf"):
         raise ValueError(f"noise={noise!r} must be a standard deviation of at least 0.")
-    generator = torch.Generator().manual_seed(seed)
+    try:
+        generator = torch.Generator().manual_seed(operator.index(seed))
+    except (TypeError, RuntimeError, ValueError, OverflowError):
+        raise ValueError(f"seed={seed!r} must be an int of 64 bits.") from None
     return (noise * torch.randn(inputs.shape[1:], generator=generator)).to(inputs)

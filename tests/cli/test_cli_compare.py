@@ -108,6 +108,7 @@ class TestResults:
         assert settings["attribute_to_layer_input"] is True
         assert settings["score"] == "margin"
         assert settings["target"] == 2
+        assert run_compare(*FAST, "--score", "log_probability", "--out", "logs").exit_code == 0
         assert settings["seed"] == 3
         assert set(results()["target"]) == {2}
 
@@ -151,6 +152,12 @@ class TestResume:
         )
         assert (state / "batch-000000.json").stat().st_mtime_ns == kept
         assert (state / "batch-000002.json").exists()
+
+    def test_another_batch_size_is_named(self, run_compare):
+        assert run_compare(*FAST, "--batch-size", "2").exit_code == 0
+        result = run_compare(*FAST, "--batch-size", "3")
+        assert result.exit_code == 1
+        assert "batch 0 had 2 images and has 3. Take the same --batch-size" in result.stderr
 
     def test_other_settings_are_refused(self, run_compare):
         assert run_compare(*FAST).exit_code == 0
@@ -245,7 +252,9 @@ class TestLabels:
         assert (found["target"] == found["label"]).all()
         assert (found["correct"] == (found["label"] == found["prediction"])).all()
         with open("out/summary.md") as file:
-            assert "Right and wrong predictions" in file.read()
+            text = file.read()
+        assert "Right and wrong predictions" in text
+        assert text.count("rows/image") == 1
 
     def test_names_of_classes(self, workplace):
         model = Model("net", torch.nn.Identity(), None, ["cat", "Dog", "crane", "crane"], None)

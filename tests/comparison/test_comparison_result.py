@@ -159,3 +159,58 @@ def test_without_pandas():
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert "needs pandas, which is not installed. Install captum_clustered[comp" in process.stderr
+
+
+@pytest.mark.parametrize("metrics", [["complexity"], ["complexity", "average drop"]])
+def test_the_note_below_metrics_fits_the_figure(metrics):
+    figure = run(metrics=metrics).plot("metrics")
+    figure.canvas.draw()
+    box = figure._supxlabel.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+
+
+def test_groups_have_their_sizes_and_share_one_legend():
+    x, labels, masks = pictures(5)
+    result = run(data=(x, labels, masks), metrics=["complexity"])
+    text = result.to_markdown(by="class")
+    assert "**class: 0** (2 images)" in text
+    assert "**class: 2** (1 image)\n" in text
+    assert text.count("rows/image") == 1
+    assert text.count("5 images; mean") == 1
+    tables = result.to_markdown(by="class", details=False)
+    assert text.startswith(tables.rstrip("\n"))
+    assert "rows/image" not in tables
+
+
+def test_tables_and_figures_when_nothing_worked():
+    x, labels, _ = pictures()
+    with pytest.warns(UserWarning, match="not finite"):
+        result = run(data=(x * float("nan"), labels), metrics=["insertion"])
+    for by in ("class", "correct"):
+        summary = result.summary(by)
+        assert summary.empty
+        assert summary.columns.tolist() == [by, *result.summary().columns]
+        assert "Failures" in result.to_markdown(by)
+    with pytest.raises(ValueError, match=r"kind='curves' has none to show: .*see failures"):
+        result.plot("curves")
+
+
+def test_infinite_values_are_missing():
+    def some(case):
+        found = case.attributions.mean((1, 2, 3))
+        if case.method == "random":
+            found[0] = float("inf")
+        return found
+
+    row = run(metrics={"some": some}).summary().set_index("method").loc["random"]
+    assert (row["n"], row["missing"], row["pairs"]) == (3, 3, 3)
+    assert math.isfinite(row["mean"])
+    assert 0 < row["p"] <= 1
+
+
+def test_a_gallery_with_names():
+    result = run(metrics=["complexity"])
+    result.names = [f"a-rather-long-name-{i}.png" for i in range(6)]
+    labels = [axis.get_ylabel() for axis in result.plot("gallery").axes]
+    assert "…long-name-0.png" in labels[0]

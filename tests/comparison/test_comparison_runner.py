@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 import torch
 from captum.attr import LayerActivation, LayerAttribution, LayerGradCam
-from nets import MlpHead, TwoTensors
+from nets import MlpHead
 from small_comparisons import FAST, pictures, run
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -149,7 +150,7 @@ def test_mask_wins_what_masks_are_for():
     assert summary["energy background", "mask"] == 0
 
 
-@pytest.mark.parametrize("target", ["label", 2])
+@pytest.mark.parametrize("target", ["label", 2, np.int64(2)])
 def test_other_targets(target):
     result = run(target=target, metrics=["complexity"])
     expected = result.frame["label"] if target == "label" else 2
@@ -248,6 +249,7 @@ class BadImage(nn.Module):
         super().__init__()
         self.net = MlpHead()
         self.relu = self.net.relu
+        self.eval()
 
     def forward(self, x):
         if (x[:, 0, 0, 0] == 99).any():
@@ -333,15 +335,6 @@ def test_one_failing_metric_costs_its_own_rows_only():
     assert len(values(result, "LayerGradCam", "complexity")) == 6
 
 
-def test_a_layer_of_two_tensors_leaves_the_controls_of_the_image():
-    net = TwoTensors()
-    model = nn.Sequential(net, nn.Unflatten(0, (-1, 1)))
-    model = type("Two", (nn.Module,), {"forward": lambda self, x: torch.stack([net(x)] * 2, 1)})()
-    with pytest.warns(UserWarning, match="not complete"):
-        result = compare(model, net.split, torch.rand(2, 4, 6, 6), ["LayerGradCam"], **FAST)
-    assert set(result.frame["method"]) == {"Fake-CAM", "centre Gaussian"}
-
-
 def test_global_generators_are_left_alone_and_seeds_matter():
     net = MlpHead()
     state = torch.random.get_rng_state()
@@ -385,7 +378,13 @@ def test_progress_bar(capfd):
         ({"metrics": ["IoU"], "data": pictures()[0]}, ValueError, "needs masks"),
         ({"metrics": []}, ValueError, "at least one metric"),
         ({"metrics": {"a": 3}}, TypeError, "metrics\\['a'\\]"),
+        ({"methods": ["ClusteredLayerCAM, 2 groups, 3 groups"]}, ValueError, "clusterer twice"),
         ({"reference": "nobody"}, ValueError, "reference='nobody'"),
+        ({"reference": 3}, TypeError, "reference must be the name of a method or None; got int"),
+        ({"reference": ["LayerGradCam"]}, TypeError, "reference must be .*got list"),
+        ({"score": ["logit"]}, ValueError, r"score=\['logit'\] must be one of"),
+        ({"target": [1, 2]}, ValueError, r"target=\[1, 2\] must be"),
+        ({"target": True}, ValueError, "target=True must be"),
         ({"score": "odds"}, ValueError, "score='odds' must be one of 'logit'"),
         ({"target": "both"}, ValueError, "target='both'"),
         ({"target": 3}, ValueError, "from 0 to 2"),
@@ -422,6 +421,19 @@ def test_mistakes(change, error, message):
 def test_a_factory_must_make_a_layer_attribution():
     with pytest.warns(UserWarning, match="must make a LayerAttribution; got int"):
         run(methods={"a": lambda forward_func, layer: 3})
+
+
+def test_integers_may_be_numpys(tmp_path):
+    numbers = {"target": 1, "seed": 3, "batch_size": 4}
+    expected = run(**numbers, save_to=tmp_path)
+    again = run(**{name: np.int64(value) for name, value in numbers.items()}, save_to=tmp_path)
+    assert again.values.equals(expected.values)
+
+
+def test_energy_in_mask_is_not_reported_twice():
+    names = run(metrics=None, methods=[], data=pictures(2)).directions
+    assert "energy lesion" in names
+    assert "energy in mask" not in names
 
 
 def test_no_reference():

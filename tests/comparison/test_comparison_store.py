@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from nets import MlpHead
-from small_comparisons import pictures, run
+from small_comparisons import FAST, pictures, run
 from torch.utils.data import DataLoader, TensorDataset
+
+from captum_clustered.comparison import compare
 
 FILES = [f"batch-{index:06d}.json" for index in range(3)]
 METRICS = ["average drop", "infidelity", "energy in mask"]
@@ -116,8 +118,11 @@ def test_failures_are_kept(tmp_path):
         ({"seed": 1}, "seed was 0 and is 1"),
         ({"target": "label"}, "target was prediction and is label"),
         ({"batch_size": 3}, "batch_size was 2 and is 3"),
-        ({"methods": ["LayerGradCam"]}, "methods was"),
-        ({"metrics": ["complexity"]}, "metrics was"),
+        (
+            {"methods": ["LayerGradCam"]},
+            "methods are others, now without 'ClusteredLayerCAM, 3 groups'\\.",
+        ),
+        ({"metrics": ["complexity"]}, "now without 'average drop', 'coherency', now with"),
         ({"net": MlpHead(seed=1)}, "model was"),
         ({"attribute_to_layer_input": True}, "attribute_to_layer_input was False and is True"),
     ],
@@ -141,12 +146,13 @@ def test_the_reference_may_change(tmp_path):
     assert result.reference == "random"
 
 
-def test_other_data_in_the_same_folder(tmp_path):
+@pytest.mark.parametrize(("image", "batch"), [(2, 1), (0, 0)])
+def test_other_data_in_the_same_folder(tmp_path, image, batch):
     x, labels, masks = pictures()
     run(data=(x, labels, masks), save_to=tmp_path)
     x = x.clone()
-    x[2, 0, 0, 0] += 1
-    with pytest.raises(ValueError, match=r"batch 1 differs.*shuffle=False"):
+    x[image] += 1
+    with pytest.raises(ValueError, match=rf"batch {batch} differs.*shuffle=False"):
         run(data=(x, labels, masks), save_to=tmp_path)
 
 
@@ -178,3 +184,74 @@ def test_floats_keep_all_their_bits(tmp_path):
     stored = run(**arguments, save_to=tmp_path).frame["value"].to_numpy()
     assert stored.tobytes() == run(**arguments).frame["value"].to_numpy().tobytes()
     assert json.loads((tmp_path / "settings.json").read_text())["seed"] == 0
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', None, '{"images": 3}'])
+def test_a_damaged_batch_is_computed_again(tmp_path, content):
+    first = run(save_to=tmp_path)
+    path = tmp_path / FILES[1]
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole[: len(whole) // 2] if content is None else content, encoding="utf-8")
+    with pytest.warns(UserWarning, match=f"{FILES[1]} is damaged.*computed again"):
+        again = run(save_to=tmp_path)
+    assert again.values.equals(first.values)
+    assert run(save_to=tmp_path).values.equals(first.values)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_damaged_settings(tmp_path, content):
+    run(save_to=tmp_path)
+    path = tmp_path / "settings.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"save_to has .*settings\.json, which is damaged.*Choose"):
+        run(save_to=tmp_path)
+
+
+def test_save_to_is_a_folder(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("something else")
+    with pytest.raises(ValueError, match=r"save_to='.*file' must be a folder"):
+        run(save_to=file)
+    with pytest.raises(TypeError, match="save_to must be the path of a folder; got int"):
+        run(save_to=3)
+
+
+def test_another_function_as_forward_func(tmp_path):
+    """Neither has a name or parameters that could be compared."""
+    net = MlpHead()
+    functions = [lambda x: net(x), lambda x: -net(x)]
+    for function in functions:
+        function.__qualname__ = "function"
+    kwargs = FAST | {"save_to": tmp_path}
+    first, again = (
+        compare(functions[0], net.relu, pictures(), ["LayerGradCam"], **kwargs) for _ in range(2)
+    )
+    assert again.values.equals(first.values)
+    with pytest.raises(ValueError, match="outputs of forward_func and layer on the first image"):
+        compare(functions[1], net.relu, pictures(), ["LayerGradCam"], **kwargs)
+    with pytest.raises(ValueError, match="outputs of forward_func and layer"):
+        compare(functions[0], net.trunk[1], pictures(), ["LayerGradCam"], **kwargs)
+    functions[0].__qualname__ = "other"
+    with pytest.raises(ValueError, match=r"forward_func was .*function and is .*other"):
+        compare(functions[0], net.relu, pictures(), ["LayerGradCam"], **kwargs)
+
+
+def test_outputs_may_differ_in_their_last_bits(tmp_path):
+    net = MlpHead()
+    factor = [1.0]
+    kwargs = FAST | {"save_to": tmp_path}
+
+    def forward_func(x):
+        return net(x) * factor[0]
+
+    first = compare(forward_func, net.relu, pictures(), ["LayerGradCam"], **kwargs)
+    factor[0] += 1e-6
+    again = compare(forward_func, net.relu, pictures(), ["LayerGradCam"], **kwargs)
+    assert again.values.equals(first.values)
+
+
+def test_loaders_with_another_batch_size(tmp_path):
+    data = TensorDataset(*pictures())
+    run(data=DataLoader(data, batch_size=2), save_to=tmp_path)
+    with pytest.raises(ValueError, match=r"batch 0 had 2 images and has 3\. Take the same batch"):
+        run(data=DataLoader(data, batch_size=3), save_to=tmp_path)

@@ -1,0 +1,120 @@
+"""One forward pass before a comparison, which shows what cannot work on any image."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from captum_clustered.comparison.batch_run import isolated, logits_of
+from captum_clustered.comparison.data import Batch
+from captum_clustered.comparison.forward import Forward
+from captum_clustered.evaluation import not_reached
+from captum_clustered.layer_tap import Tensors, layer_name, tap
+from captum_clustered.model_state import ModelState
+from captum_clustered.scores import model_of
+
+# Of the logits that tell a forward_func from another one, so many are kept.
+MOST_LOGITS = 1000
+
+
+def probe(
+    forward_func: Forward, layer: Module, first: Batch, at_input: bool, state: ModelState
+) -> list[float]:
+    """
+    Runs the model on an image of the first batch and looks at the layer.
+
+    Args:
+
+        forward_func (Callable): Returns logits, and leaves its inputs alone.
+        layer (Module): The layer.
+        first (Batch): The first batch, on the model's device.
+        at_input (bool): Whether the layer's input is meant.
+        state (ModelState): Puts the model back.
+
+    Returns:
+        list[float]: Logits, mean and standard deviation of the layer's values, by which
+        this forward_func and layer are known again; empty if the model takes no image.
+
+    Raises:
+
+        ValueError: If the layer is not called, or its tensors are not one map.
+    """
+    # One that cannot be read says nothing about the model; and a model may need several.
+    everything = list(range(len(first)))
+    for indices in [*([i] for i in everything), everything]:
+        images = first.select(indices).inputs
+        seen: list[Tensors] = []
+
+        def record(tensors: Tensors, seen: list[Tensors] = seen) -> None:
+            seen[:] = [tuple(tensor.detach().clone() for tensor in tensors)]
+
+        try:
+            with state.restored(), isolated(0, images), tap(layer, at_input, record):
+                logits = logits_of(forward_func, images)
+        except Exception:  # noqa: BLE001, S112
+            # Why will be among the failures.
+            continue
+        _warn_of_probabilities(logits)
+        # A function may call other threads or processes, where no hook sees the layer.
+        if model_of(forward_func) is not None:
+            _check_layer(forward_func, layer, seen[0] if seen else None, images)
+        summary = [
+            float(value)
+            for tensors in seen
+            for tensor in tensors
+            if tensor.numel()
+            for value in torch.std_mean(tensor.double(), correction=0)
+        ]
+        found = torch.tensor([*logits.flatten()[:MOST_LOGITS].tolist(), *summary])
+        # NaN is not equal to itself.
+        return torch.nan_to_num(found).tolist()
+    return []
+
+
+def warn_of_training(model: Module) -> None:
+    """Warns of a model in training mode, or of a part of it that behaves otherwise there."""
+    parts = (m for m in model.modules() if isinstance(m, (_BatchNorm, _DropoutNd)))
+    if model.training or any(part.training for part in parts):
+        warnings.warn(
+            "forward_func is in training mode: what it returns may depend on the rest of the batch "
+            "or on chance, and so may every number here. Call model.eval() first.",
+            stacklevel=3,
+        )
+
+
+def _check_layer(
+    forward_func: Callable[..., Any], layer: Module, tensors: Tensors | None, images: Tensor
+) -> None:
+    if tensors is None:
+        raise not_reached(forward_func, layer)
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    if (
+        len(shapes) != 1
+        or len(shapes[0]) != images.dim()
+        or len(shapes[0]) < 3
+        or len(tensors[0]) != len(images)
+    ):
+        raise ValueError(
+            f"layer {layer_name(forward_func, layer)} must have one map, (N, channels, *spatial) "
+            f"with the images' number of dimensions; for images of shape {tuple(images.shape)} it "
+            f"has {' and '.join(map(str, shapes)) or 'no floating-point tensor'}."
+        )
+
+
+def _warn_of_probabilities(logits: Tensor) -> None:
+    sums = logits.double().sum(1)
+    if bool(((logits >= 0) & (logits <= 1)).all()) and torch.allclose(
+        sums, torch.ones_like(sums), atol=1e-4
+    ):
+        warnings.warn(
+            "forward_func seems to return probabilities, for its rows lie in [0, 1] and sum to 1; "
+            "it must return logits, of which probabilities are made here.",
+            stacklevel=4,
+        )
