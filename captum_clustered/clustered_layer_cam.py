@@ -202,7 +202,9 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
                         Default: None (zero)
             perturbations_per_eval (int, optional): Number of ablations in one forward
                         pass, to bound memory: behind the layer, the batch grows by this
-                        factor. Each further forward pass costs the whole model again.
+                        factor. Further forward passes leave out what comes in front of
+                        the layer (hooks there see tensors without values), unless it
+                        draws random numbers or is not made of torch's functions.
                         Default: None (all, unless the layer's share exceeds 2^28
                         elements)
             show_progress (bool, optional): Displays the progress over the ablations.

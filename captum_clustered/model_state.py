@@ -130,9 +130,11 @@ class _Snapshot:
                 container.extend(content)
             else:
                 container.update(content)
-        for name in self.module._buffers.keys() - self._buffers.keys():
-            del self.module._buffers[name]
-        self.module._buffers.update(self._buffers)
+        # Those of TorchScript's modules are no dictionary and cannot be rebound.
+        if isinstance(self.module._buffers, dict):
+            for name in self.module._buffers.keys() - self._buffers.keys():
+                del self.module._buffers[name]
+            self.module._buffers.update(self._buffers)
         with torch.no_grad():
             for buffer, value in self._values:
                 buffer.copy_(value)

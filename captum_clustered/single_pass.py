@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from captum_clustered.ablation import Ablation
 from captum_clustered.evaluation import Evaluation, PlanError, Task
 from captum_clustered.layer_tap import Tensors, tap
 from captum_clustered.process_switches import quiet_fallback
+from captum_clustered.trunk_memory import Skip, TrunkMemory, Watch
 
 # The default bound on the elements of the ablated layer in one forward pass: 1 GiB in
 # float32. What follows the layer is usually no wider than the layer.
@@ -26,7 +29,9 @@ def single_pass(task: Task) -> Evaluation:
 
     Further passes are needed only if the rows do not fit in one (see ``MAX_ELEMENTS`` and
     ``perturbations_per_eval``), if their number was not known before clustering, or if
-    the layer is called more than once, since its last call is the one that counts.
+    the layer is called more than once, since its last call is the one that counts. All but
+    the first of those that take the rows in parts leave the trunk out, if it allows that
+    (see :class:`TrunkMemory <captum_clustered.trunk_memory.TrunkMemory>`).
 
     Raises:
 
@@ -38,15 +43,27 @@ def single_pass(task: Task) -> Evaluation:
     scores: list[Tensor] = []
     n_calls, done, n_rows = 1, 0, task.n_rows
     chunk = task.perturbations_per_eval
+    memory = TrunkMemory()
     while True:
         stop = min(n_rows, done + (chunk or n_rows))
-        run = _Pass(task, ablation, n_calls, done, stop)
-        result = run.scores()
+        arguments = (task, ablation, n_calls, done, stop)
+        if memory.is_usable:
+            run = _Pass(*arguments, Skip(memory))
+            try:
+                result = run.scores()
+            except Exception:  # noqa: BLE001
+                # Something could not do without the trunk; or the tail fails, and again below.
+                memory = TrunkMemory()
+                continue
+        else:
+            # Watching is of use only if there is a pass to come.
+            run = _Pass(*arguments, Watch(memory) if stop < n_rows else None)
+            result = run.scores()
         if run.calls not in (0, n_calls):
             if n_calls > 1:
                 raise RuntimeError("The number of the layer's calls changed between passes.")
             # Start again, now with the last call known.
-            n_calls = run.calls
+            n_calls, memory = run.calls, TrunkMemory()
             continue
         if run.ablation is None:
             raise PlanError(run.error or task.not_reached())
@@ -67,12 +84,19 @@ class _Pass:
     """One forward pass with rows start..stop-1 of the ablation."""
 
     def __init__(
-        self, task: Task, ablation: Ablation | None, call: int, start: int, stop: int
+        self,
+        task: Task,
+        ablation: Ablation | None,
+        call: int,
+        start: int,
+        stop: int,
+        trunk: Watch | Skip | None,
     ) -> None:
         self._task = task
         self.ablation = ablation
         self._call = call
         self._start, self._stop = start, stop
+        self._trunk = trunk
         self._row = torch.tensor(0)
         self.calls = 0
         self.error: Exception | None = None
@@ -84,7 +108,8 @@ class _Pass:
 
         def score(row: Tensor) -> Tensor:
             self._row = row
-            return self._task.score()
+            with self._trunk or nullcontext():
+                return self._task.score()
 
         rows = torch.arange(self._stop - self._start)
         with tap(self._task.layer, self._task.at_input, self._edit), quiet_fallback():
@@ -94,6 +119,8 @@ class _Pass:
         self.calls += 1
         if self.calls != self._call:
             return None
+        if self._trunk is not None:
+            self._trunk.reach_layer()
         if self.ablation is None:
             # In-place operations behind the layer must not reach what we keep.
             try:
