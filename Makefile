@@ -25,7 +25,7 @@ compare: $(STAMP)  ## Methods, controls and metrics on photographs, into out/com
 	$(BIN)/python benchmarks/compare_photographs.py $(ARGS)
 
 bench: $(STAMP)  ## Time of a CAM as a multiple of a forward pass
-	$(BIN)/python benchmarks/bench.py $(ARGS)
+	PYTHONPATH=benchmarks $(BIN)/python -m speed $(ARGS)
 
 test-oldest: $(OLDEST)/.installed  ## All tests with the oldest dependencies that we support
 	$(OLDEST)/bin/python -m pytest

@@ -1,0 +1,1 @@
+"""What a class activation map costs, in forward passes."""

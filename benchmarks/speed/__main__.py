@@ -1,0 +1,80 @@
+"""
+Time and memory of a class activation map as multiples of one plain forward pass.
+
+    make bench ARGS="--models resnet50 mobilenet_v2 --batch-sizes 1 8 --memory --growth"
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import pandas as pd  # type: ignore[import-untyped]
+import torch
+
+from speed.calls import FORWARD, LAYERS, make_calls, make_case, make_per_channel_calls
+from speed.growth import growth
+from speed.memory import peak_memory
+from speed.timing import ratios, seconds_of
+
+# One call of them takes as long as hundreds of the others.
+SLOW_ROUNDS = 1
+
+
+def main() -> None:
+    """Prints a table for each model and batch size, and writes all of them as JSON."""
+    parser = argparse.ArgumentParser(prog="speed", description="What a map costs.")
+    parser.add_argument("--models", nargs="+", default=["resnet50"], choices=sorted(LAYERS))
+    parser.add_argument("--batch-sizes", nargs="+", type=int, default=[8])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--memory", action="store_true", help="Also the peak memory.")
+    parser.add_argument("--growth", action="store_true", help="Also how the cost grows.")
+    parser.add_argument(
+        "--per-channel",
+        action="store_true",
+        help="Also other libraries' AblationCAM and ScoreCAM, on one image: minutes.",
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/bench.json"))
+    options = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    place = torch.device(device)
+    found: dict[str, Any] = {"machine": _machine(device), "tables": {}}
+    print(", ".join(f"{name} {value}" for name, value in found["machine"].items()))
+    for model in options.models:
+        for size in options.batch_sizes:
+            case = make_case(model, size, device)
+            table = ratios(seconds_of(make_calls(case), options.rounds, place))
+            if options.memory:
+                memory = peak_memory(model, size, device, torch.get_num_threads())
+                table["MiB"] = table["method"].map(memory)
+                table["memory ratio"] = table["MiB"] / memory[FORWARD]
+            _show(found, f"{model}, {LAYERS[model]}, N = {size}, {options.rounds} rounds", table)
+        if options.per_channel:
+            calls = make_per_channel_calls(make_case(model, 1, device))
+            table = ratios(seconds_of(calls, SLOW_ROUNDS, place))
+            _show(found, f"{model}, {LAYERS[model]}, one image, {SLOW_ROUNDS} round", table)
+    if options.growth:
+        _show(found, "time beyond the forward pass", growth(options.rounds, device))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def _show(found: dict[str, Any], title: str, table: pd.DataFrame) -> None:
+    found["tables"][title] = table.to_dict("records")
+    print(f"\n{title}\n\n{table.to_markdown(index=False, floatfmt='.2f')}", flush=True)
+
+
+def _machine(device: str) -> dict[str, str]:
+    name = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
+    return {
+        "device": name,
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""The calls whose cost is measured."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from captum.attr import LayerFeatureAblation, LayerGradCam
+from torch import Tensor
+from torch.nn import Module
+from torchvision import models
+
+from captum_clustered import ClusteredLayerCAM
+from captum_clustered.comparison.peers import PeerCAM
+
+FORWARD = "plain forward"
+LAYERS = {
+    "resnet50": "layer4",
+    "vgg16": "features",
+    "densenet121": "features",
+    "efficientnet_b0": "features",
+    "mobilenet_v2": "features",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    A model, a layer and a batch.
+
+    Attributes:
+
+        model (torch.nn.Module): In evaluation mode, with random weights.
+        layer (torch.nn.Module): The layer that is explained.
+        inputs (Tensor): Images, on the model's device.
+    """
+
+    model: Module
+    layer: Module
+    inputs: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything is."""
+        return self.inputs.device
+
+    def first(self) -> Case:
+        """The same with one image."""
+        return Case(self.model, self.layer, self.inputs[:1])
+
+
+def make_case(model: str, batch_size: int, device: str, size: int = 224, layer: str = "") -> Case:
+    """A network of torchvision on random images."""
+    torch.manual_seed(0)
+    network = models.get_model(model, weights=None).eval().to(device)
+    inputs = torch.randn(batch_size, 3, size, size, device=device)
+    return Case(network, network.get_submodule(layer or LAYERS[model]), inputs)
+
+
+def forward(case: Case) -> Tensor:
+    """One forward pass without gradients: the unit of all costs."""
+    with torch.no_grad():
+        output: Tensor = case.model(case.inputs)
+    return output
+
+
+def clustered(case: Case, perturbations_per_eval: int | None = None, **kwargs: object) -> Tensor:
+    """Our map of class 0."""
+    cam = ClusteredLayerCAM(case.model, case.layer, **kwargs)  # type: ignore[arg-type]
+    maps: Tensor = cam.attribute(case.inputs, 0, perturbations_per_eval=perturbations_per_eval)
+    return maps
+
+
+def make_calls(case: Case) -> dict[str, Callable[[], object]]:
+    """The calls by name; all explain class 0, and the first is the plain forward pass."""
+
+    @functools.cache
+    def groups() -> Tensor:
+        cam = ClusteredLayerCAM(case.model, case.layer)
+        labels: Tensor = cam.attribute(case.inputs, 0, return_clusters=True)[1].labels
+        return labels[..., None, None]
+
+    calls: dict[str, Callable[[], object]] = {
+        FORWARD: lambda: forward(case),
+        "ClusteredLayerCAM": lambda: clustered(case),
+    }
+    for k in (5, 32, 128):
+        calls[f"  {k} groups"] = lambda k=k: clustered(case, clusterer=k)  # type: ignore[misc]
+    calls |= {
+        "  consensus of 5": lambda: clustered(case, consensus=5),
+        "  shapley, 8 groups, exact": lambda: clustered(case, clusterer=8, importance="shapley"),
+        "  the same in chunks of 64": lambda: clustered(
+            case, clusterer=8, importance="shapley", perturbations_per_eval=64
+        ),
+        "  shapley, 16 groups, sampled": lambda: clustered(
+            case, clusterer=16, importance="shapley"
+        ),
+        "LayerGradCam": lambda: LayerGradCam(case.model, case.layer).attribute(case.inputs, 0),
+        "LayerFeatureAblation, same groups": lambda: LayerFeatureAblation(
+            case.model, case.layer
+        ).attribute(case.inputs, target=0, layer_mask=groups()),
+    }
+    return calls
+
+
+def make_per_channel_calls(case: Case) -> dict[str, Callable[[], object]]:
+    """Those that run the model for each channel of the layer, on one image."""
+    one = case.first()
+
+    def torch_cam() -> None:
+        from torchcam.methods import ScoreCAM
+
+        name = next(n for n, module in one.model.named_modules() if module is one.layer)
+        with torch.no_grad(), ScoreCAM(one.model, target_layer=name) as extractor:
+            extractor(0, one.model(one.inputs))
+
+    def grad_cam(cam: str) -> None:
+        with contextlib.redirect_stderr(io.StringIO()):
+            PeerCAM(one.model, one.layer, cam).attribute(one.inputs, 0)
+
+    return {
+        FORWARD: lambda: forward(one),
+        "ClusteredLayerCAM": lambda: clustered(one),
+        "grad-cam AblationCAM": lambda: grad_cam("AblationCAM"),
+        "grad-cam ScoreCAM": lambda: grad_cam("ScoreCAM"),
+        "torch-cam ScoreCAM": torch_cam,
+    }

@@ -1,0 +1,83 @@
+"""How the cost of a map beyond the forward pass grows with one size at a time."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+import torch
+from torch import nn
+
+from speed.calls import FORWARD, Case, clustered, forward, make_case
+from speed.timing import seconds_of
+
+DEPTHS = {"last": "layer4", "middle": "layer3", "early": "layer2"}
+
+
+def growth(rounds: int, device: str) -> pd.DataFrame:
+    """
+    Slopes of ResNet-50's and of a wide layer's extra time.
+
+    Returns:
+        pandas.DataFrame: Columns of (what grows), values, extra milliseconds at each, and
+        slope: the exponent of the fitted power law, 1 being in proportion.
+    """
+    place = torch.device(device)
+    axes: dict[str, tuple[Sequence[int], Callable[[int], tuple[Case, int]]]] = {
+        "groups k": ((8, 16, 32, 64, 128), lambda k: (make_case("resnet50", 8, device), k)),
+        "images N": ((1, 2, 4, 8, 16), lambda n: (make_case("resnet50", n, device), 10)),
+        "channels C": ((256, 512, 1024, 2048, 4096), lambda c: (_wide(c, device), 10)),
+        "image side": ((128, 160, 224, 288), lambda s: (make_case("resnet50", 8, device, s), 10)),
+    }
+    rows = []
+    for name, (values, make) in axes.items():
+        extra = [_extra(*make(value), rounds, place) for value in values]
+        rows.append(
+            {
+                "of": name,
+                "values": ", ".join(map(str, values)),
+                "extra ms": ", ".join(f"{1e3 * seconds:.1f}" for seconds in extra),
+                "slope": slope(values, extra),
+            }
+        )
+    for name, layer in DEPTHS.items():
+        case = make_case("resnet50", 8, device, layer=layer)
+        rows.append(
+            {
+                "of": f"{name} layer",
+                "values": layer,
+                "extra ms": f"{1e3 * _extra(case, 10, rounds, place):.1f}",
+                "slope": float("nan"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def slope(values: Sequence[float], seconds: Sequence[float]) -> float:
+    """The exponent b of seconds = a * values ** b, by least squares of the logarithms."""
+    known = [(v, s) for v, s in zip(values, seconds, strict=True) if s > 0]
+    if len(known) < 2:
+        return float("nan")
+    x, y = np.log(np.asarray(known)).T
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def _extra(case: Case, n_groups: int, rounds: int, device: torch.device) -> float:
+    calls: dict[str, Callable[[], object]] = {
+        FORWARD: lambda: forward(case),
+        "map": lambda: clustered(case, clusterer=n_groups),
+    }
+    seconds = seconds_of(calls, rounds, device)
+    pairs = zip(seconds["map"], seconds[FORWARD], strict=True)
+    return statistics.median(ours - plain for ours, plain in pairs)
+
+
+def _wide(n_channels: int, device: str) -> Case:
+    """A small convolution in front of a layer of so many channels of 7 x 7."""
+    torch.manual_seed(0)
+    layer = nn.Sequential(nn.Conv2d(3, n_channels, 3, padding=1), nn.ReLU())
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(n_channels, 10))
+    model = nn.Sequential(layer, head).eval().to(device)
+    return Case(model, layer, torch.randn(8, 3, 7, 7, device=device))
