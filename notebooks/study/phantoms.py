@@ -101,12 +101,12 @@ def _lesion(
     # Whoever takes an image puts the lesion about in its middle.
     x, y = WIDTH * generator.uniform(0.35, 0.65), HEIGHT * generator.uniform(0.35, 0.55)
     size = generator.uniform(20, 32)
-    aspect = generator.uniform(1.15, 1.4) if malignant else generator.uniform(0.55, 0.75)
+    aspect = generator.uniform(1.2, 1.5) if malignant else generator.uniform(0.55, 0.75)
     width, height = size / np.sqrt(aspect), size * np.sqrt(aspect)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     angle = np.arctan2((rows - y) / height, (columns - x) / width)
     edge = np.ones_like(angle)
-    for frequency in (2, 3, 7, 11, 13) if malignant else (2, 3):
+    for frequency in (3, 7, 11, 13) if malignant else (2, 3):
         edge += generator.uniform(0.02, 0.08) * np.cos(
             frequency * angle + generator.uniform(0, 2 * np.pi)
         )
