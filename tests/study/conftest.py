@@ -1,5 +1,6 @@
 import pytest
 import torch
+from study import auc
 
 
 @pytest.fixture(autouse=True)
@@ -9,3 +10,9 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    """Enough for intervals of a handful of patients."""
+    monkeypatch.setattr(auc, "N_RESAMPLES", 200)
