@@ -5,7 +5,12 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 OLDEST = .venv-oldest
 
-.PHONY: demo test test-oldest lint notebooks compare bench clean
+# Of the study: the folder of BUS-BRA, and the one of its networks.
+DATA ?=
+MODELS ?= out/models
+STUDY = PYTHONPATH="notebooks$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python -m
+
+.PHONY: demo test test-oldest lint notebooks study study-grid study-train needs-data compare bench clean
 
 demo: $(STAMP)  ## Clustered-CAM and Grad-CAM on two photographs, into out/demo
 	$(BIN)/captum-clustered demo --out out/demo
@@ -21,6 +26,18 @@ lint: $(STAMP)  ## Style and types
 notebooks: $(STAMP)  ## Runs the notebooks and keeps their output
 	$(BIN)/python notebooks/execute.py
 
+study-train: needs-data $(STAMP)  ## Trains a network of the study on DATA, into MODELS
+	$(STUDY) study.train --data "$(DATA)" --out "$(MODELS)" $(ARGS)
+
+study: needs-data $(STAMP)  ## Methods by metrics on DATA with the networks in MODELS, into out/study
+	$(STUDY) study.run --data "$(DATA)" --models "$(MODELS)" $(ARGS)
+
+study-grid: needs-data $(STAMP)  ## The variants that the defaults were chosen among, into out/grid
+	$(STUDY) study.grid --data "$(DATA)" --models "$(MODELS)" $(ARGS)
+
+needs-data:
+	@test -n "$(DATA)" || { echo "Which data? make study DATA=path/to/BUSBRA MODELS=path/to/models; docs/study.md says where to get them." >&2; exit 2; }
+
 compare: $(STAMP)  ## Methods, controls and metrics on photographs, into out/compare
 	$(BIN)/python benchmarks/compare_photographs.py $(ARGS)
 
@@ -32,7 +49,7 @@ test-oldest: $(OLDEST)/.installed  ## All tests with the oldest dependencies tha
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV) || { echo "Creating a virtual environment failed: is Python's venv module installed?" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo,test,lint,notebooks,photographs]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo,test,lint,notebooks,photographs,study]"
 	touch $@
 
 $(OLDEST)/.installed: pyproject.toml

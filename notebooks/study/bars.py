@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -78,8 +79,9 @@ def interval_by_patient(
         return ratio
 
     for method in ("BCa", "percentile"):
-        # Of data that BCa is not made for, which the NaN below says.
-        with np.errstate(all="ignore"):
+        with warnings.catch_warnings():
+            # Of data that BCa is not made for, which the NaN below says.
+            warnings.simplefilter("ignore")
             found = stats.bootstrap(
                 (np.arange(len(names)),),
                 mean,

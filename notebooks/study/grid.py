@@ -26,7 +26,7 @@ from captum_clustered.comparison import Comparison
 from study.checkpoints import load_network
 from study.groups import Factory, fitted_groups
 from study.images import batches, part, patients_of, sample
-from study.networks import HEADS, N_CHANNELS, device, target_layer
+from study.networks import HEADS, N_CHANNELS, on_device, target_layer
 from study.run import SCORES
 from study.stability import EMPTY, EMPTY_MAP, SENSITIVITY
 from study.tables import bars_table, sensitivity_table
@@ -51,7 +51,9 @@ class PositiveGroups(LayerAttribution):
     Not in the library: steadier maps, bought with a worse average drop at 50%.
     """
 
-    def __init__(self, forward_func: Callable[..., Tensor], layer: nn.Module, **kwargs: Any):
+    def __init__(
+        self, forward_func: Callable[..., Tensor], layer: nn.Module, **kwargs: Any
+    ) -> None:
         """
         Args:
 
@@ -91,7 +93,7 @@ def clustered(cls: type[LayerAttribution] = ClusteredLayerCAM, **kwargs: Any) ->
     """A method for compare; its name in stored settings has its arguments."""
 
     def method(forward_func: Callable[..., Tensor], layer: nn.Module) -> LayerAttribution:
-        return cls(forward_func, layer, **kwargs)  # type: ignore[call-arg]
+        return cls(forward_func, layer, **kwargs)
 
     shown = {name: _stored(value) for name, value in sorted(kwargs.items())}
     method.__qualname__ = f"{cls.__name__} {shown}"
@@ -136,7 +138,7 @@ def variants(fit: Callable[[int], Tensor], n_channels: int) -> dict[str, Factory
 
 def grid(root: Path, models: Path, out: Path, head: str, options: argparse.Namespace) -> Comparison:
     """The comparison of all variants at the last layer; what is in ``out`` is not run again."""
-    network = load_network(models, head).to(device(), memory_format=torch.channels_last)
+    network = on_device(load_network(models, head))
     target = target_layer(network, "last")
     folder = out / head
 

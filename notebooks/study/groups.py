@@ -62,7 +62,8 @@ def fitted_groups(
 
     cam = ClusteredLayerCAM(network, target.layer, clusterer=n_groups)
     cam.fit(images(), attribute_to_layer_input=target.at_input)
-    labels = cam.labels_.cpu()
+    # Of one tensor, which both layers are.
+    labels = torch.as_tensor(cam.labels_).cpu()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     torch.save({"key": key, "labels": labels}, temporary)

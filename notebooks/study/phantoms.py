@@ -14,6 +14,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 Floats = NDArray[np.float64]
 HEIGHT, WIDTH = 200, 240
 VIEWS = 2  # of each lesion
+ATYPICAL = 0.25
 
 
 def write_phantoms(folder: str | os.PathLike[str], n_train: int, n_val: int, seed: int = 0) -> Path:
@@ -22,7 +23,8 @@ def write_phantoms(folder: str | os.PathLike[str], n_train: int, n_val: int, see
 
     Every second lesion is malignant. Benign ones are smooth ellipses wider than tall, with a
     brighter band below; malignant ones are taller than wide with a ragged edge and cast a
-    shadow. Nothing else tells them apart, so what a network looks for is at the lesion.
+    shadow. One in four images has the other kind's band or shadow, so that a network can be
+    wrong. Nothing else tells them apart: what it looks for is at the lesion.
 
     Args:
 
@@ -80,7 +82,8 @@ def phantom(
     below = np.zeros((HEIGHT, WIDTH))
     bottom = np.nonzero(inside.any(1))[0].max()
     below[bottom:] = np.abs(np.arange(WIDTH) - x) < 0.8 * radius
-    strength = generator.uniform(0.4, 0.6) * (-1 if malignant else 1)
+    shadow = malignant != (generator.uniform() < ATYPICAL)
+    strength = generator.uniform(0.4, 0.6) * (-1 if shadow else 1)
     echo *= 1 + strength * ndimage.gaussian_filter(below, 5)
     # Speckle: the amplitude of many echoes at once, as wide as a beam and as high as a pulse.
     parts = ndimage.gaussian_filter(generator.normal(size=(2, HEIGHT, WIDTH)), (0, 0.8, 1.4))
@@ -98,12 +101,12 @@ def _lesion(
     # Whoever takes an image puts the lesion about in its middle.
     x, y = WIDTH * generator.uniform(0.35, 0.65), HEIGHT * generator.uniform(0.35, 0.55)
     size = generator.uniform(20, 32)
-    aspect = generator.uniform(1.15, 1.4) if malignant else generator.uniform(0.55, 0.75)
+    aspect = generator.uniform(1.2, 1.5) if malignant else generator.uniform(0.55, 0.75)
     width, height = size / np.sqrt(aspect), size * np.sqrt(aspect)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     angle = np.arctan2((rows - y) / height, (columns - x) / width)
     edge = np.ones_like(angle)
-    for frequency in (2, 3, 7, 11, 13) if malignant else (2, 3):
+    for frequency in (3, 7, 11, 13) if malignant else (2, 3):
         edge += generator.uniform(0.02, 0.08) * np.cos(
             frequency * angle + generator.uniform(0, 2 * np.pi)
         )

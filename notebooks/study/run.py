@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -26,7 +25,7 @@ from study import auc
 from study.checkpoints import load_network
 from study.groups import fitted_groups, fitted_method
 from study.images import SPLITS, batches, labels_of, part, patients_of, sample
-from study.networks import HEADS, LAYERS, device, target_layer
+from study.networks import HEADS, LAYERS, on_device, target_layer
 from study.stability import EMPTY, EMPTY_MAP, SENSITIVITY
 from study.tables import bars_table, paper_table, sensitivity_table
 
@@ -94,7 +93,7 @@ def study(root: Path, models: Path, out: Path, options: Options) -> str:
     texts = [f"# {len(data)} images of {options.split}, score {options.score}"]
     print(texts[0], flush=True)
     for head in options.heads:
-        network = load_network(models, head).to(device(), memory_format=torch.channels_last)
+        network = on_device(load_network(models, head))
         texts.append(_quality(network, head, data, options))
         print(f"\n{texts[-1]}", flush=True)
         for layer in options.layers:
@@ -191,9 +190,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--metrics", nargs="+", metavar="NAME", default=study_metrics())
     parser.add_argument("--batch-size", type=int, default=16)
     options = vars(parser.parse_args(arguments))
-    places = [options.pop(name) for name in ("data", "models", "out")]
+    root, models, out = (options.pop(name) for name in ("data", "models", "out"))
     try:
-        study(*places, Options(**options))
+        study(root, models, out, Options(**options))
     except (FileNotFoundError, ImportError, ValueError) as error:
         sys.exit(f"study: {error}")
 

@@ -32,6 +32,7 @@ from study.networks import (
     check_choice,
     device,
     imagenet_trunk,
+    on_device,
     trunk_of,
     with_head,
 )
@@ -102,7 +103,7 @@ def train(root: Path, out: Path, settings: Settings) -> Path:
     """
     torch.manual_seed(settings.seed)
     fitting, held_out = _parts(root, settings)
-    network = _start(out, settings).to(device())
+    network = on_device(_start(out, settings))
     loader = batches(
         fitting,
         settings.batch_size,
@@ -170,7 +171,7 @@ def evaluate(
         dict: "by image" and "by patient".
     """
     data = sample(part(root, "val"), limit)
-    network = load_network(models, head).to(device(), memory_format=torch.channels_last)
+    network = on_device(load_network(models, head))
     scores = auc.probabilities(network, batches(data, batch_size))
     known = labels_of(data), scores, patients_of(data)
     return {"by image": auc.by_image(*known), "by patient": auc.by_patient(*known)}
@@ -201,7 +202,7 @@ def _start(out: Path, settings: Settings) -> nn.Module:
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = BATCH_NORM_MOMENTUM
-    return network.to(memory_format=torch.channels_last)
+    return network
 
 
 def _epoch(
