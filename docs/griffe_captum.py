@@ -102,7 +102,7 @@ def _one_line_names(body: str) -> str:
 def _singles(title: str, item: str) -> list[str]:
     """``a, b: As above.`` once for each of its names, and types without commas."""
     names = _NAMES.match(item)
-    if title == "Args" and names:
+    if title in ("Args", "Attributes") and names:
         kinds = {name: " (Any)" if name.startswith("*") else "" for name in names[1].split(", ")}
         return [f"{name}{kind}{item[names.end(1) :]}" for name, kind in kinds.items()]
     return [_TYPE.sub(lambda match: _alternatives(match[0]), item, count=1)]

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import Any
 
-# Notebooks and code are in the repository, not on the site.
-_OUTSIDE = re.compile(r"\[([^\]]+)\]\((\.\./(?!reference/)[^)]+)\)")
+_LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((\.\./[^)#]+)\)")
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Names files outside of docs/ instead of linking to them."""
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """
+    Names files outside of docs/, notebooks and code, instead of linking to them.
+
+    They are in the repository and not on the site.
+    """
+    folder = posixpath.dirname(page.file.src_uri)
 
     def named(match: re.Match[str]) -> str:
-        text, path = match[1], match[2].removeprefix("../")
+        path = posixpath.normpath(posixpath.join(folder, match[2]))
+        if not path.startswith("../"):
+            return match[0]
+        text, path = match[1], path.removeprefix("../")
         return f"`{path}`" if text == path else f"{text} (`{path}`)"
 
-    return _OUTSIDE.sub(named, markdown)
+    return _LINK.sub(named, markdown)
