@@ -10,7 +10,7 @@ DATA ?=
 MODELS ?= out/models
 STUDY = PYTHONPATH="notebooks$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python -m
 
-.PHONY: demo test test-oldest lint notebooks study study-grid study-train needs-data compare bench clean
+.PHONY: demo test test-oldest lint notebooks study study-grid study-train needs-data compare bench docs clean
 
 demo: $(STAMP)  ## Clustered-CAM and Grad-CAM on two photographs, into out/demo
 	$(BIN)/captum-clustered demo --out out/demo
@@ -44,12 +44,15 @@ compare: $(STAMP)  ## Methods, controls and metrics on photographs, into out/com
 bench: $(STAMP)  ## Time of a CAM as a multiple of a forward pass
 	PYTHONPATH=benchmarks $(BIN)/python -m speed $(ARGS)
 
+docs: $(STAMP)  ## The documentation as a site, into out/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 test-oldest: $(OLDEST)/.installed  ## All tests with the oldest dependencies that we support
 	$(OLDEST)/bin/python -m pytest
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV) || { echo "Creating a virtual environment failed: is Python's venv module installed?" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo,test,lint,notebooks,photographs,study]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[demo,test,lint,notebooks,photographs,study,docs]"
 	touch $@
 
 $(OLDEST)/.installed: pyproject.toml
