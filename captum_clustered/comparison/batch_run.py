@@ -272,23 +272,25 @@ def _joined(parts: list[tuple[list[int], Tensor]]) -> tuple[list[int], Tensor]:
 def _fail(
     result: BatchResult, image: int | None, method: str, metric: str, error: Exception
 ) -> None:
-    result.failures.append(
-        {
-            "image": image,
-            "method": method,
-            "metric": metric,
-            "error": type(error).__name__,
-            "message": str(error),
-        }
-    )
+    result.failures.append(_failure(image, method, metric, error, str(error)))
 
 
 def data_failure(error: Exception, n_images: int) -> dict[str, Any]:
     """What stands in the failures for a loader that raises after so many images."""
-    result = BatchResult()
-    _fail(result, None, "", "", error)
     images = f"{n_images} image{'s' if n_images != 1 else ''}"
-    return result.failures[0] | {"message": f"data raised after {images}: {error}"}
+    return _failure(None, "", "", error, f"data raised after {images}: {error}")
+
+
+def _failure(
+    image: int | None, method: str, metric: str, error: Exception, message: str
+) -> dict[str, Any]:
+    return {
+        "image": image,
+        "method": method,
+        "metric": metric,
+        "error": type(error).__name__,
+        "message": message,
+    }
 
 
 def logits_of(forward_func: Forward, inputs: Tensor) -> Tensor:

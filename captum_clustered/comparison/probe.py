@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import Module
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
 
 from captum_clustered.comparison.batch_run import isolated, logits_of
 from captum_clustered.comparison.data import Batch
@@ -76,17 +74,6 @@ def probe(
         # NaN is not equal to itself.
         return torch.nan_to_num(found).tolist()
     return []
-
-
-def warn_of_training(model: Module) -> None:
-    """Warns of a model in training mode, or of a part of it that behaves otherwise there."""
-    parts = (m for m in model.modules() if isinstance(m, (_BatchNorm, _DropoutNd)))
-    if model.training or any(part.training for part in parts):
-        warnings.warn(
-            "forward_func is in training mode: what it returns may depend on the rest of the batch "
-            "or on chance, and so may every number here. Call model.eval() first.",
-            stacklevel=3,
-        )
 
 
 def _check_layer(

@@ -23,7 +23,7 @@ from captum_clustered.comparison.data import Batch, Data, DataError, batches
 from captum_clustered.comparison.forward import SCORES, GuardedForward, digest
 from captum_clustered.comparison.measures import Metric, make_metrics
 from captum_clustered.comparison.methods import Factory, describe, make_methods
-from captum_clustered.comparison.probe import probe, warn_of_training
+from captum_clustered.comparison.probe import probe
 from captum_clustered.comparison.result import Comparison
 from captum_clustered.comparison.store import FIRST_IMAGE, OUTPUTS, BatchResult, Store
 from captum_clustered.layer_tap import layer_name
@@ -189,7 +189,6 @@ def compare(
     )
     chosen_metrics = make_metrics(metrics, has_masks)
     device = _device(forward_func, layer)
-    warn_of_training(_module(forward_func, layer))
     guarded = GuardedForward(forward_func)
     state = ModelState(forward_func, layer, (first.inputs,))
     run = BatchRun(
@@ -205,6 +204,7 @@ def compare(
             attribute_to_layer_input,
             state,
         )
+        state.warn_if_training(stacklevel=2)
         store = None
         if save_to is not None:
             settings = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,18 +43,36 @@ def interval(values: Floats, seed: int = 0) -> tuple[float, float]:
         return NAN, NAN
     if np.ptp(values) == 0:
         return float(values[0]), float(values[0])
+    return bootstrap_interval(values, np.mean, seed)
+
+
+def bootstrap_interval(
+    units: NDArray[Any], statistic: Callable[..., Any], seed: int
+) -> tuple[float, float]:
+    """
+    The bootstrap's 95% interval of any statistic of units that are drawn.
+
+    Args:
+
+        units (numpy.ndarray): What is drawn, shape (n,) with n at least 2.
+        statistic (Callable): Of (drawn units, axis).
+        seed (int): Seed of the resamples.
+
+    Returns:
+        tuple[float, float]: BCa's interval, or that of percentiles where BCa has none.
+    """
     for method in ("BCa", "percentile"):
-        if method == "BCa" and len(values) > MOST_FOR_BCA:
+        if method == "BCa" and len(units) > MOST_FOR_BCA:
             continue
         with warnings.catch_warnings():
             # Of data that BCa is not made for, which the NaN below says.
             warnings.simplefilter("ignore")
             found = stats.bootstrap(
-                (values,),
-                np.mean,
+                (units,),
+                statistic,
                 confidence_level=LEVEL,
                 n_resamples=N_BOOTSTRAP,
-                batch=max(1, 2_000_000 // len(values)),
+                batch=max(1, 2_000_000 // len(units)),
                 method=method,
                 rng=np.random.default_rng(seed),
             ).confidence_interval

@@ -29,7 +29,7 @@ from study.images import batches, part, patients_of, sample
 from study.networks import HEADS, N_CHANNELS, on_device, target_layer
 from study.run import SCORES
 from study.stability import EMPTY, EMPTY_MAP, SENSITIVITY
-from study.tables import bars_table, sensitivity_table
+from study.tables import sensitivity_table, verdicts_table
 
 # Those of the verdicts that take a forward pass or two; the areas take twenty.
 METRICS = (
@@ -66,12 +66,8 @@ class PositiveGroups(LayerAttribution):
     def attribute(self, inputs: Tensor, **kwargs: Any) -> Tensor:
         """The maps, (N, 1, height, width)."""
         _, clusters = self.cam.attribute(inputs, return_clusters=True, **kwargs)
-        return (
-            torch.relu(clusters.importances)
-            .sign()[..., None, None]
-            .mul(clusters.maps)
-            .sum(1, keepdim=True)
-        )
+        is_positive = (clusters.importances > 0)[..., None, None]
+        return (clusters.maps * is_positive).sum(1, keepdim=True)
 
 
 class Centred:
@@ -178,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for head in options.heads:
             comparison = grid(options.data, options.models, options.out, head, options)
             patients = patients_of(sample(part(options.data, "val-select"), options.limit))
-            tables = [bars_table(comparison, patients), sensitivity_table(comparison)]
+            tables = [verdicts_table(comparison, patients), sensitivity_table(comparison)]
             text = "\n\n".join([f"# {head} head, score {options.score}", *tables]) + "\n"
             (options.out / head / "grid.md").write_text(text, encoding="utf-8")
             print(text, flush=True)

@@ -27,7 +27,7 @@ from study.groups import fitted_groups, fitted_method
 from study.images import SPLITS, batches, labels_of, part, patients_of, sample
 from study.networks import HEADS, LAYERS, on_device, target_layer
 from study.stability import EMPTY, EMPTY_MAP, SENSITIVITY
-from study.tables import bars_table, paper_table, sensitivity_table
+from study.tables import paper_table, sensitivity_table, verdicts_table
 
 FITTED = "ClusteredLayerCAM, fitted"
 SCORES = ("margin", "logit", "probability")
@@ -143,7 +143,7 @@ def write(comparison: Comparison, patients: Sequence[str], folder: Path) -> str:
         "paper.md": paper_table(comparison),
         "metrics.md": comparison.to_markdown(),
         "checks.md": "\n\n".join(
-            filter(None, [bars_table(comparison, patients), sensitivity_table(comparison)])
+            filter(None, [verdicts_table(comparison, patients), sensitivity_table(comparison)])
         ),
     }
     for name, table in tables.items():

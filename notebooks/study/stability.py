@@ -9,7 +9,7 @@ import pandas as pd  # type: ignore[import-untyped]
 from torch import Tensor
 
 from captum_clustered.comparison import Case, Comparison, Metric
-from study.bars import values_of
+from study.verdicts import values_of
 
 SENSITIVITY = "max-sensitivity"
 EMPTY = "empty map"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd  # type: ignore[import-untyped]
 
 from captum_clustered.comparison import Comparison
-from study.bars import bars
 from study.stability import sensitivity_ratios
+from study.verdicts import verdicts
 
 # What the paper reports.
 PAPER = {
@@ -28,9 +28,9 @@ def paper_table(comparison: Comparison) -> str:
     return str(table.to_markdown(floatfmt=".1f"))
 
 
-def bars_table(comparison: Comparison, patients: Sequence[str]) -> str:
+def verdicts_table(comparison: Comparison, patients: Sequence[str]) -> str:
     """Differences to the reference with intervals and verdicts, a row for each method."""
-    rows = bars(comparison, patients)
+    rows = verdicts(comparison, patients)
     if rows.empty:
         return ""
     rows["cell"] = [

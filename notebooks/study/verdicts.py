@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from scipy import stats  # type: ignore[import-untyped]
 
 from captum_clustered.comparison import Comparison
+from captum_clustered.comparison.statistics import bootstrap_interval
 
 Floats = NDArray[np.float64]
-N_RESAMPLES = 2000
 # By how much a method may be worse and still count as not worse: five percentage points.
 POINTS, SHARE = 5.0, 0.05
 MARGINS = {
@@ -78,24 +76,10 @@ def interval_by_patient(
         ratio: Floats = sums[drawn].sum(axis) / counts[drawn].sum(axis)
         return ratio
 
-    for method in ("BCa", "percentile"):
-        with warnings.catch_warnings():
-            # Of data that BCa is not made for, which the NaN below says.
-            warnings.simplefilter("ignore")
-            found = stats.bootstrap(
-                (np.arange(len(names)),),
-                mean,
-                n_resamples=N_RESAMPLES,
-                vectorized=True,
-                method=method,
-                rng=np.random.default_rng(seed),
-            ).confidence_interval
-        if math.isfinite(found.low) and math.isfinite(found.high):
-            return float(found.low), float(found.high)
-    return math.nan, math.nan
+    return bootstrap_interval(np.arange(len(names)), mean, seed)
 
 
-def bars(comparison: Comparison, patients: Sequence[str]) -> pd.DataFrame:
+def verdicts(comparison: Comparison, patients: Sequence[str]) -> pd.DataFrame:
     """
     Differences to the reference and what they say.
 

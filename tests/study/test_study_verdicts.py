@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from study.bars import bars, interval_by_patient, verdict
 from study.stability import sensitivity_ratios
-from study.tables import bars_table, paper_table, sensitivity_table
+from study.tables import paper_table, sensitivity_table, verdicts_table
+from study.verdicts import interval_by_patient, verdict, verdicts
 
 from captum_clustered.comparison import Comparison
 
@@ -74,11 +74,11 @@ def test_a_lower_drop_is_an_improvement():
         },
         {"average drop": "lower", "unheard of": None},
     )
-    rows = bars(found, [str(i) for i in range(10)]).set_index("method")
+    rows = verdicts(found, [str(i) for i in range(10)]).set_index("method")
     assert rows.loc["mine", "difference"] == pytest.approx(-10)
     assert rows.loc["mine", "low"] < -10 < rows.loc["mine", "high"]
     assert dict(rows["verdict"]) == {"mine": "better", "random": "worse"}
-    table = bars_table(found, [str(i) for i in range(10)])
+    table = verdicts_table(found, [str(i) for i in range(10)])
     assert "average drop ↓" in table
     assert "*random*" in table
 
@@ -130,4 +130,4 @@ class TestSensitivity:
     def test_without_the_metric_there_is_no_table(self):
         other = comparison({"IoU": {"LayerGradCam": [1.0]}}, {"IoU": "higher"})
         assert sensitivity_table(other) == ""
-        assert bars_table(other, ["a"]) == ""
+        assert verdicts_table(other, ["a"]) == ""
