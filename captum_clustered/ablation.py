@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from captum_clustered.deferred_ablation import computed, deferred
 from captum_clustered.games import Game
 from captum_clustered.layer_tap import Tensors
 
@@ -89,6 +90,27 @@ class Ablation:
         return tuple(
             torch.where(mask, value, baseline)
             for mask, value, baseline in zip(keep, self.values, self.baselines, strict=True)
+        )
+
+    def deferred(self, keep: Tensors, max_elements: int | None) -> Tensors:
+        """
+        As :meth:`replaced`, but computed when they are needed, where that can be put off.
+
+        Args:
+
+            keep (tuple[Tensor, ...]): Masks of one row.
+            max_elements (int or None): Of one row of a tensor, see :func:`deferred`.
+        """
+        tensors = (
+            deferred(value, baseline, mask, max_elements)
+            for mask, value, baseline in zip(keep, self.values, self.baselines, strict=True)
+        )
+        # Functions of each channel take dimension 1 for that of the channels.
+        return tuple(
+            tensor
+            if tensor.dim() > 2 and self.channel_dim % tensor.dim() == 1
+            else computed(tensor)
+            for tensor in tensors
         )
 
     def importances(self, scores: Tensor) -> Tensor:

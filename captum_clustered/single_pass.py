@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from captum_clustered.ablation import Ablation
+from captum_clustered.deferred_ablation import computed
 from captum_clustered.evaluation import Evaluation, PlanError, Task
 from captum_clustered.layer_tap import Tensors, tap
 from captum_clustered.process_switches import quiet_fallback
@@ -20,7 +21,27 @@ MAX_ELEMENTS = 2**28
 
 def single_pass(task: Task) -> Evaluation:
     """
-    Evaluates a task with the trunk of the model run once.
+    Evaluates a task with the trunk of the model run once, and what follows the layer as little
+    as the model allows (see :mod:`deferred_ablation <captum_clustered.deferred_ablation>`).
+
+    Raises:
+
+        PlanError: If the plan fails or the layer is not reached.
+        Exception: Whatever the model raises under vmap; :func:`replay` decides whether
+                    that is the model's or vmap's fault.
+    """
+    try:
+        return _passes(task, defers=True)
+    except (PlanError, torch.cuda.OutOfMemoryError, MemoryError):
+        raise
+    except Exception:  # noqa: BLE001
+        # There may be too much of it, or code that takes nothing but plain tensors.
+        return _passes(task, defers=False)
+
+
+def _passes(task: Task, defers: bool) -> Evaluation:
+    """
+    Evaluates a task in as many passes as it takes.
 
     The model runs under :func:`torch.func.vmap` over the rows of the ablation. Nothing
     in front of the layer depends on the row, so vmap computes it once, on ordinary
@@ -32,12 +53,6 @@ def single_pass(task: Task) -> Evaluation:
     the layer is called more than once, since its last call is the one that counts. All but
     the first of those that take the rows in parts leave the trunk out, if it allows that
     (see :class:`TrunkMemory <captum_clustered.trunk_memory.TrunkMemory>`).
-
-    Raises:
-
-        PlanError: If the plan fails or the layer is not reached.
-        Exception: Whatever the model raises under vmap; :func:`replay` decides whether
-                    that is the model's or vmap's fault.
     """
     ablation: Ablation | None = None
     scores: list[Tensor] = []
@@ -46,7 +61,7 @@ def single_pass(task: Task) -> Evaluation:
     memory = TrunkMemory()
     while True:
         stop = min(n_rows, done + (chunk or n_rows))
-        arguments = (task, ablation, n_calls, done, stop)
+        arguments = (task, defers, ablation, n_calls, done, stop)
         if memory.is_usable:
             run = _Pass(*arguments, Skip(memory))
             try:
@@ -86,6 +101,7 @@ class _Pass:
     def __init__(
         self,
         task: Task,
+        defers: bool,
         ablation: Ablation | None,
         call: int,
         start: int,
@@ -93,6 +109,7 @@ class _Pass:
         trunk: Watch | Skip | None,
     ) -> None:
         self._task = task
+        self._defers = defers
         self.ablation = ablation
         self._call = call
         self._start, self._stop = start, stop
@@ -101,7 +118,7 @@ class _Pass:
         self.calls = 0
         self.error: Exception | None = None
         self.fits = True
-        self.capacity = task.perturbations_per_eval or stop - start
+        self.capacity = task.perturbations_per_eval
 
     def scores(self) -> Tensor:
         """Scores of shape (stop - start, N)."""
@@ -109,7 +126,11 @@ class _Pass:
         def score(row: Tensor) -> Tensor:
             self._row = row
             with self._trunk or nullcontext():
-                return self._task.score()
+                scores = computed(self._task.score())
+            if scores.is_meta:
+                # Something took the stand-in for the tensor.
+                raise RuntimeError("The model took a tensor without values for its result.")
+            return scores
 
         rows = torch.arange(self._stop - self._start)
         with tap(self._task.layer, self._task.at_input, self._edit), quiet_fallback():
@@ -129,14 +150,21 @@ class _Pass:
                 # Nothing is wrong if this turns out not to be the layer's last call.
                 self.error = error
                 return None
-        if self._task.perturbations_per_eval is None:
-            elements = sum(tensor.numel() for tensor in tensors)
-            self.capacity = max(1, MAX_ELEMENTS // elements)
-            if self._stop - self._start > self.capacity:
+        elements = sum(tensor.numel() for tensor in tensors)
+        capacity = max(1, MAX_ELEMENTS // elements)
+        n_rows = self._stop - self._start
+        is_bounded = self._task.perturbations_per_eval is not None
+        if not is_bounded and not self._defers:
+            self.capacity = capacity
+            if n_rows > capacity:
                 self.fits = False
                 return None
         row = self._row.reshape(1).to(tensors[0].device, non_blocking=True)
         keep = self.ablation.keep(self._start, self._stop)
         # Rows past the end (fewer groups than expected) repeat the last one.
         row = row.clamp(max=len(keep[0]) - 1)
-        return self.ablation.replaced(tuple(mask.index_select(0, row)[0] for mask in keep))
+        keep = tuple(mask.index_select(0, row)[0] for mask in keep)
+        if not self._defers:
+            return self.ablation.replaced(keep)
+        # What is ablated may be much smaller by the time it must be computed.
+        return self.ablation.deferred(keep, None if is_bounded else MAX_ELEMENTS // n_rows)

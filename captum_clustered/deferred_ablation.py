@@ -1,0 +1,281 @@
+"""Ablated tensors that are not computed before the model mixes their channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+
+class CannotDeferError(RuntimeError):
+    """The ablation must be computed at the layer, for this model or this many rows."""
+
+
+@dataclass
+class _State:
+    """
+    What an ablated tensor stands for: ``where(keep, value, baseline)``.
+
+    Attributes:
+
+        value (Tensor): Without ablation, the same for all rows.
+        baseline (Tensor): With everything ablated; broadcasts to it.
+        keep (Tensor): Where ``value`` counts, bool; broadcasts to it. It alone differs from
+                    row to row.
+        max_elements (int or None): What ``value`` may have at most to be computed.
+        full (Tensor or None): The tensor itself, once something has asked for it.
+        is_shared (bool): Whether another tensor would share its memory.
+    """
+
+    value: Tensor
+    baseline: Tensor
+    keep: Tensor
+    max_elements: int | None
+    full: Tensor | None = None
+    is_shared: bool = False
+
+    @property
+    def keeps_whole_channels(self) -> bool:
+        """Whether a channel is kept or ablated at all of its positions alike."""
+        return self.keep.dim() == self.value.dim() and all(n == 1 for n in self.keep.shape[2:])
+
+    def derived(self, value: Tensor, baseline: Tensor, keep: Tensor) -> AblatedTensor:
+        return _ablated(_State(value, baseline, keep, self.max_elements))
+
+
+class AblatedTensor(Tensor):
+    r"""
+    The layer's tensor with channels ablated, as what follows the layer sees it.
+
+    Ablation replaces whole channels, so it can wait: pooling acts on each channel by itself and
+    an activation on each value, f(where(keep, A, B)) = where(keep, f(A), f(B)), and the right
+    side needs f twice instead of once for each ablation. So what is handed on is A, B and
+    ``keep``, until a function comes that mixes channels; most often that is a linear
+    layer behind a global pooling, and the ablated feature maps are never made.
+
+    It is a tensor on the device "meta", without memory, whose
+    ``__torch_function__`` (`Extending PyTorch <https://pytorch.org/docs/stable/notes/extending.html>`_)
+    sees each call of torch with it. Functions that are not known here get the tensor itself.
+    Code that such calls do not pass through meets a tensor without values and fails,
+    it does not give a wrong number.
+    """
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """The call with what stands for this tensor, or with the tensor itself."""
+        kwargs = kwargs or {}
+        rule = _rule_of(func)
+        if rule is not None and args and isinstance(args[0], AblatedTensor):
+            found = rule(func, args[0], args[1:], kwargs)
+            if found is not NotImplemented:
+                return found
+        if _writes(func, kwargs):
+            for leaf in pytree.tree_leaves((args, kwargs)):
+                if isinstance(leaf, AblatedTensor) and _state(leaf).is_shared:
+                    # The others would have to change with it.
+                    raise CannotDeferError(f"{func.__name__} writes into a tensor that has views.")
+        args, kwargs = pytree.tree_map_only(AblatedTensor, computed, (args, kwargs))
+        return func(*args, **kwargs)
+
+
+def deferred(
+    value: Tensor, baseline: Tensor, keep: Tensor, max_elements: int | None
+) -> AblatedTensor:
+    """
+    ``where(keep, value, baseline)``, to be computed when it is needed.
+
+    Args:
+
+        value (Tensor): Shape (N, C, *spatial).
+        baseline (Tensor): Broadcasts to it.
+        keep (Tensor): Channels that are kept, bool (N, C, 1, ...).
+        max_elements (int or None): A larger tensor raises CannotDeferError when it is needed.
+    """
+    return _ablated(_State(value, baseline, keep, max_elements))
+
+
+def computed(tensor: Tensor) -> Tensor:
+    """
+    The tensor itself, for what cannot do with less.
+
+    Raises:
+
+        CannotDeferError: If it has too many elements.
+    """
+    if not isinstance(tensor, AblatedTensor):
+        return tensor
+    state = _state(tensor)
+    if state.full is None:
+        if state.max_elements is not None and state.value.numel() > state.max_elements:
+            raise CannotDeferError(f"{state.value.numel()} elements for each row are too many.")
+        state.full = torch.where(state.keep, state.value, state.baseline)
+    return state.full
+
+
+def _ablated(state: _State) -> AblatedTensor:
+    stand_in = torch.empty(state.value.shape, dtype=state.value.dtype, device="meta")
+    tensor: AblatedTensor = stand_in.as_subclass(AblatedTensor)
+    tensor.__dict__["_state"] = state
+    return tensor
+
+
+def _state(tensor: AblatedTensor) -> _State:
+    state: _State = tensor.__dict__["_state"]
+    return state
+
+
+Rule = Callable[[Any, AblatedTensor, tuple[Any, ...], dict[str, Any]], Any]
+
+
+def _described(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
+    """Shape and the like: of ablation they know nothing."""
+    state = _state(tensor)
+    return func(state.value if state.full is None else state.full, *rest, **kwargs)
+
+
+def _of_each_value(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
+    state = _state(tensor)
+    if state.full is not None or any(isinstance(arg, AblatedTensor) for arg in rest):
+        return NotImplemented
+    in_place = kwargs.get("inplace", False)
+    if in_place and state.is_shared:
+        return NotImplemented
+    # What the layer gave is needed again.
+    kwargs = kwargs | {"inplace": False} if in_place else kwargs
+    value = func(state.value, *rest, **kwargs)
+    baseline = func(state.baseline.expand_as(state.value), *rest, **kwargs)
+    if not in_place:
+        return state.derived(value, baseline, state.keep)
+    state.value, state.baseline = value, baseline
+    return tensor
+
+
+def _batch_norm(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
+    """With the statistics of training it acts on each value."""
+    if kwargs.get("training", True):
+        return NotImplemented
+    return _of_each_value(func, tensor, rest, kwargs)
+
+
+def _dropout(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
+    """Nothing at all in evaluation mode."""
+    if rest or kwargs.get("training", True):
+        return NotImplemented
+    return tensor
+
+
+def _of_each_channel(n_spatial: int) -> Rule:
+    """Of a pooling: with a dimension less it would take channels for positions."""
+
+    def rule(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
+        state = _state(tensor)
+        if state.value.dim() != n_spatial + 2 or kwargs.get("return_indices", False):
+            return NotImplemented
+        return _channelwise(func, state, rest, kwargs)
+
+    return rule
+
+
+def _mean(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
+    state = _state(tensor)
+    dims = kwargs.get("dim", rest[0] if rest else None)
+    dims = (dims,) if isinstance(dims, int) else dims
+    # Without any, or with an empty list, it is the mean of everything.
+    if not dims or any(dim % state.value.dim() < 2 for dim in dims):
+        return NotImplemented
+    return _channelwise(func, state, rest, kwargs)
+
+
+def _channelwise(func: Any, state: _State, rest: Any, kwargs: Any) -> Any:
+    if state.full is not None or not state.keeps_whole_channels:
+        return NotImplemented
+    value = func(state.value, *rest, **kwargs)
+    baseline = func(state.baseline.expand_as(state.value), *rest, **kwargs)
+    return state.derived(value, baseline, _per_channel(state.keep, value))
+
+
+def _per_channel(keep: Tensor, value: Tensor) -> Tensor:
+    """The channels that are kept (N, C, 1, ...) with the dimensions of another value."""
+    return keep.reshape(*keep.shape[:2], *[1] * (value.dim() - 2))
+
+
+def _rearranged(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
+    state = _state(tensor)
+    if state.full is not None or any(isinstance(arg, torch.dtype) for arg in rest) or kwargs:
+        return NotImplemented
+    value = func(state.value, *rest)
+    baseline = state.baseline.expand_as(state.value).reshape(value.shape)
+    if state.keeps_whole_channels and value.shape[:2] == state.value.shape[:2]:
+        keep = _per_channel(state.keep, value)
+    else:
+        keep = state.keep.expand_as(state.value).reshape(value.shape)
+    found = state.derived(value, baseline, keep)
+    state.is_shared = _state(found).is_shared = True
+    return found
+
+
+_PROPERTIES = {
+    Tensor.shape,
+    Tensor.dtype,
+    Tensor.device,
+    Tensor.ndim,
+    Tensor.layout,
+    Tensor.is_cuda,
+    Tensor.is_meta,
+    Tensor.is_quantized,
+    Tensor.requires_grad,
+}
+# Those that networks have behind a last convolutional layer; any other computes the tensor.
+RULES: dict[Any, Rule] = {
+    **dict.fromkeys(
+        (
+            Tensor.size,
+            Tensor.dim,
+            Tensor.numel,
+            Tensor.is_floating_point,
+            torch.is_floating_point,
+        ),
+        _described,
+    ),
+    **dict.fromkeys(
+        (F.relu, torch.relu, Tensor.relu, F.hardtanh, F.relu6, F.silu, F.hardswish, F.gelu),
+        _of_each_value,
+    ),
+    F.batch_norm: _batch_norm,
+    F.dropout: _dropout,
+    **{
+        pool: _of_each_channel(n_spatial)
+        for n_spatial, pools in {
+            1: (F.adaptive_avg_pool1d, F.adaptive_max_pool1d, F.avg_pool1d, F.max_pool1d),
+            2: (F.adaptive_avg_pool2d, F.adaptive_max_pool2d, F.avg_pool2d, F.max_pool2d),
+            3: (F.adaptive_avg_pool3d, F.adaptive_max_pool3d, F.avg_pool3d, F.max_pool3d),
+        }.items()
+        for pool in pools
+    },
+    **dict.fromkeys((Tensor.mean, torch.mean), _mean),
+    **dict.fromkeys(
+        (Tensor.flatten, torch.flatten, Tensor.reshape, torch.reshape, Tensor.view), _rearranged
+    ),
+}
+
+
+def _rule_of(func: Any) -> Rule | None:
+    # The getter of a property is a new object each time.
+    if getattr(func, "__name__", "") == "__get__" and func.__self__ in _PROPERTIES:
+        return _described
+    return RULES.get(func)
+
+
+def _writes(func: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether a function changes one of its arguments, by torch's naming."""
+    if kwargs.get("inplace", False) or kwargs.get("out") is not None:
+        return True
+    name: str = getattr(func, "__name__", "")
+    return name in ("__setitem__", "__set__") or (name.endswith("_") and not name.endswith("__"))
