@@ -53,20 +53,32 @@ def kmeans(rows: Tensor, n_clusters: int, seeds: Sequence[int], n_init: int = 1)
             for seed in seeds
         ]
     )
-    centres = _seeded(rows, uniforms)
-    labels, inertia = _lloyd(rows, centres)
+    # Without a copy of the rows, which would cost more than the sums.
+    square = torch.linalg.vector_norm(rows, dim=2).square()
+    centres = _seeded(rows, square, uniforms)
+    labels, inertia = _lloyd(rows, square, centres)
+    if n_init == 1:
+        return labels.transpose(0, 1)
     shape = (n_examples, len(seeds), n_init)
     best = inertia.view(shape).argmin(2)
     chosen = best[..., None, None].expand(-1, -1, 1, n_rows)
     return labels.view(*shape, n_rows).gather(2, chosen).squeeze(2).transpose(0, 1)
 
 
-def _seeded(rows: Tensor, uniforms: Tensor) -> Tensor:
-    """Greedy k-means++ (Arthur and Vassilvitskii 2007): centres (N, runs, k, P)."""
+def _seeded(rows: Tensor, square: Tensor, uniforms: Tensor) -> Tensor:
+    """
+    Greedy k-means++ (Arthur and Vassilvitskii 2007): centres (N, runs, k, P).
+
+    Args:
+
+        rows (Tensor): Shape (N, C, P).
+        square (Tensor): Their squared lengths (N, C).
+        uniforms (Tensor): Numbers in [0, 1) that decide, shape (runs, k).
+    """
     n_examples, n_rows, _ = rows.shape
+    square = square[:, None, None]
     uniforms = uniforms.to(rows.device, non_blocking=True)
     example = torch.arange(n_examples, device=rows.device)[:, None, None]
-    square = rows.square().sum(2)[:, None, None]
     # Candidates of one seed are spread evenly, so that one uniform number serves all.
     offsets = torch.arange(N_CANDIDATES, device=rows.device) / N_CANDIDATES
 
@@ -92,12 +104,12 @@ def _distances(rows: Tensor, square: Tensor, points: Tensor) -> Tensor:
     return (square + norms - 2 * products).clamp(min=0)
 
 
-def _lloyd(rows: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels (N, runs, C) and inertia (N, runs) after Lloyd's iterations."""
+def _lloyd(rows: Tensor, square: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels (N, runs, C) and inertia (N, runs) after Lloyd's iterations; see _seeded."""
     n_examples, n_rows, _ = rows.shape
     n_runs, n_clusters, width = centres.shape[1:]
     flat = (n_examples, n_runs * n_clusters)
-    old: Tensor | None = None
+    member, old = rows.new_empty(2, n_examples, n_runs, n_clusters, n_rows)
     for step in range(MAX_ITER + 1):
         # |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2): the nearest centre has the largest score.
         scores = torch.baddbmm(
@@ -107,18 +119,20 @@ def _lloyd(rows: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
             beta=-0.5,
         ).view(n_examples, n_runs, n_clusters, n_rows)
         top = scores.amax(2, keepdim=True)
-        # Comparing with the maximum is several times faster than argmax. A row between
-        # two equal centres belongs to both here, and to the first in the labels.
-        member = scores == top
+        # Comparing with the maximum is several times faster than argmax, and in the type that
+        # the sums need there is nothing to convert. A row between two equal centres belongs
+        # to both here, and to the first in the labels.
+        torch.eq(scores, top, out=member)
         # On an accelerator the comparison would wait for the device; there the
         # iterations run to their end, which leaves a converged example as it is.
-        on_cpu = rows.device.type == "cpu"
-        if step == MAX_ITER or (on_cpu and old is not None and torch.equal(member, old)):
+        is_converged = step > 0 and rows.device.type == "cpu" and torch.equal(member, old)
+        if step == MAX_ITER or is_converged:
             break
-        old = member
-        weight = member.to(rows.dtype)
-        size = weight.sum(3, keepdim=True)
-        means = torch.bmm(weight.view(*flat, n_rows), rows).view_as(centres) / size.clamp(min=1)
+        size = member.sum(3, keepdim=True)
+        means = torch.bmm(member.view(*flat, n_rows), rows).view_as(centres) / size.clamp(min=1)
         centres = torch.where(size > 0, means, centres)
-    inertia = rows.square().sum((1, 2))[:, None] - 2 * top.sum((2, 3))
-    return scores.argmax(2), inertia
+        member, old = old, member
+    inertia = square.sum(1)[:, None] - 2 * top.sum((2, 3))
+    # Numbers as floating point, whose minimum is found a hundred times faster.
+    number = torch.arange(n_clusters, device=rows.device, dtype=rows.dtype)[:, None]
+    return torch.where(member > 0, number, n_clusters).amin(2).long(), inertia
