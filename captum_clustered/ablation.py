@@ -51,6 +51,10 @@ class Ablation:
     def _header(self) -> int:
         return 1 + self.has_empty
 
+    def rows_within(self, max_elements: int) -> int:
+        """How many rows, at least one, have no more elements than that."""
+        return max(1, max_elements // sum(value.numel() for value in self.values))
+
     def keep(self, start: int, stop: int) -> Tensors:
         """
         Which channels rows start..stop-1 keep.

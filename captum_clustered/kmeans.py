@@ -133,6 +133,7 @@ def _lloyd(rows: Tensor, square: Tensor, centres: Tensor) -> tuple[Tensor, Tenso
         centres = torch.where(size > 0, means, centres)
         member, old = old, member
     inertia = square.sum(1)[:, None] - 2 * top.sum((2, 3))
-    # Numbers as floating point, whose minimum is found a hundred times faster.
+    # Numbers as floating point, whose minimum is found a hundred times faster. Rows that are
+    # not finite have no nearest centre, which the caller finds out later.
     number = torch.arange(n_clusters, device=rows.device, dtype=rows.dtype)[:, None]
-    return torch.where(member > 0, number, n_clusters).amin(2).long(), inertia
+    return torch.where(member > 0, number, n_clusters - 1).amin(2).long(), inertia
