@@ -17,8 +17,7 @@ from typing import Any
 
 import torch
 from captum.attr import LayerAttribution
-from captum.log import log_usage
-from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.cluster import AgglomerativeClustering
 from torch import Tensor, nn
 
 from captum_clustered import ClusteredLayerCAM, compare
@@ -30,6 +29,7 @@ from study.networks import HEADS, N_CHANNELS, on_device, target_layer
 from study.run import SCORES
 from study.stability import EMPTY, EMPTY_MAP, SENSITIVITY
 from study.tables import sensitivity_table, verdicts_table
+from study.variants import Centred, PositiveGroups, RawRows, SoftGroups
 
 # Those of the verdicts that take a forward pass or two; the areas take twenty.
 METRICS = (
@@ -42,47 +42,6 @@ METRICS = (
     SENSITIVITY,
 )
 SEED = 0
-
-
-class PositiveGroups(LayerAttribution):
-    """
-    Clustered-CAM from the groups whose removal lowers the score, without the others.
-
-    Not in the library: steadier maps, bought with a worse average drop at 50%.
-    """
-
-    def __init__(
-        self, forward_func: Callable[..., Tensor], layer: nn.Module, **kwargs: Any
-    ) -> None:
-        """
-        Args:
-
-            forward_func, layer, **kwargs: As of ClusteredLayerCAM.
-        """
-        super().__init__(forward_func, layer)
-        self.cam = ClusteredLayerCAM(forward_func, layer, **kwargs)
-
-    @log_usage(part_of_slo=True)
-    def attribute(self, inputs: Tensor, **kwargs: Any) -> Tensor:
-        """The maps, (N, 1, height, width)."""
-        _, clusters = self.cam.attribute(inputs, return_clusters=True, **kwargs)
-        is_positive = (clusters.importances > 0)[..., None, None]
-        return (clusters.maps * is_positive).sum(1, keepdim=True)
-
-
-class Centred:
-    """K-means of rows without their mean: by correlation instead of by cosine."""
-
-    def __init__(self, n_groups: int) -> None:
-        self.n_groups = n_groups
-
-    def __call__(self, rows: Tensor) -> Any:
-        """Labels (C,) of rows (C, P)."""
-        centred = torch.nn.functional.normalize(rows - rows.mean(1, keepdim=True), dim=1)
-        return KMeans(self.n_groups, n_init=1, random_state=SEED).fit_predict(centred.numpy())
-
-    def __repr__(self) -> str:
-        return f"Centred({self.n_groups})"
 
 
 def clustered(cls: type[LayerAttribution] = ClusteredLayerCAM, **kwargs: Any) -> Factory:
@@ -117,12 +76,15 @@ def variants(fit: Callable[[int], Tensor], n_channels: int) -> dict[str, Factory
     found["shapley, 8 groups"] = clustered(clusterer=8, importance="shapley")
     found["ward"] = clustered(clusterer=AgglomerativeClustering(10))
     found["centred rows"] = clustered(clusterer=Centred(10))
+    found["raw rows"] = clustered(RawRows)
+    found["soft groups"] = clustered(SoftGroups)
     found |= {
         f"positive groups, {k} groups": clustered(PositiveGroups, clusterer=k) for k in (10, 100)
     }
     found |= {f"fitted {k}": clustered(clusterer=fit(k)) for k in (5, 10, 20, 50)}
     found["fitted 10, drop"] = clustered(clusterer=fit(10), scaling="drop")
     found["fitted 8, shapley"] = clustered(clusterer=fit(8), importance="shapley")
+    found["fitted 50, shapley"] = clustered(clusterer=fit(50), importance="shapley")
     found["fitted 10, positive groups"] = clustered(PositiveGroups, clusterer=fit(10))
     # Is it similarity that matters, or only that there are groups?
     generator = torch.Generator().manual_seed(SEED)
@@ -143,12 +105,17 @@ def grid(root: Path, models: Path, out: Path, head: str, options: argparse.Names
         path = folder / f"groups-{n_groups}.pt"
         return fitted_groups(network, target, reference, path, options.batch_size, n_groups)
 
+    found = variants(fit, N_CHANNELS)
+    unknown = [name for name in options.variants or () if name not in found]
+    if unknown:
+        raise ValueError(f"--variants has {unknown}; there are {list(found)}.")
+    chosen = {name: found[name] for name in options.variants or found}
     data = sample(part(root, "val-select"), options.limit)
     return compare(
         network,
         target.layer,
         batches(data, options.batch_size),
-        ["LayerGradCam", *({name: value} for name, value in variants(fit, N_CHANNELS).items())],
+        ["LayerGradCam", *({name: value} for name, value in chosen.items())],
         [*METRICS, {EMPTY: EMPTY_MAP}],
         score=options.score,
         attribute_to_layer_input=target.at_input,
@@ -168,6 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--fit-images", type=int, help="So many to fit groups on; else all.")
     parser.add_argument("--score", choices=SCORES, default="margin", help="What is explained.")
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS)
+    parser.add_argument("--variants", nargs="+", metavar="NAME", help="Some of them; else all.")
     parser.add_argument("--batch-size", type=int, default=16)
     options = parser.parse_args(arguments)
     try:

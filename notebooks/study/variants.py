@@ -1,0 +1,156 @@
+"""Clustered-CAM made otherwise: what the grid compares that the library does not offer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from captum.attr import LayerActivation, LayerAttribution
+from captum.log import log_usage
+from sklearn.cluster import KMeans
+from torch import Tensor, nn
+
+from captum_clustered import ClusteredLayerCAM
+
+SEED = 0
+
+
+class PositiveGroups(LayerAttribution):
+    """
+    Clustered-CAM from the groups whose removal lowers the score, without the others.
+
+    Not in the library: steadier maps, bought with a worse average drop at 50%.
+    """
+
+    def __init__(
+        self, forward_func: Callable[..., Tensor], layer: nn.Module, **kwargs: Any
+    ) -> None:
+        """
+        Args:
+
+            forward_func, layer, **kwargs: As of ClusteredLayerCAM.
+        """
+        super().__init__(forward_func, layer)
+        self.cam = ClusteredLayerCAM(forward_func, layer, **kwargs)
+
+    @log_usage(part_of_slo=True)
+    def attribute(self, inputs: Tensor, **kwargs: Any) -> Tensor:
+        """The maps, (N, 1, height, width)."""
+        _, clusters = self.cam.attribute(inputs, return_clusters=True, **kwargs)
+        is_positive = (clusters.importances > 0)[..., None, None]
+        return (clusters.maps * is_positive).sum(1, keepdim=True)
+
+
+class Centred:
+    """K-means of rows without their mean: by correlation instead of by cosine."""
+
+    def __init__(self, n_groups: int) -> None:
+        self.n_groups = n_groups
+
+    def __call__(self, rows: Tensor) -> Any:
+        """Labels (C,) of rows (C, P)."""
+        centred = F.normalize(rows - rows.mean(1, keepdim=True), dim=1)
+        return _kmeans(self.n_groups).fit_predict(centred.numpy())
+
+    def __repr__(self) -> str:
+        return f"Centred({self.n_groups})"
+
+
+class RawRows(LayerAttribution):
+    """Clustered-CAM with k-means of the feature maps as they are, not of unit length."""
+
+    def __init__(
+        self, forward_func: Callable[..., Tensor], layer: nn.Module, n_groups: int = 10
+    ) -> None:
+        """
+        Args:
+
+            forward_func, layer: As of ClusteredLayerCAM.
+            n_groups (int, optional): How many.
+        """
+        super().__init__(forward_func, layer)
+        self.n_groups = n_groups
+
+    @log_usage(part_of_slo=True)
+    def attribute(
+        self, inputs: Tensor, target: Any = None, attribute_to_layer_input: bool = False
+    ) -> Tensor:
+        """The maps, (N, 1, height, width)."""
+        maps = _activations(self, inputs, attribute_to_layer_input)
+        found = []
+        for image, rows, wanted in zip(inputs, maps.flatten(2), target, strict=True):
+            labels = torch.as_tensor(_kmeans(self.n_groups).fit_predict(rows.numpy())).long()
+            cam = ClusteredLayerCAM(self.forward_func, self.layer, clusterer=labels)
+            found.append(cam.attribute(image[None], int(wanted), None, attribute_to_layer_input))
+        return torch.cat(found)
+
+
+class SoftGroups(LayerAttribution):
+    r"""
+    Channels that belong to each group in part, the more the nearer they are to its centre.
+
+    A channel c has the share p_jc of group j, a softmax of -\|r_c - m_j\|^2 / s over the
+    centres m_j of k-means, with s the mean of the squared distance to the nearest one; ablation of
+    group j takes the part p_jc of each channel away. The map is that of the density scaling.
+    """
+
+    def __init__(
+        self, forward_func: Callable[..., Tensor], layer: nn.Module, n_groups: int = 10
+    ) -> None:
+        """
+        Args:
+
+            forward_func, layer: As of ClusteredLayerCAM.
+            n_groups (int, optional): How many.
+        """
+        super().__init__(forward_func, layer)
+        self.n_groups = n_groups
+
+    @log_usage(part_of_slo=True)
+    def attribute(
+        self, inputs: Tensor, target: Any = None, attribute_to_layer_input: bool = False
+    ) -> Tensor:
+        """The maps, (N, 1, height, width)."""
+        maps = _activations(self, inputs, attribute_to_layer_input)
+        shares = torch.stack([self._shares(rows) for rows in maps.flatten(2)])
+        scores = [
+            self._score(inputs, target, attribute_to_layer_input, kept[..., None, None])
+            for kept in (torch.ones_like(shares[:, 0]), *(1 - shares).unbind(1))
+        ]
+        drops = scores[0] - torch.stack(scores[1:], 1)
+        groups = (shares @ maps.abs().flatten(2)).view(*shares.shape[:2], *maps.shape[2:])
+        mass = groups.sum((2, 3)).clamp(min=torch.finfo(groups.dtype).tiny)
+        return (groups * (drops / mass)[..., None, None]).sum(1, keepdim=True)
+
+    def _shares(self, rows: Tensor) -> Tensor:
+        """Shares p (k, C) of rows (C, P)."""
+        unit = F.normalize(rows, dim=1)
+        centres = torch.as_tensor(_kmeans(self.n_groups).fit(unit.numpy()).cluster_centers_)
+        distance = torch.cdist(centres.to(unit), unit).square()
+        return torch.softmax(-distance / distance.amin(0).mean(), 0)
+
+    def _score(self, inputs: Tensor, target: Tensor, at_input: bool, kept: Tensor) -> Tensor:
+        if at_input:
+            handle: Any = self.layer.register_forward_pre_hook(lambda _, args: (args[0] * kept,))
+        else:
+            handle = self.layer.register_forward_hook(lambda _, args, output: output * kept)
+        try:
+            with torch.no_grad():
+                output = self.forward_func(inputs)
+        finally:
+            handle.remove()
+        return output.gather(1, target[:, None])[:, 0]
+
+
+def _activations(method: LayerAttribution, inputs: Tensor, at_input: bool) -> Tensor:
+    """The layer's maps (N, C, height, width)."""
+    maps: Tensor = LayerActivation(method.forward_func, method.layer).attribute(
+        inputs, attribute_to_layer_input=at_input
+    )
+    return maps.detach()
+
+
+def _kmeans(n_groups: int) -> KMeans:
+    return KMeans(n_groups, n_init=1, random_state=SEED)
