@@ -9,9 +9,8 @@ def test_groups_that_speak_against_the_class_are_left_out():
     # Score 1 is -a: only the first channel matters, and it speaks against.
     net, labels = Interacting(), torch.tensor([0, 1])
     x = torch.rand(2, 2, 3, 4) + 0.5
-    assert (
-        not variants.PositiveGroups(net, net.layer, clusterer=labels).attribute(x, target=1).any()
-    )
+    method = variants.PositiveGroups(net, net.layer, clusterer=labels)
+    assert not method.attribute(x, target=1).any()
     # Score 0 is 4 a + 2 b + 2 a b: both speak for it.
     positive = method.attribute(x, target=0)
     expected = ClusteredLayerCAM(net, net.layer, clusterer=labels).attribute(x, target=0)
