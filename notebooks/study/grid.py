@@ -77,7 +77,7 @@ def variants(fit: Callable[[int], Tensor], n_channels: int) -> dict[str, Factory
     found["ward"] = clustered(clusterer=AgglomerativeClustering(10))
     found["centred rows"] = clustered(clusterer=Centred(10))
     found["raw rows"] = clustered(RawRows)
-    found["soft groups"] = clustered(SoftGroups)
+    found |= {f"soft groups, {t}": clustered(SoftGroups, temperature=t) for t in (1, 0.25, 0.05)}
     found |= {
         f"positive groups, {k} groups": clustered(PositiveGroups, clusterer=k) for k in (10, 100)
     }

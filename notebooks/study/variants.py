@@ -91,22 +91,29 @@ class SoftGroups(LayerAttribution):
     r"""
     Channels that belong to each group in part, the more the nearer they are to its centre.
 
-    A channel c has the share p_jc of group j, a softmax of -\|r_c - m_j\|^2 / s over the
+    A channel c has the share p_jc of group j, a softmax of -\|r_c - m_j\|^2 / (t s) over the
     centres m_j of k-means, with s the mean of the squared distance to the nearest one; ablation of
     group j takes the part p_jc of each channel away. The map is that of the density scaling.
     """
 
     def __init__(
-        self, forward_func: Callable[..., Tensor], layer: nn.Module, n_groups: int = 10
+        self,
+        forward_func: Callable[..., Tensor],
+        layer: nn.Module,
+        n_groups: int = 10,
+        temperature: float = 0.25,
     ) -> None:
         """
         Args:
 
             forward_func, layer: As of ClusteredLayerCAM.
             n_groups (int, optional): How many.
+            temperature (float, optional): The softness t; towards 0 groups become hard. An
+                        isotropic Gaussian mixture of rows of P positions has 2 / P.
         """
         super().__init__(forward_func, layer)
         self.n_groups = n_groups
+        self.temperature = temperature
 
     @log_usage(part_of_slo=True)
     def attribute(
@@ -129,7 +136,7 @@ class SoftGroups(LayerAttribution):
         unit = F.normalize(rows, dim=1)
         centres = torch.as_tensor(_kmeans(self.n_groups).fit(unit.numpy()).cluster_centers_)
         distance = torch.cdist(centres.to(unit), unit).square()
-        return torch.softmax(-distance / distance.amin(0).mean(), 0)
+        return torch.softmax(-distance / (self.temperature * distance.amin(0).mean()), 0)
 
     def _score(self, inputs: Tensor, target: Tensor, at_input: bool, kept: Tensor) -> Tensor:
         if at_input:

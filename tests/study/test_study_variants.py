@@ -48,3 +48,15 @@ def test_soft_groups_far_apart_are_those_of_clustered_cam():
     expected = ClusteredLayerCAM(net, net.layer, clusterer=labels).attribute(x, 0)
     found = variants.SoftGroups(net, net.layer, n_groups=2).attribute(x, torch.tensor([0, 0]))
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_temperature_softens_groups():
+    angles = torch.linspace(0, 1.5, 7)
+    rows = torch.stack([angles.cos(), angles.sin()], 1)
+    hardest = []
+    for temperature in (1, 0.05):
+        method = variants.SoftGroups(None, None, n_groups=2, temperature=temperature)
+        shares = method._shares(rows)
+        torch.testing.assert_close(shares.sum(0), torch.ones(7))
+        hardest.append(shares.amax(0).min())
+    assert hardest[0] < hardest[1]
