@@ -28,24 +28,47 @@ class _State:
         keep (Tensor): Where ``value`` counts, bool; broadcasts to it. It alone differs from
                     row to row.
         max_elements (int or None): What ``value`` may have at most to be computed.
+        base (_State or None): The tensor that this one is a view of.
         full (Tensor or None): The tensor itself, once something has asked for it.
-        is_shared (bool): Whether another tensor would share its memory.
+        has_views (bool): Whether another one is a view of this.
     """
 
     value: Tensor
     baseline: Tensor
     keep: Tensor
     max_elements: int | None
+    base: _State | None = None
     full: Tensor | None = None
-    is_shared: bool = False
+    has_views: bool = False
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether its memory is there, and may have been written into."""
+        return self.full is not None or (self.base is not None and self.base.is_computed)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another tensor changes with it."""
+        return self.base is not None or self.has_views
 
     @property
     def keeps_whole_channels(self) -> bool:
         """Whether a channel is kept or ablated at all of its positions alike."""
         return self.keep.dim() == self.value.dim() and all(n == 1 for n in self.keep.shape[2:])
 
-    def derived(self, value: Tensor, baseline: Tensor, keep: Tensor) -> AblatedTensor:
-        return _ablated(_State(value, baseline, keep, self.max_elements))
+    def derived(
+        self, value: Tensor, baseline: Tensor, keep: Tensor, base: _State | None = None
+    ) -> AblatedTensor:
+        return _ablated(_State(value, baseline, keep, self.max_elements, base))
+
+    def computed(self) -> Tensor:
+        if self.full is None and self.base is not None:
+            self.full = self.base.computed().view(self.value.shape)
+        elif self.full is None:
+            if self.max_elements is not None and self.value.numel() > self.max_elements:
+                raise CannotDeferError(f"{self.value.numel()} elements for each row are too many.")
+            self.full = torch.where(self.keep, self.value, self.baseline)
+        return self.full
 
 
 class AblatedTensor(Tensor):
@@ -61,8 +84,11 @@ class AblatedTensor(Tensor):
     It is a tensor on the device "meta", without memory, whose
     ``__torch_function__`` (`Extending PyTorch <https://pytorch.org/docs/stable/notes/extending.html>`_)
     sees each call of torch with it. Functions that are not known here get the tensor itself.
+    Reshaped, it stays a view: once one of the two is computed, both are, in the same memory, and
+    whatever writes into one shows in the other.
+
     Code that such calls do not pass through meets a tensor without values and fails,
-    it does not give a wrong number.
+    it does not give a wrong number. Only ``type(x) is Tensor`` can tell the difference and go on.
     """
 
     @classmethod
@@ -71,16 +97,12 @@ class AblatedTensor(Tensor):
     ) -> Any:
         """The call with what stands for this tensor, or with the tensor itself."""
         kwargs = kwargs or {}
-        rule = _rule_of(func)
+        # With out= a function writes into a tensor that somebody else has.
+        rule = _rule_of(func) if kwargs.get("out") is None else None
         if rule is not None and args and isinstance(args[0], AblatedTensor):
             found = rule(func, args[0], args[1:], kwargs)
             if found is not NotImplemented:
                 return found
-        if _writes(func, kwargs):
-            for leaf in pytree.tree_leaves((args, kwargs)):
-                if isinstance(leaf, AblatedTensor) and _state(leaf).is_shared:
-                    # The others would have to change with it.
-                    raise CannotDeferError(f"{func.__name__} writes into a tensor that has views.")
         args, kwargs = pytree.tree_map_only(AblatedTensor, computed, (args, kwargs))
         return func(*args, **kwargs)
 
@@ -109,14 +131,7 @@ def computed(tensor: Tensor) -> Tensor:
 
         CannotDeferError: If it has too many elements.
     """
-    if not isinstance(tensor, AblatedTensor):
-        return tensor
-    state = _state(tensor)
-    if state.full is None:
-        if state.max_elements is not None and state.value.numel() > state.max_elements:
-            raise CannotDeferError(f"{state.value.numel()} elements for each row are too many.")
-        state.full = torch.where(state.keep, state.value, state.baseline)
-    return state.full
+    return _state(tensor).computed() if isinstance(tensor, AblatedTensor) else tensor
 
 
 def _ablated(state: _State) -> AblatedTensor:
@@ -142,7 +157,7 @@ def _described(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
 
 def _of_each_value(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
     state = _state(tensor)
-    if state.full is not None or any(isinstance(arg, AblatedTensor) for arg in rest):
+    if state.is_computed or any(isinstance(arg, AblatedTensor) for arg in rest):
         return NotImplemented
     in_place = kwargs.get("inplace", False)
     if in_place and state.is_shared:
@@ -194,7 +209,7 @@ def _mean(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
 
 
 def _channelwise(func: Any, state: _State, rest: Any, kwargs: Any) -> Any:
-    if state.full is not None or not state.keeps_whole_channels:
+    if state.is_computed or not state.keeps_whole_channels:
         return NotImplemented
     value = func(state.value, *rest, **kwargs)
     baseline = func(state.baseline.expand_as(state.value), *rest, **kwargs)
@@ -208,7 +223,7 @@ def _per_channel(keep: Tensor, value: Tensor) -> Tensor:
 
 def _rearranged(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
     state = _state(tensor)
-    if state.full is not None or any(isinstance(arg, torch.dtype) for arg in rest) or kwargs:
+    if state.is_computed or any(isinstance(arg, torch.dtype) for arg in rest) or kwargs:
         return NotImplemented
     value = func(state.value, *rest)
     baseline = state.baseline.expand_as(state.value).reshape(value.shape)
@@ -216,9 +231,10 @@ def _rearranged(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any
         keep = _per_channel(state.keep, value)
     else:
         keep = state.keep.expand_as(state.value).reshape(value.shape)
-    found = state.derived(value, baseline, keep)
-    state.is_shared = _state(found).is_shared = True
-    return found
+    # What is written into a view shows in its base, but not what is written into a copy.
+    is_view = value.data_ptr() == state.value.data_ptr()
+    state.has_views = state.has_views or is_view
+    return state.derived(value, baseline, keep, state if is_view else None)
 
 
 _PROPERTIES = {
@@ -271,11 +287,3 @@ def _rule_of(func: Any) -> Rule | None:
     if getattr(func, "__name__", "") == "__get__" and func.__self__ in _PROPERTIES:
         return _described
     return RULES.get(func)
-
-
-def _writes(func: Any, kwargs: dict[str, Any]) -> bool:
-    """Whether a function changes one of its arguments, by torch's naming."""
-    if kwargs.get("inplace", False) or kwargs.get("out") is not None:
-        return True
-    name: str = getattr(func, "__name__", "")
-    return name in ("__setitem__", "__set__") or (name.endswith("_") and not name.endswith("__"))

@@ -152,21 +152,51 @@ def test_what_is_written_once_computed_stays():
     torch.testing.assert_close(computed(waiting.relu()), expected.relu())
 
 
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda x: x.relu_(),
-        lambda x: F.relu(x, inplace=True),
-        lambda x: x.add_(1),
-        lambda x: x.__setitem__(0, 0),
-        lambda x: torch.add(torch.ones(1), 1, out=x),
-    ],
-)
-def test_writing_into_a_tensor_with_views_is_refused(write):
-    waiting, _ = pair()
-    waiting.flatten(1)
-    with pytest.raises(CannotDeferError, match="views"):
-        write(waiting)
+WRITES = {
+    "method": lambda x: x.relu_(),
+    "inplace": lambda x: F.relu(x, inplace=True),
+    "operator": lambda x: x.__iadd__(1),
+    "item": lambda x: x.__setitem__(0, 0),
+    "slice": lambda x: x[:, 0].zero_(),
+    "other view": lambda x: x.transpose(0, 1).mul_(2),
+    "detached": lambda x: x.detach().abs_(),
+    "operator of the dispatcher": lambda x: torch.ops.aten.relu_.default(x),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_what_is_written_shows_in_views(write):
+    waiting, expected = pair()
+    views, expected_views = ([t.flatten(2), t.flatten(2).view(N, -1)] for t in (waiting, expected))
+    write(waiting)
+    write(expected)
+    for view, expected_view in zip(views, expected_views, strict=True):
+        torch.testing.assert_close(computed(view.relu()), expected_view.relu(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_what_is_written_into_a_view_shows_in_its_base(write):
+    waiting, expected = pair()
+    write(waiting.flatten(2))
+    write(expected.flatten(2))
+    torch.testing.assert_close(computed(waiting.relu()), expected.relu(), rtol=0, atol=0)
+
+
+def test_what_is_written_does_not_show_in_a_copy():
+    # Flattened, a tensor in channels-last format is a copy.
+    value, baseline, keep = parts()
+    value = value.contiguous(memory_format=torch.channels_last)
+    waiting = deferred(value, baseline, keep, None)
+    flat, expected = waiting.flatten(1), torch.where(keep, value, baseline).flatten(1)
+    waiting.zero_()
+    torch.testing.assert_close(computed(flat), expected, rtol=0, atol=0)
+
+
+def test_a_result_that_is_written_into_a_given_tensor_is_that_of_the_ablated_one():
+    waiting, expected = pair()
+    out = torch.empty(N, C, dtype=expected.dtype)
+    assert torch.mean(waiting, (2, 3), out=out) is out
+    torch.testing.assert_close(out, expected.mean((2, 3)), rtol=0, atol=0)
 
 
 def test_a_tensor_that_is_too_large_is_refused_when_it_is_needed():
@@ -205,7 +235,8 @@ class Tail(nn.Module):
 
 def shares_memory(x):
     flat = x.flatten(2)
-    x.relu_()
+    x[:, :, 2:].relu_()
+    x[:, :, :2].relu_()
     return flat.view_as(x)
 
 

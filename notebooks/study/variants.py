@@ -52,7 +52,7 @@ class Centred:
     def __call__(self, rows: Tensor) -> Any:
         """Labels (C,) of rows (C, P)."""
         centred = F.normalize(rows - rows.mean(1, keepdim=True), dim=1)
-        return _kmeans(self.n_groups).fit_predict(centred.numpy())
+        return _kmeans(self.n_groups, centred).labels_
 
     def __repr__(self) -> str:
         return f"Centred({self.n_groups})"
@@ -81,7 +81,7 @@ class RawRows(LayerAttribution):
         maps = _activations(self, inputs, attribute_to_layer_input)
         found = []
         for image, rows, wanted in zip(inputs, maps.flatten(2), target, strict=True):
-            labels = torch.as_tensor(_kmeans(self.n_groups).fit_predict(rows.numpy())).long()
+            labels = torch.as_tensor(_kmeans(self.n_groups, rows).labels_).long()
             cam = ClusteredLayerCAM(self.forward_func, self.layer, clusterer=labels)
             found.append(cam.attribute(image[None], int(wanted), None, attribute_to_layer_input))
         return torch.cat(found)
@@ -126,7 +126,7 @@ class SoftGroups(LayerAttribution):
             self._score(inputs, target, attribute_to_layer_input, kept[..., None, None])
             for kept in (torch.ones_like(shares[:, 0]), *(1 - shares).unbind(1))
         ]
-        drops = scores[0] - torch.stack(scores[1:], 1)
+        drops = torch.stack([scores[0] - score for score in scores[1:]], 1)
         groups = (shares @ maps.abs().flatten(2)).view(*shares.shape[:2], *maps.shape[2:])
         mass = groups.sum((2, 3)).clamp(min=torch.finfo(groups.dtype).tiny)
         return (groups * (drops / mass)[..., None, None]).sum(1, keepdim=True)
@@ -134,7 +134,7 @@ class SoftGroups(LayerAttribution):
     def _shares(self, rows: Tensor) -> Tensor:
         """Shares p (k, C) of rows (C, P)."""
         unit = F.normalize(rows, dim=1)
-        centres = torch.as_tensor(_kmeans(self.n_groups).fit(unit.numpy()).cluster_centers_)
+        centres = torch.as_tensor(_kmeans(self.n_groups, unit).cluster_centers_)
         distance = torch.cdist(centres.to(unit), unit).square()
         return torch.softmax(-distance / (self.temperature * distance.amin(0).mean()), 0)
 
@@ -159,5 +159,6 @@ def _activations(method: LayerAttribution, inputs: Tensor, at_input: bool) -> Te
     return maps.detach()
 
 
-def _kmeans(n_groups: int) -> KMeans:
-    return KMeans(n_groups, n_init=1, random_state=SEED)
+def _kmeans(n_groups: int, rows: Tensor) -> Any:
+    """Scikit-learn's, fitted on the CPU wherever the rows are."""
+    return KMeans(n_groups, n_init=1, random_state=SEED).fit(rows.numpy(force=True))

@@ -1,5 +1,8 @@
+import pytest
 import torch
 from nets import GapLinear, Interacting, images
+from scipy.spatial.distance import cdist
+from sklearn.cluster import KMeans
 from study import variants
 
 from captum_clustered import ClusteredLayerCAM
@@ -60,3 +63,47 @@ def test_the_temperature_softens_groups():
         torch.testing.assert_close(shares.sum(0), torch.ones(7))
         hardest.append(shares.amax(0).min())
     assert hardest[0] < hardest[1]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_soft_groups_of_an_image_do_not_depend_on_the_batch(n):
+    # As many images as groups, too: then a mix-up of the two raises nothing.
+    net, x, target = GapLinear().double(), images(), torch.tensor([0, 1, 2])
+    method = variants.SoftGroups(net, net.relu, n_groups=2)
+    alone = [method.attribute(x[i : i + 1], target[i : i + 1]) for i in range(n)]
+    torch.testing.assert_close(method.attribute(x[:n], target[:n]), torch.cat(alone))
+
+
+def test_soft_groups_spread_their_drop_over_where_they_are():
+    net, x, target = GapLinear().double(), images(n=2), torch.tensor([2, 0])
+    maps = net.relu(net.conv(x)).detach()
+    rows = torch.nn.functional.normalize(maps.flatten(2), dim=2)
+    expected = torch.zeros(2, 1, 6, 5, dtype=x.dtype)
+    for i in range(2):
+        found = KMeans(2, n_init=1, random_state=0).fit(rows[i].numpy())
+        square = torch.tensor(cdist(rows[i].numpy(), found.cluster_centers_, "sqeuclidean"))
+        weight = (-square / square.min(1).values.mean()).exp()
+        for share in (weight / weight.sum(1, keepdim=True)).T:
+            drop = net.fc((share[:, None, None] * maps[i]).mean((1, 2))) - net.fc.bias
+            group = (share[:, None, None] * maps[i]).sum(0)
+            expected[i, 0] += (drop[target[i]] / group.sum() * group).detach()
+    method = variants.SoftGroups(net, net.relu, n_groups=2, temperature=1)
+    found = method.attribute(x, target)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(
+    "make",
+    [
+        variants.RawRows,
+        variants.SoftGroups,
+        lambda net, layer: ClusteredLayerCAM(net, layer, clusterer=variants.Centred(10)),
+    ],
+)
+def test_variants_run_where_the_model_is(make):
+    net, x, target = GapLinear(channels=20), images(dtype=torch.float32), torch.tensor([0, 1, 2])
+    expected = make(net, net.relu).attribute(x, target)
+    net.cuda()
+    found = make(net, net.relu).attribute(x.cuda(), target.cuda())
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-4)
