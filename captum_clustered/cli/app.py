@@ -224,9 +224,9 @@ def demo(
             quality_table,
         )
         from captum_clustered.cli.explain import Explainer
+        from captum_clustered.cli.explain_image import explain_image
         from captum_clustered.cli.outputs import prepare_folder
         from captum_clustered.cli.preprocessing import make_preprocessing
-        from captum_clustered.cli.report import report
 
         prepare_folder(out_dir)
         network = demo_model()
@@ -237,7 +237,8 @@ def demo(
             for name, image in pictures().items():
                 settings = replace(SETTINGS, target=PICTURES[name])
                 explainer = Explainer(network, settings, preprocessing.input_shape)
-                _, inputs = report(explainer, preprocessing, image, name, out_dir / Path(name).stem)
+                stem = out_dir / Path(name).stem
+                _, inputs = explain_image(explainer, preprocessing, image, name, stem)
                 results[name] = measure(explainer, inputs, PICTURES[name])
                 bar.advance(task)
         show(quality_table(results))
@@ -344,9 +345,9 @@ def _explain_all(
     explainer: Explainer, preprocessing: Preprocessing, images: Sequence[Path], out_dir: Path
 ) -> list[tuple[str, str]]:
     """Explains each image; one that fails does not keep the others from being explained."""
+    from captum_clustered.cli.explain_image import explain_image
     from captum_clustered.cli.images import read_image
     from captum_clustered.cli.outputs import output_names
-    from captum_clustered.cli.report import report
     from captum_clustered.cli.tables import failure_table
 
     failures: list[tuple[str, str]] = []
@@ -358,7 +359,8 @@ def _explain_all(
             title = printable(path)
             try:
                 image = read_image(path)
-                explanation, _ = report(explainer, preprocessing, image, title, out_dir / name)
+                stem = out_dir / name
+                explanation, _ = explain_image(explainer, preprocessing, image, title, stem)
                 notes |= dict.fromkeys(explanation.notes)
             except UserError as error:
                 failures.append((title, str(error)))
