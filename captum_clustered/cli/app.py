@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from captum_clustered import __version__
 from captum_clustered.cli.console import (
@@ -21,7 +22,7 @@ from captum_clustered.cli.console import (
     show,
     show_error,
 )
-from captum_clustered.cli.errors import UserError
+from captum_clustered.cli.errors import UserError, explained, one_line
 
 if TYPE_CHECKING:
     from captum_clustered.cli.explain import Explainer
@@ -136,7 +137,7 @@ def explain(
     with _sentences():
         from captum_clustered.cli.explain import Explainer, Settings
         from captum_clustered.cli.models import load_model
-        from captum_clustered.cli.outputs import prepare_folder
+        from captum_clustered.cli.outputs import prepare_folder, save_left_out
         from captum_clustered.cli.preprocessing import make_preprocessing
 
         settings = Settings(
@@ -156,6 +157,8 @@ def explain(
         preprocessing = make_preprocessing(network.preset, network.n_channels, size, means, stds)
         explainer = Explainer(network, settings, preprocessing.input_shape, device)
         failures = _explain_all(explainer, preprocessing, images, out_dir)
+        with explained(f"{printable(out_dir)} cannot be written to"):
+            save_left_out(out_dir, failures)
     if failures:
         raise typer.Exit(1)
 
@@ -339,6 +342,38 @@ def compare(
         names = dict.fromkeys(what for what, _ in failures)
         say_error(f"Without {', '.join(names)} the comparison is not complete.")
         raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    run_dir: Annotated[
+        Path, typer.Argument(help="What --out of compare or explain was.", show_default=False)
+    ],
+    out_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="HTML file (default: report.html in RUN_DIR).", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """
+    Show a run of compare or explain as one HTML page.
+
+    The page holds the images and needs nothing but a browser.
+    """
+    with _sentences():
+        try:
+            from captum_clustered.report import write_report
+
+            path = write_report(run_dir, out_file)
+        except ImportError as error:
+            raise UserError(str(error)) from error
+        except ValueError as error:
+            raise UserError(str(error).replace("run_dir=", "RUN_DIR ")) from error
+        except OSError as error:
+            raise UserError(f"The report cannot be written: {one_line(error)}") from error
+        size = path.stat().st_size / 1e6
+        out.print(Text(f"Wrote {printable(path)} ({size:.1f} MB)"), soft_wrap=True)
 
 
 def _explain_all(
