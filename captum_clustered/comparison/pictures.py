@@ -31,11 +31,14 @@ class Pictures:
         masks (numpy.ndarray or None): Shape (n, height, width), boolean.
         maps (dict): Method -> its maps with their sign, shape (n, \*spatial of the layer),
                     NaN where it failed. Without the methods that failed on all of them.
+        ranges (dict): Method -> its maps' smallest and largest values, which large maps do
+                    not keep here, shape (n, 2).
     """
 
     images: NDArray[np.uint8] | None = None
     masks: NDArray[np.bool_] | None = None
     maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    ranges: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def start(self, batch: Batch) -> None:
         """Takes the images and their masks."""
@@ -54,10 +57,16 @@ class Pictures:
         """Takes a method's maps (N, 1, height, width) of some of the images."""
         if self.images is None:
             return
-        small = shrunk(maps.detach().float(), MAP_SIDE)[:, 0].cpu().numpy()
-        found = np.full((len(self.images), *small.shape[1:]), np.nan, np.float32)
-        found[indices] = small
-        self.maps[method] = found
+        maps = maps.detach().float()
+        extremes = torch.stack(maps.flatten(1).aminmax(dim=1), 1)
+        self.maps[method] = self._of_all(indices, shrunk(maps, MAP_SIDE)[:, 0])
+        self.ranges[method] = self._of_all(indices, extremes)
+
+    def _of_all(self, indices: list[int], values: Tensor) -> NDArray[np.float32]:
+        n = 0 if self.images is None else len(self.images)
+        found = np.full((n, *values.shape[1:]), np.nan, np.float32)
+        found[indices] = values.cpu().numpy()
+        return found
 
     def write(self, file: IO[bytes]) -> None:
         """Writes all of it as arrays (.npz)."""
@@ -67,7 +76,9 @@ class Pictures:
         if self.masks is not None:
             arrays["masks"] = self.masks
         # Names of methods may have any letters, those of files in an archive may not.
-        arrays |= {f"maps_{i}": maps for i, maps in enumerate(self.maps.values())}
+        for kind in ("maps", "ranges"):
+            found = getattr(self, kind)
+            arrays |= {f"{kind}_{i}": values for i, values in enumerate(found.values())}
         np.savez_compressed(file, **arrays)
 
     @classmethod
@@ -87,6 +98,7 @@ class Pictures:
                     arrays.get("images"),
                     arrays.get("masks"),
                     {method: arrays[f"maps_{i}"] for i, method in enumerate(methods)},
+                    {method: arrays[f"ranges_{i}"] for i, method in enumerate(methods)},
                 )
         except (ValueError, TypeError, AttributeError, KeyError, EOFError, BadZipFile) as error:
             raise ValueError(f"{path} is damaged or holds no pictures of a batch.") from error

@@ -139,7 +139,8 @@ class _Images:
                 found.append(Failed(reasons.get(method, "no map")))
                 continue
             self.n_reduced += max(maps[i].shape) > self.side
-            found.append(packed_map(maps[i], limit_of([maps[i]]), self.side))
+            extremes = pictures.ranges[method][i]
+            found.append(packed_map(maps[i], limit_of([extremes]), self.side, extremes))
         return found
 
     def _facts(self, image: Mapping[str, int | None]) -> list[str]:

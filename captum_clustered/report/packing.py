@@ -33,7 +33,9 @@ def limit_of(maps: Sequence[NDArray[Any]]) -> float:
     return max((float(np.abs(values).max()) for values in maps), default=0.0)
 
 
-def packed_map(values: NDArray[Any], limit: float, side: int) -> Map:
+def packed_map(
+    values: NDArray[Any], limit: float, side: int, extremes: NDArray[Any] | None = None
+) -> Map:
     """
     A map for the page.
 
@@ -42,17 +44,21 @@ def packed_map(values: NDArray[Any], limit: float, side: int) -> Map:
         values (numpy.ndarray): Shape (height, width).
         limit (float): End of its scale, at least the largest absolute value.
         side (int): The longest side; larger maps are shrunk by their means.
+        extremes (numpy.ndarray, optional): The smallest and the largest value, of a map that
+                    was shrunk before.
+                    Default: None (those of the values)
     """
     exact = np.asarray(values, dtype=np.float64)
     small = shrunk(torch.from_numpy(exact)[None, None], side)[0, 0].numpy()
     # A subnormal limit cannot be divided by.
     relative = small / limit if limit >= np.finfo(np.float64).tiny else np.zeros_like(small)
+    low, high = (exact.min(), exact.max()) if extremes is None else extremes
     levels = np.round(LEVELS * np.clip(relative, -1, 1)).astype(np.int8)
     return Map(
         height=levels.shape[0],
         width=levels.shape[1],
-        low=rounded(float(exact.min())) or 0.0,
-        high=rounded(float(exact.max())) or 0.0,
+        low=rounded(float(low)) or 0.0,
+        high=rounded(float(high)) or 0.0,
         limit=rounded(limit) or 0.0,
         values=base64.b64encode(levels.tobytes()).decode("ascii"),
     )

@@ -50,6 +50,7 @@ def test_maps_as_large_as_an_image_shrink_by_their_means():
     assert pictures.maps["mine"].shape == (1, MAP_SIDE, MAP_SIDE)
     assert pictures.maps["mine"][0, 0, 0] == 1
     assert pictures.maps["mine"].sum() == 1
+    assert pictures.ranges["mine"].tolist() == [[0, 4]]
 
 
 @pytest.mark.parametrize("size", [(5,), (4, 5, 6)])
@@ -75,6 +76,7 @@ def test_are_read_as_they_were_written(tmp_path):
     assert list(read.maps) == list(pictures.maps)
     for name, maps in pictures.maps.items():
         np.testing.assert_array_equal(read.maps[name], maps)
+        np.testing.assert_array_equal(read.ranges[name], pictures.ranges[name])
 
 
 @pytest.mark.parametrize("part", [0, 100, -30])
