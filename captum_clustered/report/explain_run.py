@@ -76,9 +76,9 @@ def explain_report(paths: Sequence[Path], left_out: Path) -> Report:
         all_settings.append(settings)
         n_reduced += max(arrays["maps"].shape[1:]) > side
     scores = list(dict.fromkeys(settings["score"] for settings in all_settings))
-    remarks = [
-        "Clusters are those of one clustering, the one of the seed, where several are averaged."
-    ]
+    remarks = ["The map of a cluster is what it adds to that of Clustered-CAM."]
+    if any(settings["consensus"] > 1 for settings in all_settings):
+        remarks = ["Clusters are those of the seed, one of the clusterings that are averaged."]
     if n_reduced:
         remarks.insert(0, f"Maps of more than {side} x {side} values were shrunk to that.")
     return Report(

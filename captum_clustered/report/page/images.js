@@ -16,7 +16,9 @@ function element(name, attributes = {}, ...children) {
 /** A number as it is read. */
 function shown(value) {
   if (value === null) return "–";
-  return String(Number(value.toPrecision(3))).replace("-", "−");
+  const isTiny = value !== 0 && Math.abs(value) < 1e-4;
+  const text = isTiny ? value.toExponential(2) : String(Number(value.toPrecision(3)));
+  return text.replaceAll("-", "−");
 }
 
 /** A map's range in words. */
