@@ -70,7 +70,7 @@ def _report(folder: Path) -> Report:
     if not arrays:
         what = "it has other files" if any(folder.iterdir()) else "it is empty"
         raise ValueError(
-            f"{name} must be a folder that compare or explain has written, with {STATE}/{SETTINGS}, "
-            f"{SETTINGS} or *.npz in it; {what}."
+            f"{name} must be a folder that compare or explain has written, with "
+            f"{STATE}/{SETTINGS}, {SETTINGS} or *.npz in it; {what}."
         )
     return explain_report(arrays, folder / LEFT_OUT)
