@@ -66,7 +66,15 @@ def test_the_summary_has_means_intervals_and_marks(report):
     assert rows["mask"].tag == "control"
     assert rows["method 1"].tag == ""
     assert rows["method 1"].cells[0].small.endswith("] 1 missing")
-    assert rows["mask"].cells[0].text.endswith("*")
+    assert not any(cell.text.endswith("*") for row in report.summary.rows for cell in row.cells)
+
+
+def test_what_differs_from_the_reference_has_a_star(tmp_path):
+    """Twelve differences of one sign: p = 2 / 4096, times six methods."""
+    write_compare_run(tmp_path, n_images=13)
+    report = compare_report(tmp_path / "state", tmp_path / "run.json")
+    stars = {row.name: row.cells[0].text.endswith("*") for row in report.summary.rows}
+    assert stars == {name: name != "method 0" for name in stars}
 
 
 def test_is_of_a_real_comparison(tmp_path):
