@@ -112,7 +112,7 @@ def visualize_clusters(
         axis.set_title(f"{_NAMES[importance]} {worth}\n{sizes[j]} {noun}", fontsize=9)
     for axis in spare:
         axis.set_axis_off()
-    draw_colour_bar(figure, scale, label, ax=[*axes, *spare])
+    draw_colour_bar(figure, scale, label, ax=[*axes, *spare], pad=0.01, fraction=0.05)
     n_all = int((sizes > 0).sum())
     if plt_fig_axis is None and len(chosen) < n_all:
         figure.suptitle(f"{len(chosen)} of {n_all} clusters", fontsize=10)
@@ -174,6 +174,6 @@ def _axes(
         return figure, axes[0], []
     n_rows = math.ceil(n / _COLUMNS)
     n_columns = math.ceil(n / n_rows)
-    height = n_rows * (_CELL * ratio + 0.45) + 0.15
+    height = n_rows * (_CELL * ratio + 0.45) + 0.35
     figure, axes = axes_for(None, n_rows, n_columns, (n_columns * _CELL + 1.3, height), use_pyplot)
     return figure, axes.ravel()[:n], list(axes.ravel()[n:])

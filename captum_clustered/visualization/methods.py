@@ -34,6 +34,7 @@ def visualize_methods(
     *,
     scale: str = "shared",
     interpolate_mode: str = "bilinear",
+    limit: float | None = None,
     label: str = "attribution",
     masks: Batch | None = None,
     names: Sequence[str] | None = None,
@@ -57,6 +58,8 @@ def visualize_methods(
                     Default: "shared"
         interpolate_mode (str, optional): As in :func:`visualize_layer_attr`.
                     Default: "bilinear"
+        limit (float, optional): As in :func:`visualize_layer_attr`; for a shared scale.
+                    Default: None (the largest absolute value of all maps)
         label (str, optional): What the colour bar shows, with its unit; for "own" the bar
                     says that maps are relative.
                     Default: "attribution"
@@ -77,8 +80,9 @@ def visualize_methods(
     Raises:
 
         TypeError: If ``attributions`` is no mapping.
-        ValueError: If there are no images or methods, or not as many maps, masks or names
-                    as images; or as :func:`visualize_layer_attr` raises.
+        ValueError: If there are no images or methods; if there are not as many maps, masks
+                    or names as images; if ``limit`` is given and ``scale`` is "own"; or as
+                    :func:`visualize_layer_attr` raises.
 
     Examples::
 
@@ -90,6 +94,8 @@ def visualize_methods(
     """
     if scale not in _SCALES:
         raise ValueError(f"scale must be one of {_SCALES}; got {scale!r}.")
+    if scale == "own" and limit is not None:
+        raise ValueError(f"limit={limit!r} needs scale='shared'; got scale='own'.")
     pictures = [as_picture(image) for image in original_images]
     _check(attributions, pictures, masks, names)
     maps = {
@@ -108,7 +114,7 @@ def visualize_methods(
     if scale == "own":
         label = "relative to each map's largest value"
     figure, axes = _axes(plt_fig_axis, pictures, len(maps), use_pyplot)
-    shared = Scale.of(present)
+    shared = Scale.of(present, limit)
     for i, (row, picture) in enumerate(zip(axes, pictures, strict=True)):
         _draw_image(row[0], picture, outlines[i], None if names is None else names[i])
         for axis, found in zip(row[1:], maps.values(), strict=True):
@@ -123,7 +129,7 @@ def visualize_methods(
     for axis, title in zip(axes[0], ["input", *maps], strict=True):
         axis.set_title(title, fontsize=9, parse_math=False)
     bar = shared if scale == "shared" else Scale(1.0, shared.has_negative)
-    draw_colour_bar(figure, bar, label, ax=list(axes.ravel()))
+    draw_colour_bar(figure, bar, label, ax=list(axes.ravel()), pad=0.01, fraction=0.05)
     show(use_pyplot)
     return figure, axes
 

@@ -35,7 +35,7 @@ def visualize_layer_attr(
     title: str | None = None,
     show_colorbar: bool = True,
     plt_fig_axis: tuple[Figure, Axes] | None = None,
-    fig_size: tuple[float, float] = (5, 4),
+    fig_size: tuple[float, float] | None = None,
     use_pyplot: bool = True,
 ) -> tuple[Figure, Axes]:
     """
@@ -73,8 +73,8 @@ def visualize_layer_attr(
                     Default: True
         plt_fig_axis (tuple, optional): Figure and axes to draw on.
                     Default: None (new ones)
-        fig_size (tuple[float, float], optional): Size of a new figure in inches.
-                    Default: (5, 4)
+        fig_size (tuple, optional): Size of a new figure in inches.
+                    Default: None (5 wide, as high as the image needs)
         use_pyplot (bool, optional): Whether to make the figure with pyplot, and to show it.
                     Default: True
 
@@ -98,12 +98,13 @@ def visualize_layer_attr(
     values = resized(as_map(attr), picture.shape[:2], interpolate_mode)
     scale = Scale.of([values], limit)
     outline = None if mask is None else as_mask(mask, picture.shape[:2])
+    if fig_size is None:
+        fig_size = (5, 4 * picture.shape[0] / picture.shape[1] + 0.3)
     figure, axes = axes_for(plt_fig_axis, 1, 1, fig_size, use_pyplot)
     axis = axes[0, 0]
     draw_overlay(axis, picture, values, scale, outline)
     if show_colorbar:
-        # As high as the image, in a figure of any layout.
-        draw_colour_bar(figure, scale, label, cax=axis.inset_axes((1.03, 0, 0.05, 1)))
+        draw_colour_bar(figure, scale, label, ax=axis, pad=0.02, fraction=0.05)
     if title is not None:
         axis.set_title(title, parse_math=False)
     show(use_pyplot)

@@ -37,6 +37,12 @@ def test_one_scale_for_all():
     assert figure.axes[-1].get_ylim() == (-8, 8)
 
 
+def test_a_given_scale():
+    figure, axes = draw(limit=4.0)
+    assert limits(axes) == [[4, 4], [4, 4]]
+    assert figure.axes[-1].get_ylim() == (-4, 4)
+
+
 def test_or_each_map_on_its_own_which_the_figure_says():
     figure, axes = draw(scale="own", label="logit")
     assert limits(axes) == [[1, 8], [2, 8]]
@@ -82,5 +88,7 @@ def test_mistakes_are_named():
         draw(masks=torch.ones(3, 6, 8))
     with pytest.raises(ValueError, match=r"scale must be one of .*; got 'row'"):
         draw(scale="row")
+    with pytest.raises(ValueError, match="limit=2 needs scale='shared'; got scale='own'"):
+        draw(scale="own", limit=2)
     with pytest.raises(ValueError, match=r"attributions\['a'\] must be finite"):
         draw({"a": ONES * float("nan")})

@@ -28,7 +28,7 @@ def lines(axis):
 
 
 def bar_of(axis):
-    (bar,) = axis.child_axes
+    (bar,) = (other for other in axis.figure.axes if other is not axis)
     return bar
 
 
@@ -93,6 +93,16 @@ def test_an_empty_mask_has_no_outline():
     assert lines(draw(torch.zeros(2, 2), mask=np.zeros((8, 12)))[1]) == []
 
 
+@pytest.mark.parametrize("shape", [(8, 12), (12, 8), (30, 10)])
+def test_the_bar_and_its_label_are_on_the_page_beside_the_image(shape):
+    figure, axis = draw(image=np.zeros(shape), label="share of the logit per position")
+    box = bar_of(axis).get_tightbbox()
+    assert box.x0 > axis.get_window_extent().x1
+    assert box.x1 <= figure.bbox.x1
+    assert box.y0 >= 0
+    assert box.y1 <= figure.bbox.y1
+
+
 def test_dollar_signs_are_letters():
     _, axis = draw(title="$a_", label="$\\frac")
     assert axis.get_title() == "$a_"
@@ -107,7 +117,7 @@ def test_an_axis_that_exists_is_drawn_on():
     )
     assert result == given
     assert not axes[0].images
-    assert not axes[1].child_axes
+    assert len(figure.axes) == 2
 
 
 def test_pyplot_shows_the_figure_and_else_knows_nothing_of_it(monkeypatch):
