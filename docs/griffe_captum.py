@@ -25,6 +25,8 @@ ENTRIES = {
     "Case": "captum_clustered.comparison.Case",
     "Metric": "captum_clustered.comparison.Metric",
     "PeerCAM": "captum_clustered.comparison.PeerCAM",
+    "captum_clustered.comparison.compare": "captum_clustered.comparison.compare",
+    "captum_clustered.report.write_report": "captum_clustered.report.write_report",
     "Comparison.controls": "captum_clustered.comparison.Comparison",
     "attribute": "captum_clustered.ClusteredLayerCAM.attribute",
     "fit": "captum_clustered.ClusteredLayerCAM.fit",

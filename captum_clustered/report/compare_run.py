@@ -63,7 +63,7 @@ def compare_report(state: Path, run: Path | None) -> Report:
     methods = [Shown(name, name in comparison.controls) for name in comparison.methods]
     n_images = comparison.frame["image"].nunique()
     return Report(
-        title=f"{len(methods)} class activation maps on {_counted(n_images, 'image')}",
+        title=f"{_counted(len(methods), 'method')} on {_counted(n_images, 'image')}",
         facts=_facts(stored, described, n_images),
         summary=_summary(comparison),
         left_out=[tuple(pair) for pair in described["left_out"]] + left_out(comparison, names),

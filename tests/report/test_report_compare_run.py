@@ -23,7 +23,7 @@ def test_images_are_all_there_in_their_order(report):
         AWKWARD,
         *(f"image-{i}.png" for i in range(2, 8)),
     ]
-    assert report.title == "7 class activation maps on 7 images"
+    assert report.title == "7 methods on 7 images"
     image = report.images[1]
     assert image.facts == [
         "true class: benign",

@@ -16,7 +16,7 @@ def test_the_page_is_in_the_run_unless_it_is_said_where(tmp_path):
 def test_a_folder_of_save_to_is_a_run_as_well(tmp_path):
     write_compare_run(tmp_path)
     text = write_report(tmp_path / "state").read_text(encoding="utf-8")
-    assert "7 class activation maps on 7 images" in text
+    assert "7 methods on 7 images" in text
     # Only the command knows names.
     assert "image-2.png" not in text
     assert "image-2.png" in write_report(tmp_path).read_text(encoding="utf-8")
