@@ -21,6 +21,16 @@ from captum_clustered.comparison.store import (
 )
 
 REFERENCE = "LayerGradCam"
+_NEEDED = (
+    "forward_func",
+    "layer",
+    "methods",
+    "metrics",
+    "score",
+    "target",
+    "attribute_to_layer_input",
+    "seed",
+)
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,7 @@ class StoredComparison:
             ValueError: If a file is missing, damaged or of another version.
         """
         settings = read_object(folder / SETTINGS)
-        names = ("methods", "metrics", "score", "target", "seed", "layer", "forward_func")
-        if settings is None or any(name not in settings for name in names):
+        if settings is None or not set(settings).issuperset(_NEEDED):
             raise ValueError(f"{folder / SETTINGS} is damaged or holds no settings of compare.")
         finished = _finished(folder)
         results = list(_results(folder, None if finished is None else finished["n_batches"]))

@@ -57,7 +57,9 @@ def compare_report(state: Path, run: Path | None) -> Report:
         raise ValueError(f"{state} has no image that was compared: there is nothing to show.")
     described = _described(run)
     classes = {int(number): name for number, name in described["classes"].items()}
-    names = described["names"] or [f"image {i}" for i in range(_n_images(stored))]
+    names = described["names"]
+    # After an interruption there may be more images than names.
+    names += [f"image {i}" for i in range(len(names), _n_images(stored))]
     images = _Images(comparison, names, classes, largest_side(_n_maps(comparison)))
     shown = [image for result, kept in stored.batches() for image in images.of(result, kept)]
     methods = [Shown(name, name in comparison.controls) for name in comparison.methods]
@@ -71,7 +73,7 @@ def compare_report(state: Path, run: Path | None) -> Report:
         methods=methods,
         numbers=[Number(name, way, True) for name, way in comparison.directions.items()],
         classes={
-            number: classes.get(number, f"class {number}")
+            number: _class_name(classes, number)
             for image in shown
             for number in (image.label, image.prediction)
             if number is not None
@@ -104,13 +106,6 @@ class _Images:
         mask = None if pictures.masks is None else packed_mask(pictures.masks[i])
         number = image["image"]
         maps = [] if picture is None else self._maps(i, number, result, pictures)
-        values = [
-            [
-                rounded(result.values.get(method, {}).get(metric, {i: None})[i])
-                for method in self.comparison.methods
-            ]
-            for metric in self.comparison.directions
-        ]
         return ShownImage(
             name=self.names[number or 0],
             facts=self._facts(image),
@@ -121,7 +116,10 @@ class _Images:
             picture=picture,
             mask=mask,
             maps=maps,
-            values=values,
+            values=[
+                [_value(result, method, metric, i) for method in self.comparison.methods]
+                for metric in self.comparison.directions
+            ],
         )
 
     def _maps(
@@ -154,13 +152,22 @@ class _Images:
         ]
 
     def _class(self, number: int | None) -> str:
-        name = self.classes.get(-1 if number is None else number)
-        return f"class {number}" if name is None else name
+        return _class_name(self.classes, number)
+
+
+def _value(result: BatchResult, method: str, metric: str, i: int) -> float | None:
+    values = result.values.get(method, {}).get(metric)
+    return None if values is None else rounded(values[i])
+
+
+def _class_name(classes: Mapping[int, str], number: int | None) -> str:
+    found = None if number is None else classes.get(number)
+    return f"class {number}" if found is None else found
 
 
 def _described(path: Path | None) -> dict[str, Any]:
     """What the command has written, or what stands for it."""
-    empty: dict[str, Any] = {"facts": {}, "names": None, "left_out": [], "classes": {}}
+    empty: dict[str, Any] = {"facts": {}, "names": [], "left_out": [], "classes": {}}
     if path is None or not path.exists():
         return empty
     found = read_object(path)

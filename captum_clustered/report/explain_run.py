@@ -66,13 +66,16 @@ def explain_report(paths: Sequence[Path], left_out: Path) -> Report:
 
         ValueError: If a file is damaged or of something else.
     """
-    n_maps = sum(_n_maps(_read(path)[0]) for path in paths)
-    side = largest_side(n_maps)
+    side = largest_side(sum(_n_maps(_read(path)[0]) for path in paths))
     shown, rows, all_settings, n_reduced = [], [], [], 0
     for path in paths:
         arrays, settings = _read(path)
-        shown.append(_image(arrays, settings, side))
-        rows.append(_row(arrays, settings))
+        try:
+            shown.append(_image(arrays, settings, side))
+            rows.append(_row(arrays, settings))
+        except (ValueError, TypeError, IndexError) as error:
+            # Arrays of the right names, but of other shapes or kinds.
+            raise ValueError(f"{path} is no result of explain, or is damaged: {error}") from error
         all_settings.append(settings)
         n_reduced += max(arrays["maps"].shape[1:]) > side
     scores = list(dict.fromkeys(settings["score"] for settings in all_settings))
@@ -130,7 +133,7 @@ def _settings(text: Any) -> dict[str, Any] | None:
 
 
 def _n_maps(arrays: Arrays) -> int:
-    return len(METHODS) + len(arrays["maps"])
+    return len(METHODS) + arrays["sizes"].size
 
 
 def _image(arrays: Arrays, settings: Mapping[str, Any], side: int) -> ShownImage:

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from made_up import AWKWARD, METRICS, write_compare_run
+from made_up_runs import AWKWARD, METRICS, write_compare_run
 from nets import MlpHead, images
 
 from captum_clustered.comparison import compare
@@ -136,6 +136,20 @@ def test_a_run_that_is_not_finished_says_so(tmp_path):
     report = compare_report(tmp_path / "state", tmp_path / "run.json")
     assert "Not finished" in dict(report.facts)
     assert [image.name for image in report.images] == ["image 0", "image 2", "image 3"]
+
+
+def test_more_images_than_names(tmp_path):
+    write_compare_run(tmp_path)
+    description = json.loads((tmp_path / "run.json").read_text())
+    description["names"] = description["names"][:5]
+    (tmp_path / "run.json").write_text(json.dumps(description))
+    report = compare_report(tmp_path / "state", tmp_path / "run.json")
+    assert [image.name for image in report.images][3:] == [
+        "image-4.png",
+        "image 5",
+        "image 6",
+        "image 7",
+    ]
 
 
 def test_large_maps_are_said_to_be_shrunk(tmp_path, monkeypatch):

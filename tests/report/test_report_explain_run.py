@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from made_up import AWKWARD, write_explain_run
+from made_up_runs import AWKWARD, write_explain_run
 
 from captum_clustered.report.content import Failed
 from captum_clustered.report.explain_run import explain_report
@@ -90,6 +90,25 @@ def test_damaged_and_foreign_arrays(tmp_path):
             explain_report([path], tmp_path / "left_out.json")
     np.savez(path, attribution=np.zeros((2, 2)))
     with pytest.raises(ValueError, match="no result of explain, or is damaged: it has no import"):
+        explain_report([path], tmp_path / "left_out.json")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"maps": np.zeros(3)},
+        {"attribution": np.zeros((2, 2, 2))},
+        {"input_image": np.zeros((4, 4))},
+        {"importances": np.array(["a", "b", "c", "d"])},
+    ],
+)
+def test_arrays_of_other_shapes_and_kinds(tmp_path, changed):
+    write_explain_run(tmp_path, n_images=1)
+    path = tmp_path / "0.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    np.savez(path, **arrays | changed)
+    with pytest.raises(ValueError, match=r"0\.npz is no result of explain, or is damaged"):
         explain_report([path], tmp_path / "left_out.json")
 
 

@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from made_up import AWKWARD, write_compare_run
+from made_up_runs import AWKWARD, write_compare_run
 
 from captum_clustered.report import write_report
 

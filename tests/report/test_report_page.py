@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from made_up import AWKWARD, write_compare_run, write_explain_run
+from made_up_runs import AWKWARD, write_compare_run, write_explain_run
 from PIL import Image
 
 from captum_clustered.comparison.pictures import Pictures
@@ -229,7 +229,7 @@ def test_controls_are_marked(open_page):
 @pytest.mark.parametrize(
     ("choices", "kept"),
     [
-        # Of images 0, 2, 3, ..., 23: labels are those of made_up.py.
+        # Of images 0, 2, 3, ..., 23: labels are those of made_up_runs.py.
         ({"verdict": "wrong"}, lambda n: n % 4 == 3),
         ({"verdict": "right"}, lambda n: n % 4 != 3),
         ({"prediction": "1"}, lambda n: n % 2 == 1),

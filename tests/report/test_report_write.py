@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from made_up import write_compare_run, write_explain_run
+from made_up_runs import write_compare_run, write_explain_run
 
 from captum_clustered.report import write_report
 

@@ -41,7 +41,7 @@ class Images {
       rootMargin: NEAR,
     });
     this.rows.forEach((row) => this.observer.observe(row));
-    window.addEventListener("resize", () => this.measure());
+    window.addEventListener("resize", () => this.resized());
   }
 
   makeRow(image) {
@@ -87,6 +87,14 @@ class Images {
     // Its own height must not be what an emptied one was given.
     filled.maps.style.minHeight = "0";
     this.list.style.setProperty("--maps-height", `${filled.maps.offsetHeight}px`);
+  }
+
+  /** The heights that emptied rows had are those of another width. */
+  resized() {
+    for (const row of this.rows) {
+      if (row.maps && !row.maps.firstChild) row.maps.style.minHeight = "";
+    }
+    this.measure();
   }
 
   empty(row) {
