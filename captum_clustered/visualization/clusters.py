@@ -112,7 +112,7 @@ def visualize_clusters(
         axis.set_title(f"{_NAMES[importance]} {worth}\n{sizes[j]} {noun}", fontsize=9)
     for axis in spare:
         axis.set_axis_off()
-    draw_colour_bar(figure, scale, label, ax=[*axes, *spare], pad=0.01, fraction=0.05)
+    draw_colour_bar(figure, scale, label, ax=[*axes, *spare], pad=0.01, fraction=0.05, aspect=25)
     n_all = int((sizes > 0).sum())
     if plt_fig_axis is None and len(chosen) < n_all:
         figure.suptitle(f"{len(chosen)} of {n_all} clusters", fontsize=10)

@@ -129,7 +129,7 @@ def visualize_methods(
     for axis, title in zip(axes[0], ["input", *maps], strict=True):
         axis.set_title(title, fontsize=9, parse_math=False)
     bar = shared if scale == "shared" else Scale(1.0, shared.has_negative)
-    draw_colour_bar(figure, bar, label, ax=list(axes.ravel()), pad=0.01, fraction=0.05)
+    draw_colour_bar(figure, bar, label, ax=list(axes.ravel()), pad=0.01, fraction=0.05, aspect=25)
     show(use_pyplot)
     return figure, axes
 
@@ -166,8 +166,8 @@ def _axes(
     use_pyplot: bool,
 ) -> tuple[Figure, NDArray[Any]]:
     n_columns = n_methods + 1
-    heights = sum(_CELL * picture.shape[0] / picture.shape[1] + 0.2 for picture in pictures)
-    size = (n_columns * _CELL + 1.4, heights + 0.4)
+    heights = sum(_CELL * picture.shape[0] / picture.shape[1] + 0.1 for picture in pictures)
+    size = (n_columns * (_CELL + 0.05) + 1.1, heights + 0.3)
     return axes_for(plt_fig_axis, len(pictures), n_columns, size, use_pyplot)
 
 

@@ -84,7 +84,8 @@ def visualize_layer_attr(
     Raises:
 
         ValueError: If a shape does not fit, a value is NaN or infinite, the image is
-                    outside its range, or ``limit`` or ``interpolate_mode`` is none.
+                    outside its range, ``limit`` is not positive or there is no such
+                    ``interpolate_mode``.
 
     Examples::
 
