@@ -32,7 +32,7 @@ class Images {
   constructor(page, list) {
     this.page = page;
     this.list = list;
-    this.palette = decoded(page.palette);
+    this.palette = new Uint32Array(decoded(page.palette).buffer);
     this.number = null;
     this.tasks = [];
     this.rows = page.images.map((image) => this.makeRow(image));

@@ -43,14 +43,12 @@ function resized(values, height, width, newHeight, newWidth) {
   return result;
 }
 
-/** Paints levels from -127 to 127 in the palette's colours. */
+/** Paints levels from -127 to 127 in the palette's colours, each of them 32 bits. */
 function paint(canvas, levels, palette) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(canvas.width, canvas.height);
-  for (let i = 0; i < levels.length; i++) {
-    const entry = 4 * (128 + Math.round(levels[i]));
-    image.data.set(palette.subarray(entry, entry + 4), 4 * i);
-  }
+  const pixels = new Uint32Array(image.data.buffer);
+  for (let i = 0; i < levels.length; i++) pixels[i] = palette[128 + Math.round(levels[i])];
   context.putImageData(image, 0, 0);
 }
 
