@@ -18,9 +18,10 @@ SWITCHES = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     """The browser; tests that need it are left out where there is none."""
+    # Not for the session: while it runs, no other test can have an event loop.
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if chromium is None:

@@ -18,7 +18,7 @@ N_IMAGES = 24
 MINUS = "\N{MINUS SIGN}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """Pages of a run of compare and of one of explain."""
     folders = {kind: tmp_path_factory.mktemp(kind) for kind in ("compare", "explain")}
