@@ -10,7 +10,7 @@ DATA ?=
 MODELS ?= out/models
 STUDY = PYTHONPATH="notebooks$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python -m
 
-.PHONY: demo test test-oldest lint notebooks study study-grid study-train needs-data compare bench docs clean
+.PHONY: demo test test-oldest lint notebooks pictures study study-grid study-train needs-data compare bench docs clean
 
 demo: $(STAMP)  ## Clustered-CAM and Grad-CAM on two photographs, into out/demo
 	$(BIN)/captum-clustered demo --out out/demo
@@ -25,6 +25,9 @@ lint: $(STAMP)  ## Style and types
 
 notebooks: $(STAMP)  ## Runs the notebooks and keeps their output
 	$(BIN)/python notebooks/execute.py
+
+pictures: $(STAMP)  ## The pictures of README and docs, into docs/images
+	$(BIN)/python docs/pictures.py
 
 study-train: needs-data $(STAMP)  ## Trains a network of the study on DATA, into MODELS
 	$(STUDY) study.train --data "$(DATA)" --out "$(MODELS)" $(ARGS)

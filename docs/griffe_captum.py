@@ -25,6 +25,8 @@ ENTRIES = {
     "Case": "captum_clustered.comparison.Case",
     "Metric": "captum_clustered.comparison.Metric",
     "PeerCAM": "captum_clustered.comparison.PeerCAM",
+    "captum_clustered.comparison.compare": "captum_clustered.comparison.compare",
+    "captum_clustered.report.write_report": "captum_clustered.report.write_report",
     "Comparison.controls": "captum_clustered.comparison.Comparison",
     "attribute": "captum_clustered.ClusteredLayerCAM.attribute",
     "fit": "captum_clustered.ClusteredLayerCAM.fit",
@@ -53,6 +55,12 @@ for _name in ("adcc", "average_drop", "average_gain", "coherency", "complexity",
     _MODULES[_name] = _name
 for _name in ("increase_in_confidence", "insertion", "road"):
     _MODULES[_name] = _name
+for _name, _module in (
+    ("visualize_layer_attr", "overlay"),
+    ("visualize_clusters", "clusters"),
+    ("visualize_methods", "methods"),
+):
+    ENTRIES[_name] = f"captum_clustered.visualization.{_module}.{_name}"
 for _name, _module in _MODULES.items():
     ENTRIES[_name] = f"captum_clustered.metrics.{_module}.{_name}"
 

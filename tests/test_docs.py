@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 import captum_clustered
-from captum_clustered import comparison, data, metrics, scores, visualization
+from captum_clustered import comparison, data, metrics, report, scores, visualization
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 MENU = (ROOT / "mkdocs.yml").read_text()
-RUNNABLE = ("getting-started.md", "choosing.md", "recipes.md")
+RUNNABLE = ("getting-started.md", "choosing.md", "figures.md", "recipes.md")
 
 
 def names_of(module):
@@ -22,7 +22,7 @@ def names_of(module):
 
 PUBLIC = [
     pair
-    for module in (captum_clustered, comparison, data, metrics, scores, visualization)
+    for module in (captum_clustered, comparison, data, metrics, report, scores, visualization)
     for pair in names_of(module)
 ]
 
@@ -57,6 +57,13 @@ def test_each_page_is_in_the_menu(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_no_page_has_paths_of_a_machine(page):
     assert not re.search(r"(?<![\w.])/(work|home|root|tmp|Users|mnt)/", page.read_text())
+
+
+def test_each_picture_is_shown_and_small():
+    shown = set(re.findall(r"\]\(images/(\S+)\)", "\n".join(map(Path.read_text, PAGES))))
+    files = {path.name: path.stat().st_size for path in (DOCS / "images").iterdir()}
+    assert shown == set(files)
+    assert max(files.values()) < 400_000
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from captum_clustered import __version__
 from captum_clustered.cli.console import (
@@ -21,7 +22,7 @@ from captum_clustered.cli.console import (
     show,
     show_error,
 )
-from captum_clustered.cli.errors import UserError
+from captum_clustered.cli.errors import UserError, explained, one_line
 
 if TYPE_CHECKING:
     from captum_clustered.cli.explain import Explainer
@@ -136,7 +137,7 @@ def explain(
     with _sentences():
         from captum_clustered.cli.explain import Explainer, Settings
         from captum_clustered.cli.models import load_model
-        from captum_clustered.cli.outputs import prepare_folder
+        from captum_clustered.cli.outputs import prepare_folder, save_left_out
         from captum_clustered.cli.preprocessing import make_preprocessing
 
         settings = Settings(
@@ -156,6 +157,8 @@ def explain(
         preprocessing = make_preprocessing(network.preset, network.n_channels, size, means, stds)
         explainer = Explainer(network, settings, preprocessing.input_shape, device)
         failures = _explain_all(explainer, preprocessing, images, out_dir)
+        with explained(f"{printable(out_dir)} cannot be written to"):
+            save_left_out(out_dir, failures)
     if failures:
         raise typer.Exit(1)
 
@@ -224,9 +227,9 @@ def demo(
             quality_table,
         )
         from captum_clustered.cli.explain import Explainer
+        from captum_clustered.cli.explain_image import explain_image
         from captum_clustered.cli.outputs import prepare_folder
         from captum_clustered.cli.preprocessing import make_preprocessing
-        from captum_clustered.cli.report import report
 
         prepare_folder(out_dir)
         network = demo_model()
@@ -237,7 +240,8 @@ def demo(
             for name, image in pictures().items():
                 settings = replace(SETTINGS, target=PICTURES[name])
                 explainer = Explainer(network, settings, preprocessing.input_shape)
-                _, inputs = report(explainer, preprocessing, image, name, out_dir / Path(name).stem)
+                stem = out_dir / Path(name).stem
+                _, inputs = explain_image(explainer, preprocessing, image, name, stem)
                 results[name] = measure(explainer, inputs, PICTURES[name])
                 bar.advance(task)
         show(quality_table(results))
@@ -340,13 +344,45 @@ def compare(
         raise typer.Exit(1)
 
 
+@app.command()
+def report(
+    run_dir: Annotated[
+        Path, typer.Argument(help="What --out of compare or explain was.", show_default=False)
+    ],
+    out_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="HTML file (default: report.html in RUN_DIR).", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """
+    Show a run of compare or explain as one HTML page.
+
+    The page holds the images and needs nothing but a browser.
+    """
+    with _sentences():
+        try:
+            from captum_clustered.report import write_report
+
+            path = write_report(run_dir, out_file)
+        except ImportError as error:
+            raise UserError(str(error)) from error
+        except ValueError as error:
+            raise UserError(str(error).replace("run_dir=", "RUN_DIR ")) from error
+        except OSError as error:
+            raise UserError(f"The report cannot be written: {one_line(error)}") from error
+        size = path.stat().st_size / 1e6
+        out.print(Text(f"Wrote {printable(path)} ({size:.1f} MB)"), soft_wrap=True)
+
+
 def _explain_all(
     explainer: Explainer, preprocessing: Preprocessing, images: Sequence[Path], out_dir: Path
 ) -> list[tuple[str, str]]:
     """Explains each image; one that fails does not keep the others from being explained."""
+    from captum_clustered.cli.explain_image import explain_image
     from captum_clustered.cli.images import read_image
     from captum_clustered.cli.outputs import output_names
-    from captum_clustered.cli.report import report
     from captum_clustered.cli.tables import failure_table
 
     failures: list[tuple[str, str]] = []
@@ -358,7 +394,8 @@ def _explain_all(
             title = printable(path)
             try:
                 image = read_image(path)
-                explanation, _ = report(explainer, preprocessing, image, title, out_dir / name)
+                stem = out_dir / name
+                explanation, _ = explain_image(explainer, preprocessing, image, title, stem)
                 notes |= dict.fromkeys(explanation.notes)
             except UserError as error:
                 failures.append((title, str(error)))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pandas as pd  # type: ignore[import-untyped]
 import torch
@@ -24,6 +27,7 @@ from captum_clustered.cli.models import Model
 from captum_clustered.cli.preprocessing import Preprocessing
 from captum_clustered.cli.tables import titled
 from captum_clustered.comparison import Comparison, compare
+from captum_clustered.comparison.left_out import left_out
 from captum_clustered.comparison.methods import CLUSTERED, known
 
 __all__ = [
@@ -38,6 +42,8 @@ __all__ = [
 FIGURES = ("metrics", "curves", "gallery")
 # Below the folder of the results: what an interrupted run goes on from.
 STATE = "state"
+# What a report needs to know beyond that.
+RUN = "run.json"
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 METRICS_PER_TABLE = 5
 SIGNIFICANT = 0.05
@@ -149,7 +155,7 @@ def compare_folder(
     )
     comparison = _compare(model, layer, choices, data, folder / STATE)
     comparison.names = data.names
-    failures = data.failures + _failures(comparison, data.names)
+    failures = data.failures + left_out(comparison, data.names)
     if comparison.frame.empty:
         raise UserError(
             f"Nothing could be compared: {'; '.join(dict.fromkeys(why for _, why in failures))}"
@@ -232,21 +238,6 @@ def _compare(
     return comparison
 
 
-def _failures(comparison: Comparison, names: list[str]) -> list[tuple[str, str]]:
-    """What the comparison could not do, once for each image or each method and reason."""
-    found: dict[tuple[str, str], None] = {}
-    for row in comparison.failures.itertuples():
-        reason = f"{row.error}: {row.message}" if row.message else str(row.error)
-        if row.method:
-            what = f"{row.method}, {row.metric}" if row.metric else row.method
-            found[what, reason] = None
-        elif pd.isna(row.image):
-            found["--images", reason] = None
-        else:
-            found[names[row.image], reason] = None
-    return list(found)
-
-
 def _write(
     comparison: Comparison, data: ImageFolder, model: Model, choices: Choices, folder: Path
 ) -> None:
@@ -266,6 +257,7 @@ def _write(
     frame.insert(1, "file", [data.names[number] for number in frame["image"]])
     with explained(f"The results cannot be written to {printable(folder)}"):
         (folder / "summary.md").write_text(text, encoding="utf-8")
+        (folder / RUN).write_text(json.dumps(_run(comparison, data, model, choices)), "utf-8")
         frame.to_csv(folder / "results.csv", index=False)
         written = ["results.csv", "summary.md"]
         for kind in FIGURES:
@@ -277,6 +269,27 @@ def _write(
             save_figure(figure, folder / f"{kind}.png")
             written.append(f"{kind}.png")
     out.print(Text(f"Wrote {', '.join(written)} to {printable(folder)}"), soft_wrap=True)
+    command = f"captum-clustered report {shlex.quote(printable(folder))}"
+    out.print(Text(f"All images under all methods, in a page: {command}"), soft_wrap=True)
+
+
+def _run(
+    comparison: Comparison, data: ImageFolder, model: Model, choices: Choices
+) -> dict[str, Any]:
+    """What a report needs to know beyond the state."""
+    frame = comparison.frame
+    numbers = pd.concat([frame[name] for name in ("label", "prediction", "target")])
+    where = "input of " if choices.layer_input else ""
+    return {
+        "facts": {
+            "Model": model.name,
+            "Layer": f"{where}{choices.layer}",
+            "Folder": printable(choices.images),
+        },
+        "names": data.names,
+        "left_out": data.failures,
+        "classes": {int(i): model.class_name(int(i)) for i in numbers.dropna().unique()},
+    }
 
 
 def _show_summary(comparison: Comparison) -> None:

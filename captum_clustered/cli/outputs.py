@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ from captum_clustered.cli.explain import Explanation, Settings
 from captum_clustered.cli.models import Model
 from captum_clustered.cli.preprocessing import Preprocessing
 
-__all__ = ["output_names", "prepare_folder", "save_arrays"]
+__all__ = ["output_names", "prepare_folder", "save_arrays", "save_left_out"]
+
+# Images that could not be explained, and why; for a report.
+LEFT_OUT = "left_out.json"
 
 
 def prepare_folder(folder: Path) -> None:
@@ -82,12 +85,16 @@ def save_arrays(
 
         OSError: If it cannot be written.
     """
+    prediction = int(explanation.probabilities.argmax())
     description = {
         "image": source,
         "model": model.name,
         "weights": model.weights,
         "class_name": model.class_name(explanation.target),
         "probability": float(explanation.probabilities[explanation.target]),
+        "prediction": prediction,
+        "predicted_class": model.class_name(prediction),
+        "gradcam_missing": explanation.gradcam_missing,
         "size": preprocessing.size,
         "mean": preprocessing.mean,
         "std": preprocessing.std,
@@ -110,3 +117,19 @@ def save_arrays(
         arrays["gradcam"] = explanation.gradcam
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)
+
+
+def save_left_out(folder: Path, failures: Sequence[tuple[str, str]]) -> None:
+    """
+    Writes which images are missing, and why.
+
+    Raises:
+
+        OSError: If it cannot be written.
+    """
+    path = folder / LEFT_OUT
+    if failures:
+        path.write_text(json.dumps(failures), encoding="utf-8")
+    else:
+        # Of an earlier run.
+        path.unlink(missing_ok=True)

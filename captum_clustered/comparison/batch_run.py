@@ -17,6 +17,7 @@ from captum_clustered.comparison.forward import Forward
 from captum_clustered.comparison.gallery import N_IMAGES, maps_of, picture
 from captum_clustered.comparison.measures import Metric
 from captum_clustered.comparison.methods import Method
+from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.comparison.store import BatchResult
 from captum_clustered.model_state import ModelState
 
@@ -49,14 +50,20 @@ class BatchRun:
     at_input: bool
     seed: int
 
-    def __call__(self, index: int, start: int, batch: Batch) -> BatchResult:
-        """The results of a batch whose first image has the number ``start``."""
+    def __call__(
+        self, index: int, start: int, batch: Batch, pictures: Pictures | None = None
+    ) -> BatchResult:
+        """
+        The results of a batch whose first image has the number ``start``.
+
+        Its pictures are put into ``pictures``, where that is given.
+        """
         # Statistics and states of one batch must not reach the next one either: a
         # comparison that goes on in another process has not seen it.
         with self.model_state.restored():
-            return self._run(index, start, batch)
+            return self._run(index, start, batch, pictures)
 
-    def _run(self, index: int, start: int, batch: Batch) -> BatchResult:
+    def _run(self, index: int, start: int, batch: Batch, pictures: Pictures | None) -> BatchResult:
         result = BatchResult()
         whole = batch
         numbers = list(range(start, start + len(whole)))
@@ -94,10 +101,12 @@ class BatchRun:
             {"image": numbers[i], "picture": picture(batch.inputs[i]), "maps": {}}
             for i in range(n_shown)
         ]
+        if pictures is not None:
+            pictures.start(batch)
         probability = remembered_probability(self.forward_func, len(batch))
         for method in self.methods:
             try:
-                self._run_method(method, batch, target, probability, index, result)
+                self._run_method(method, batch, target, probability, index, result, pictures)
             except Exception as error:  # noqa: BLE001
                 # Of what is made of its maps; whatever it is, the other methods go on.
                 for number in numbers:
@@ -148,6 +157,7 @@ class BatchRun:
         probability: Forward,
         index: int,
         result: BatchResult,
+        pictures: Pictures | None,
     ) -> None:
         numbers = [image["image"] for image in result.images]
 
@@ -166,6 +176,8 @@ class BatchRun:
         indices, maps = _joined(parts)
         cost |= {"rows": method.rows() - rows, "images": len(indices)}
         result.costs[method.name] = cost
+        if pictures is not None:
+            pictures.add(method.name, indices, maps)
         part = batch.select(indices)
         for i, packed in zip(
             indices, maps_of(maps, part.inputs) if result.gallery else [], strict=False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from captum_clustered.comparison.gallery import unpack
+from captum_clustered.visualization import visualize_methods
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -107,42 +108,34 @@ def gallery(comparison: Comparison) -> Figure:
     if not shown:
         raise ValueError("kind='gallery' needs 2-D images; there are none to show.")
     methods = comparison.methods
-    figure = _figure(1.05 * (len(methods) + 1) + 0.6, 1.1 * len(shown) + 0.95)
-    axes = figure.subplots(len(shown), len(methods) + 1, squeeze=False)
-    facts = comparison.frame.drop_duplicates("image").set_index("image")
-    for row, item in zip(axes, shown, strict=True):
-        picture = unpack(item["picture"])
-        grey = np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
-        row[0].imshow(grey)
-        if item["image"] in facts.index:
-            fact = facts.loc[item["image"]]
-            names, number = comparison.names, item["image"]
-            name = f"image {number}" if names is None else _short(names[number])
-            row[0].set_ylabel(f"{name}\nclass {fact['target']}", fontsize=8)
-        for axis, method in zip(row[1:], methods, strict=True):
-            packed = item["maps"].get(method)
-            if packed is None:
-                axis.text(0.5, 0.5, "failed", ha="center", va="center", fontsize=8)
-                axis.set_aspect("equal")
-            else:
-                axis.imshow(_overlay(grey, unpack(packed)))
-        for axis in row:
-            axis.set_xticks([])
-            axis.set_yticks([])
-            axis.spines[:].set_visible(False)
-    for axis, name in zip(axes[0], ["image", *methods], strict=True):
-        colour = _look(comparison, name)[0] if name in methods else _REFERENCE
-        axis.set_title(_broken(name), fontsize=7, color=colour)
+    maps = {method: [_mask(item["maps"].get(method)) for item in shown] for method in methods}
+    figure, axes = visualize_methods(
+        maps,
+        [unpack(item["picture"]) for item in shown],
+        label="map as metrics see it: from 0 to 1",
+        names=_names(comparison),
+        use_pyplot=False,
+    )
+    for axis, method in zip(axes[0, 1:], methods, strict=True):
+        axis.set_title(_broken(method), fontsize=7, color=_look(comparison, method)[0])
     return figure
 
 
-def _overlay(picture: Any, mask: Any) -> Any:
-    """The map's colours over the grey picture: dark purple is 0, yellow 1."""
-    from matplotlib import colormaps
+def _mask(packed: dict[str, Any] | None) -> Any:
+    return None if packed is None else unpack(packed) / 255
 
-    colours = np.asarray(colormaps["inferno"](mask[:, :, 0]))[:, :, :3] * 255
-    grey = picture.mean(2, keepdims=True)
-    return (0.45 * grey + 0.55 * colours).round().astype(np.uint8)
+
+def _names(comparison: Comparison) -> list[str]:
+    """Each shown image's name and class."""
+    facts = comparison.frame.drop_duplicates("image").set_index("image")
+    names = []
+    for number in (item["image"] for item in comparison.gallery):
+        known = comparison.names
+        name = f"image {number}" if known is None else _short(known[number])
+        # An image under which every metric failed has no row.
+        target = f"\nclass {facts.loc[number, 'target']}" if number in facts.index else ""
+        names.append(f"{name}{target}")
+    return names
 
 
 def _draw_curves(axis: Any, comparison: Comparison, key: str) -> None:

@@ -23,6 +23,7 @@ from captum_clustered.comparison.data import Batch, Data, DataError, batches
 from captum_clustered.comparison.forward import SCORES, GuardedForward, digest
 from captum_clustered.comparison.measures import Metric, make_metrics
 from captum_clustered.comparison.methods import Factory, describe, make_methods
+from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.comparison.probe import probe
 from captum_clustered.comparison.result import Comparison
 from captum_clustered.comparison.store import FIRST_IMAGE, OUTPUTS, BatchResult, Store
@@ -136,7 +137,8 @@ def compare(
                     bit; a loader must give the same batches again. What failed in a
                     finished batch is not tried again. Methods and metrics of the user's
                     are told from others by their names alone, forward_func also by what
-                    it returns for the first image.
+                    it returns for the first image. Small pictures and all maps are kept,
+                    too, for :func:`captum_clustered.report.write_report`.
                     Default: None
         seed (int, optional): Seed of everything that is random.
                     Default: 0
@@ -228,6 +230,10 @@ def compare(
             results.append(result)
             if bar is not None:
                 bar.update(1)
+        if store is not None:
+            of_batches = [result for result in results if result.n_images]
+            others = [f for result in results if not result.n_images for f in result.failures]
+            store.finish(reference, len(of_batches), others)
     except WrongModelError as error:
         raise ValueError(str(error)) from None
     finally:
@@ -274,10 +280,11 @@ def _results(
         fingerprint = batch.fingerprint() if store else ""
         result = store.load(index, fingerprint, len(batch)) if store else None
         if result is None:
-            result = run(index, start, batch if device is None else batch.to(device))
+            pictures = Pictures() if store else None
+            result = run(index, start, batch if device is None else batch.to(device), pictures)
             result.fingerprint, result.n_images = fingerprint, len(batch)
-            if store:
-                store.save(index, result)
+            if store and pictures:
+                store.save(index, result, pictures)
         start, index = start + len(batch), index + 1
         yield result
         try:

@@ -6,11 +6,17 @@ import json
 import math
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from zipfile import is_zipfile
+
+from captum_clustered.comparison.pictures import Pictures
 
 SETTINGS = "settings.json"
+# What is known only at the end; not there while a comparison runs.
+FINISHED = "finished.json"
 # Settings that tell functions without a name from each other.
 FIRST_IMAGE = "first image"
 OUTPUTS = "outputs of forward_func and layer on the first image"
@@ -49,7 +55,8 @@ class BatchResult:
 
 class Store:
     """
-    A folder with the settings of a comparison and one file for each finished batch.
+    A folder with the settings of a comparison and two files for each finished batch: results
+    (.json) and, for a report, its pictures (.npz).
 
     Files appear whole or not at all, whatever happens to the process or the machine.
     """
@@ -79,9 +86,17 @@ class Store:
         # As JSON gives them back.
         settings = json.loads(json.dumps(settings))
         if path.exists():
-            _check_same(_read_settings(path), settings)
+            stored = read_object(path)
+            if stored is None:
+                raise ValueError(
+                    f"save_to has {path}, which is damaged: it does not hold the settings of a "
+                    "comparison. Choose another folder, or delete this one, for nobody knows what "
+                    "its results are of."
+                )
+            _check_same(stored, settings)
         else:
-            self._write(path, settings)
+            _write_json(path, settings)
+        (self.folder / FINISHED).unlink(missing_ok=True)
 
     def load(self, index: int, fingerprint: str, n_images: int) -> BatchResult | None:
         """
@@ -101,15 +116,21 @@ class Store:
 
             UserWarning: If the file is there, but is no batch's.
         """
-        path = self._path(index)
+        path = batch_path(self.folder, index)
         if not path.exists():
             return None
-        result = _read_batch(path)
+        result = read_batch(path)
         if result is None:
             # It was not we who left it like this: our files appear whole.
             warnings.warn(
                 f"{path} is damaged or is no result of a batch; the batch is computed again.",
                 stacklevel=2,
+            )
+            return None
+        pictures = pictures_path(self.folder, index)
+        if not pictures.exists() or not is_zipfile(pictures):
+            warnings.warn(
+                f"{pictures} is missing or damaged; the batch is computed again.", stacklevel=2
             )
             return None
         if result.n_images != n_images:
@@ -126,21 +147,48 @@ class Store:
             )
         return result
 
-    def save(self, index: int, result: BatchResult) -> None:
+    def save(self, index: int, result: BatchResult, pictures: Pictures) -> None:
         """Stores a finished batch."""
-        self._write(self._path(index), asdict(result))
+        # First, for where there are results, the batch is taken for finished.
+        _write(pictures_path(self.folder, index), pictures.write)
+        _write_json(batch_path(self.folder, index), asdict(result))
 
-    def _path(self, index: int) -> Path:
-        return self.folder / f"batch-{index:06d}.json"
+    def finish(self, reference: str | None, n_batches: int, failures: list[dict[str, Any]]) -> None:
+        """
+        Stores what is known at the end.
 
-    def _write(self, path: Path, content: dict[str, Any]) -> None:
-        temporary = path.with_name(path.name + ".part")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
+        Args:
+
+            reference (str or None): The method that others are compared with.
+            n_batches (int): The number of batches.
+            failures (list): Those that belong to no batch.
+        """
+        content = {"reference": reference, "n_batches": n_batches, "failures": failures}
+        _write_json(self.folder / FINISHED, content)
+
+
+def batch_path(folder: Path, index: int) -> Path:
+    """The file of a batch's results."""
+    return folder / f"batch-{index:06d}.json"
+
+
+def pictures_path(folder: Path, index: int) -> Path:
+    """The file of a batch's pictures."""
+    return batch_path(folder, index).with_suffix(".npz")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    _write(path, lambda file: file.write(json.dumps(content).encode()))
+
+
+def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -153,24 +201,23 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any] | None:
+    """A JSON object, such as the settings; None if the file holds anything else."""
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        settings = None
-    if not isinstance(settings, dict):
-        raise ValueError(
-            f"save_to has {path}, which is damaged: it does not hold the settings of a comparison. "
-            "Choose another folder, or delete this one, for nobody knows what its results are of."
-        )
-    return settings
+        return None
+    return settings if isinstance(settings, dict) else None
 
 
-def _read_batch(path: Path) -> BatchResult | None:
+def read_batch(path: Path) -> BatchResult | None:
+    """A batch's results; None if the file holds anything else."""
+    content = read_object(path)
+    if content is None:
+        return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         result = BatchResult(**content)
-    except (ValueError, TypeError):
+    except TypeError:
         return None
     kinds = asdict(BatchResult())
     if set(content) != {each.name for each in fields(BatchResult)}:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from captum_clustered.cli.explain import Explanation, Settings
-from captum_clustered.cli.figure import _Scale, draw, save_figure
+from captum_clustered.cli.figure import draw, save_figure
 from captum_clustered.cli.models import Model
 
 
@@ -43,21 +43,6 @@ def texts(figure):
     return lines + [t.get_text() for axes in figure.axes for t in axes.texts]
 
 
-class TestScale:
-    def test_zero_is_transparent_and_signs_differ(self):
-        rgba = _Scale(2.0).rgba(np.array([-2.0, 0.0, 1.0, 2.0]))
-        assert rgba[1, 3] == 0
-        assert rgba[2, 3] == pytest.approx(rgba[3, 3] / 2)
-        assert rgba[0, 2] > rgba[0, 0]
-        assert rgba[3, 0] > rgba[3, 2]
-
-    def test_is_shared(self):
-        assert _Scale.of([np.array([1.0, -3.0]), np.array([2.0])]).limit == 3
-
-    def test_zeros_have_a_scale(self):
-        assert not np.isnan(_Scale.of([np.zeros(2)]).rgba(np.zeros(2))).any()
-
-
 class TestFigure:
     def test_names_and_numbers(self):
         lines = texts(drawn(explanation([0.5, 1.25, -0.25])))
@@ -79,22 +64,25 @@ class TestFigure:
     def test_same_scale_for_both_methods(self, factor):
         given = explanation([1.0, 2.0], factor)
         figure = drawn(given)
-        ticks = [axes.get_yticks() for axes in figure.axes if len(axes.get_yticks())]
-        largest = np.abs(given.attribution).max() * max(factor, 1)
-        assert ticks[0].max() == pytest.approx(largest)
-        assert ticks[1].max() == pytest.approx(np.abs(given.maps).max())
-        # Input, two overlays of two layers and the bar.
-        panels = [axes.images for axes in figure.axes[:3]]
-        assert [len(images) for images in panels] == [1, 2, 2]
-        both = [np.asarray(images[1].get_array())[..., 3].max() for images in panels[1:]]
-        assert both[1] == pytest.approx(both[0] * factor, rel=1e-3)
+        # Input, two overlays of two layers each, the bar, two clusters and theirs.
+        axes = figure.axes
+        assert [len(axes[i].images) for i in range(3)] == [1, 2, 2]
+        ours, gradcam = (np.asarray(axes[i].images[1].get_array()) for i in (1, 2))
+        assert gradcam == pytest.approx(ours * factor)
+        limit = max(np.abs(ours).max(), np.abs(gradcam).max())
+        for panel in axes[1:3]:
+            assert panel.images[1].get_clim() == pytest.approx((-limit, limit))
+        assert axes[3].get_yticks().max() == pytest.approx(limit)
+        clusters = np.stack([axes[i].images[1].get_array() for i in (4, 5)])
+        assert axes[6].get_yticks().max() == pytest.approx(np.abs(clusters).max())
 
     def test_other_units_are_made_relative(self):
         figure = drawn(explanation([1.0, 2.0]), scaling="drop")
         labels = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
         assert labels[0] == "relative to each map's largest value"
-        alphas = [np.asarray(a.images[1].get_array())[..., 3].max() for a in figure.axes[1:3]]
-        assert alphas[0] == pytest.approx(alphas[1])
+        for panel in figure.axes[1:3]:
+            assert np.abs(panel.images[1].get_array()).max() == pytest.approx(1)
+            assert panel.images[1].get_clim() == (-1, 1)
 
     def test_says_why_gradcam_is_missing(self):
         lines = texts(drawn(explanation([1.0], gradcam=0)))

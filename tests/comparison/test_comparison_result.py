@@ -1,3 +1,4 @@
+import base64
 import math
 import subprocess
 import sys
@@ -101,7 +102,13 @@ def test_the_gallery_shows_what_metrics_see():
     result = run(metrics=["complexity"], data=pictures(8))
     assert [shown["image"] for shown in result.gallery] == [0, 1, 2, 3, 4, 5]
     figure = result.plot("gallery")
-    assert len(figure.axes) == 6 * (len(result.methods) + 1)
+    # And the colour bar.
+    assert len(figure.axes) == 6 * (len(result.methods) + 1) + 1
+    columns = len(result.methods) + 1
+    packed = result.gallery[2]["maps"]["random"]
+    mask = np.frombuffer(base64.b64decode(packed["bytes"]), np.uint8) / 255
+    axis = figure.axes[2 * columns + 1 + result.methods.index("random")]
+    assert np.asarray(axis.images[1].get_array()).ravel() == pytest.approx(mask)
 
 
 def test_figures_of_what_is_not_there():

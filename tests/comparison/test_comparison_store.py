@@ -198,6 +198,34 @@ def test_a_damaged_batch_is_computed_again(tmp_path, content):
     assert run(save_to=tmp_path).values.equals(first.values)
 
 
+@pytest.mark.parametrize("content", [None, b"", b"half a file"])
+def test_a_batch_without_its_pictures_is_computed_again(tmp_path, content):
+    first = run(save_to=tmp_path)
+    path = tmp_path / "batch-000001.npz"
+    whole = path.read_bytes()
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"batch-000001\.npz is missing or damaged.*again"):
+        again = run(save_to=tmp_path)
+    assert again.values.equals(first.values)
+    assert path.read_bytes() == whole
+
+
+def test_pictures_do_not_depend_on_an_interruption(tmp_path):
+    run(save_to=tmp_path / "whole")
+    run(save_to=tmp_path / "again")
+    for end in ("json", "npz"):
+        (tmp_path / "again" / f"batch-000001.{end}").unlink()
+    run(save_to=tmp_path / "again")
+    names = [path.name for path in (tmp_path / "whole").glob("*.npz")]
+    assert len(names) == 3
+    for name in names:
+        whole, again = ((tmp_path / place / name).read_bytes() for place in ("whole", "again"))
+        assert whole == again
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]"])
 def test_damaged_settings(tmp_path, content):
     run(save_to=tmp_path)

@@ -16,10 +16,10 @@ from captum_clustered.cli.outputs import save_arrays
 from captum_clustered.cli.preprocessing import Preprocessing
 from captum_clustered.cli.tables import class_table, cluster_table
 
-__all__ = ["report"]
+__all__ = ["explain_image"]
 
 
-def report(
+def explain_image(
     explainer: Explainer,
     preprocessing: Preprocessing,
     image: Image.Image,

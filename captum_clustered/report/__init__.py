@@ -1,0 +1,16 @@
+"""
+A run of compare or explain as one HTML page: :func:`write_report`.
+
+Needs jinja2 and pillow, and pandas and scipy for the runs of compare.
+"""
+
+try:
+    from captum_clustered.report.write import write_report
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"captum_clustered.report needs {error.name}, which is not installed. Install "
+        "captum_clustered[report].",
+        name=error.name,
+    ) from error
+
+__all__ = ["write_report"]

@@ -1,0 +1,269 @@
+"""A report of a run of compare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd  # type: ignore[import-untyped]
+
+from captum_clustered.comparison.left_out import left_out
+from captum_clustered.comparison.pictures import Pictures
+from captum_clustered.comparison.result import Comparison
+from captum_clustered.comparison.store import BatchResult, read_object
+from captum_clustered.comparison.stored import StoredComparison
+from captum_clustered.report.content import (
+    Cell,
+    Column,
+    Failed,
+    Map,
+    Number,
+    Report,
+    Row,
+    Shown,
+    ShownImage,
+    Summary,
+)
+from captum_clustered.report.packing import (
+    largest_side,
+    limit_of,
+    packed_map,
+    packed_mask,
+    packed_picture,
+    rounded,
+)
+
+# What the command compare tells a report beyond what is in its state.
+RUN = "run.json"
+SIGNIFICANT = 0.05
+
+
+def compare_report(state: Path, run: Path | None) -> Report:
+    """
+    Args:
+
+        state (Path): What ``save_to`` was.
+        run (Path or None): The command's ``run.json``, where there is one.
+
+    Raises:
+
+        ValueError: If a file is missing or damaged, or no image was compared.
+    """
+    stored = StoredComparison.read(state)
+    comparison = stored.comparison()
+    if comparison.frame.empty:
+        raise ValueError(f"{state} has no image that was compared: there is nothing to show.")
+    described = _described(run)
+    classes = {int(number): name for number, name in described["classes"].items()}
+    names = described["names"]
+    # After an interruption there may be more images than names.
+    names += [f"image {i}" for i in range(len(names), _n_images(stored))]
+    images = _Images(comparison, names, classes, largest_side(_n_maps(comparison)))
+    shown = [image for result, kept in stored.batches() for image in images.of(result, kept)]
+    methods = [Shown(name, name in comparison.controls) for name in comparison.methods]
+    n_images = comparison.frame["image"].nunique()
+    return Report(
+        title=f"{_counted(len(methods), 'method')} on {_counted(n_images, 'image')}",
+        facts=_facts(stored, described, n_images),
+        summary=_summary(comparison),
+        left_out=[tuple(pair) for pair in described["left_out"]] + left_out(comparison, names),
+        remarks=_remarks(shown, images),
+        methods=methods,
+        numbers=[Number(name, way, True) for name, way in comparison.directions.items()],
+        classes={
+            number: _class_name(classes, number)
+            for image in shown
+            for number in (image.label, image.prediction)
+            if number is not None
+        },
+        images=shown,
+    )
+
+
+class _Images:
+    """Makes what is shown of images."""
+
+    def __init__(
+        self, comparison: Comparison, names: list[str], classes: dict[int, str], side: int
+    ) -> None:
+        self.comparison = comparison
+        self.names = names
+        self.classes = classes
+        self.side = side
+        self.n_reduced = 0
+
+    def of(self, result: BatchResult, pictures: Pictures) -> list[ShownImage]:
+        """Those of a batch."""
+        return [self._of(i, result, pictures) for i in range(len(result.images))]
+
+    def _of(self, i: int, result: BatchResult, pictures: Pictures) -> ShownImage:
+        image = result.images[i]
+        picture, height, width = (
+            (None, 0, 0) if pictures.images is None else packed_picture(pictures.images[i])
+        )
+        mask = None if pictures.masks is None else packed_mask(pictures.masks[i])
+        number = image["image"]
+        maps = [] if picture is None else self._maps(i, number, result, pictures)
+        return ShownImage(
+            name=self.names[number or 0],
+            facts=self._facts(image),
+            label=image["label"],
+            prediction=image["prediction"],
+            height=height,
+            width=width,
+            picture=picture,
+            mask=mask,
+            maps=maps,
+            values=[
+                [_value(result, method, metric, i) for method in self.comparison.methods]
+                for metric in self.comparison.directions
+            ],
+        )
+
+    def _maps(
+        self, i: int, number: int | None, result: BatchResult, pictures: Pictures
+    ) -> list[Map | Failed]:
+        reasons = {
+            failure["method"]: f"{failure['error']}: {failure['message']}"
+            for failure in result.failures
+            if failure["image"] == number and not failure["metric"]
+        }
+        found: list[Map | Failed] = []
+        for method in self.comparison.methods:
+            maps = pictures.maps.get(method)
+            if maps is None or bool(math.isnan(maps[i].flat[0])):
+                found.append(Failed(reasons.get(method, "no map")))
+                continue
+            self.n_reduced += max(maps[i].shape) > self.side
+            extremes = pictures.ranges[method][i]
+            found.append(packed_map(maps[i], limit_of([extremes]), self.side, extremes))
+        return found
+
+    def _facts(self, image: Mapping[str, int | None]) -> list[str]:
+        label, prediction, target = (image[name] for name in ("label", "prediction", "target"))
+        facts = [] if label is None else [f"true class: {self._class(label)}"]
+        verdict = "" if label is None else " (right)" if label == prediction else " (wrong)"
+        return [
+            *facts,
+            f"predicted: {self._class(prediction)}{verdict}",
+            f"explained: {self._class(target)}",
+        ]
+
+    def _class(self, number: int | None) -> str:
+        return _class_name(self.classes, number)
+
+
+def _value(result: BatchResult, method: str, metric: str, i: int) -> float | None:
+    values = result.values.get(method, {}).get(metric)
+    return None if values is None else rounded(values[i])
+
+
+def _class_name(classes: Mapping[int, str], number: int | None) -> str:
+    found = None if number is None else classes.get(number)
+    return f"class {number}" if found is None else found
+
+
+def _described(path: Path | None) -> dict[str, Any]:
+    """What the command has written, or what stands for it."""
+    empty: dict[str, Any] = {"facts": {}, "names": [], "left_out": [], "classes": {}}
+    if path is None or not path.exists():
+        return empty
+    found = read_object(path)
+    if found is None or set(found) != set(empty):
+        raise ValueError(f"{path} is damaged. Start compare again with the same options.")
+    return found
+
+
+def _facts(
+    stored: StoredComparison, described: Mapping[str, Any], n_images: int
+) -> list[tuple[str, str]]:
+    settings = stored.settings
+    where = "input of " if settings["attribute_to_layer_input"] else ""
+    facts = {
+        "Model": settings["forward_func"],
+        "Layer": f"{where}{settings['layer']}",
+        **described["facts"],
+        "Score": settings["score"],
+        "Explained class": settings["target"],
+        "Seed": settings["seed"],
+        "Images": n_images,
+    }
+    if not stored.is_finished:
+        facts["Not finished"] = "these are the images of the batches so far"
+    return [(name, str(value)) for name, value in facts.items()]
+
+
+def _summary(comparison: Comparison) -> Summary:
+    table = comparison.summary()
+    columns = {name: Column(name, way) for name, way in comparison.directions.items()}
+    cells: dict[str, list[Cell]] = {method: [] for method in comparison.methods}
+    for metric in columns:
+        rows = table[table["metric"] == metric].set_index("method")
+        for method, row in rows.iterrows():
+            cells[str(method)].append(_cell(row))
+    costs = comparison.costs()["seconds"]
+    for method, found in cells.items():
+        seconds = rounded(float(costs.get(method, math.nan)))
+        found.append(Cell("-" if seconds is None else f"{seconds:.2g}", order=seconds))
+    remarks = [
+        "Means over the images, with 95% bootstrap intervals.",
+        "Controls do not look at what the model decides: a metric that one of them wins does "
+        "not speak for a method.",
+        "Seconds are those of a map, per image.",
+    ]
+    if comparison.reference is not None:
+        remarks.insert(
+            1,
+            f"* differs from {comparison.reference}: sign-flip test, Holm-corrected p < "
+            f"{SIGNIFICANT}.",
+        )
+    tags = dict.fromkeys(comparison.controls, "control")
+    if comparison.reference is not None:
+        tags.setdefault(comparison.reference, "reference")
+    return Summary(
+        kind="Method",
+        columns=[*columns.values(), Column("seconds", "lower")],
+        rows=[Row(method, tags.get(method, ""), found) for method, found in cells.items()],
+        remarks=remarks,
+    )
+
+
+def _cell(row: pd.Series) -> Cell:
+    if not row["n"]:
+        return Cell("-")
+    star = "*" if row["p_holm"] < SIGNIFICANT else ""
+    small = [] if math.isnan(row["low"]) else [f"[{row['low']:.3g}, {row['high']:.3g}]"]
+    small += [f"{row['missing']} missing"] if row["missing"] else []
+    return Cell(f"{row['mean']:.3g}{star}", " ".join(small), float(row["mean"]))
+
+
+def _remarks(shown: list[ShownImage], images: _Images) -> list[str]:
+    if all(image.picture is None for image in shown):
+        return ["The images are not two-dimensional: they and their maps cannot be shown here."]
+    remarks = [
+        "Methods have different units, so each map is coloured relative to its own largest "
+        "absolute value; its range is given below it.",
+        "Pictures are stretched to their own range, from black to white.",
+        "Clusters are not kept by compare; a report of captum-clustered explain has them.",
+    ]
+    if images.n_reduced:
+        remarks.insert(
+            1,
+            f"Maps of more than {images.side} x {images.side} values were shrunk to that by their "
+            "means.",
+        )
+    return remarks
+
+
+def _n_images(stored: StoredComparison) -> int:
+    return sum(result.n_images for result in stored.results)
+
+
+def _n_maps(comparison: Comparison) -> int:
+    return int(comparison.frame["image"].nunique()) * len(comparison.methods)
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' if n != 1 else ''}"

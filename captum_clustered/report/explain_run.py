@@ -1,0 +1,281 @@
+"""A report of a folder that explain has written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from captum_clustered.report.content import (
+    Cell,
+    Cluster,
+    Column,
+    Failed,
+    Map,
+    Number,
+    Report,
+    Row,
+    Shown,
+    ShownImage,
+    Summary,
+)
+from captum_clustered.report.packing import (
+    largest_side,
+    limit_of,
+    packed_map,
+    packed_picture,
+    rounded,
+)
+
+# Images that explain could not explain, and why.
+LEFT_OUT = "left_out.json"
+METHODS = ("Clustered-CAM", "LayerGradCam")
+Arrays = Mapping[str, Any]
+_NEEDED = ("attribution", "importances", "maps", "sizes", "score", "baseline_score", "input_image")
+_SETTINGS = (
+    "image",
+    "model",
+    "layer",
+    "layer_input",
+    "score",
+    "scaling",
+    "importance",
+    "n_clusters",
+    "consensus",
+    "seed",
+    "class_name",
+    "probability",
+    "prediction",
+    "predicted_class",
+    "gradcam_missing",
+)
+
+
+def explain_report(paths: Sequence[Path], left_out: Path) -> Report:
+    """
+    Args:
+
+        paths (list): The arrays (.npz), one file for each image.
+        left_out (Path): The file of what is missing; it need not be there.
+
+    Raises:
+
+        ValueError: If a file is damaged or of something else.
+    """
+    side = largest_side(sum(_n_maps(_read(path)[0]) for path in paths))
+    shown, rows, all_settings, n_reduced = [], [], [], 0
+    for path in paths:
+        arrays, settings = _read(path)
+        try:
+            shown.append(_image(arrays, settings, side))
+            rows.append(_row(arrays, settings))
+        except (ValueError, TypeError, IndexError) as error:
+            # Arrays of the right names, but of other shapes or kinds.
+            raise ValueError(f"{path} is no result of explain, or is damaged: {error}") from error
+        all_settings.append(settings)
+        n_reduced += max(arrays["maps"].shape[1:]) > side
+    scores = list(dict.fromkeys(settings["score"] for settings in all_settings))
+    remarks = ["The map of a cluster is what it adds to that of Clustered-CAM."]
+    if any(settings["consensus"] > 1 for settings in all_settings):
+        remarks = ["Clusters are those of the seed, one of the clusterings that are averaged."]
+    if n_reduced:
+        remarks.insert(0, f"Maps of more than {side} x {side} values were shrunk to that.")
+    return Report(
+        title=f"{'Explanations' if len(shown) != 1 else 'Explanation'} of {_counted(len(shown))}",
+        facts=_facts(all_settings),
+        summary=_summary(rows, scores),
+        left_out=_left_out(left_out),
+        remarks=remarks,
+        methods=[Shown(name) for name in METHODS],
+        numbers=[
+            Number("probability of the explained class", None, False),
+            Number("score of the explained class", None, False),
+        ],
+        classes={settings["prediction"]: settings["predicted_class"] for settings in all_settings},
+        images=shown,
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arrays and settings of an image, checked."""
+    try:
+        # Of a damaged file that it had opened itself, np.load leaves the handle open.
+        with path.open("rb") as file, np.load(file) as stored:
+            arrays = dict(stored)
+    except (ValueError, TypeError, AttributeError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{path} is damaged: it holds no arrays.") from error
+    missing = [name for name in (*_NEEDED, "settings") if name not in arrays]
+    settings = None if missing else _settings(arrays["settings"])
+    if settings is None:
+        raise ValueError(
+            f"{path} is no result of explain, or is damaged: it has no "
+            f"{' and no '.join(missing) or 'settings'}."
+        )
+    missing = [name for name in _SETTINGS if name not in settings]
+    if missing:
+        raise ValueError(
+            f"{path} is of an older version of explain: it has no {', '.join(missing)}. Start "
+            "explain again with the same options."
+        )
+    return arrays, settings
+
+
+def _settings(text: Any) -> dict[str, Any] | None:
+    try:
+        settings = json.loads(str(text))
+    except ValueError:
+        return None
+    return settings if isinstance(settings, dict) else None
+
+
+def _n_maps(arrays: Arrays) -> int:
+    return len(METHODS) + arrays["sizes"].size
+
+
+def _image(arrays: Arrays, settings: Mapping[str, Any], side: int) -> ShownImage:
+    maps = {METHODS[0]: arrays["attribution"], METHODS[1]: arrays.get("gradcam")}
+    present = [values for values in maps.values() if values is not None]
+    unit = f"{settings['score']} per position"
+    shared = limit_of(present) if settings["scaling"] == "density" else None
+    packed: list[Map | Failed] = [
+        Failed(settings["gradcam_missing"] or "left out")
+        if values is None
+        else packed_map(values, limit_of([values]) if shared is None else shared, side)
+        for values in maps.values()
+    ]
+    picture, height, width = packed_picture(arrays["input_image"])
+    clusters = _clusters(arrays, side)
+    ends = limit_of([arrays["maps"]])
+    scale = (
+        "Each map is coloured relative to its own largest absolute value, for their units differ"
+        if shared is None
+        else f"Colours of both maps: from {_signed(-shared)} to {_signed(shared)} ({unit})"
+    )
+    of_clusters = f"; of all clusters: from {_signed(-ends)} to {_signed(ends)}."
+    return ShownImage(
+        name=settings["image"],
+        facts=[
+            f"explained: {settings['class_name']} ({settings['probability']:.1%})",
+            f"predicted: {settings['predicted_class']}",
+            f"{settings['score']} {float(arrays['score']):.4g}, without the layer "
+            f"{float(arrays['baseline_score']):.4g}",
+        ],
+        label=None,
+        prediction=settings["prediction"],
+        height=height,
+        width=width,
+        picture=picture,
+        mask=None,
+        maps=packed,
+        values=[[rounded(settings["probability"])], [rounded(float(arrays["score"]))]],
+        scale=scale + of_clusters,
+        clusters_title=_clusters_title(len(clusters), settings),
+        clusters=clusters,
+    )
+
+
+def _clusters(arrays: Arrays, side: int) -> list[Cluster]:
+    importances, sizes = arrays["importances"], arrays["sizes"]
+    limit = limit_of([arrays["maps"]])
+    return [
+        Cluster(
+            _signed(float(importances[j])),
+            f"{int(sizes[j])} channel{'s' if sizes[j] != 1 else ''}",
+            packed_map(arrays["maps"][j], limit, side),
+        )
+        for j in np.argsort(-importances, kind="stable")
+        if sizes[j]
+    ]
+
+
+def _clusters_title(n: int, settings: Mapping[str, Any]) -> str:
+    what = (
+        "their Shapley value"
+        if settings["importance"] == "shapley"
+        else "what is lost without them"
+    )
+    return f"{n} cluster{'s' if n != 1 else ''} of channels, by {what} ({settings['score']})"
+
+
+def _facts(all_settings: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    names = {
+        "Model": "model",
+        "Layer": "layer",
+        "Score": "score",
+        "Scaling": "scaling",
+        "Importance": "importance",
+        "Clusters": "n_clusters",
+        "Clusterings averaged": "consensus",
+        "Seed": "seed",
+    }
+    facts = []
+    for title, name in names.items():
+        # A folder may have the results of several runs.
+        values = dict.fromkeys(
+            f"input of {settings[name]}"
+            if name == "layer" and settings["layer_input"]
+            else str(settings[name])
+            for settings in all_settings
+        )
+        facts.append((title, ", ".join(values)))
+    return facts
+
+
+def _row(arrays: Arrays, settings: Mapping[str, Any]) -> Row:
+    importances = arrays["importances"][arrays["sizes"] > 0]
+    score, without = float(arrays["score"]), float(arrays["baseline_score"])
+    largest = float(importances.max()) if len(importances) else 0.0
+    return Row(
+        settings["image"],
+        "",
+        [
+            Cell(settings["class_name"]),
+            Cell(f"{settings['probability']:.1%}", order=float(settings["probability"])),
+            Cell(f"{score:.4g}", order=score),
+            Cell(f"{without:.4g}", order=without),
+            Cell(str(len(importances)), order=float(len(importances))),
+            Cell(_signed(largest), order=largest),
+        ],
+    )
+
+
+def _summary(rows: list[Row], scores: list[str]) -> Summary:
+    names = (
+        "explained class",
+        "probability",
+        "score",
+        "score without the layer",
+        "clusters",
+        "largest importance",
+    )
+    return Summary(
+        kind="Image",
+        columns=[Column(name) for name in names],
+        rows=rows,
+        remarks=[
+            f"The score is the {' or the '.join(scores)} of the explained class; a cluster's "
+            "importance is measured in it."
+        ],
+    )
+
+
+def _left_out(path: Path) -> list[tuple[str, str]]:
+    if not path.exists():
+        return []
+    try:
+        return [(str(what), str(why)) for what, why in json.loads(path.read_text("utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: it holds no names and reasons.") from error
+
+
+def _signed(value: float) -> str:
+    # A true minus sign, as wide as the plus.
+    return "0" if value == 0 else f"{value:+.3g}".replace("-", "\u2212")
+
+
+def _counted(n: int) -> str:
+    return f"{n} image{'s' if n != 1 else ''}"

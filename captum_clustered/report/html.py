@@ -1,0 +1,76 @@
+"""The page, with its style, script and data in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from captum_clustered._version import __version__
+from captum_clustered.report.content import Report
+from captum_clustered.visualization.palette import TABLE
+
+_STYLE = "page.css"
+# One after the other, in one script.
+_SCRIPTS = ("pixels.js", "table.js", "images.js", "controls.js")
+_ARROWS = {"higher": "\u2191", "lower": "\u2193"}
+
+
+def render(report: Report) -> str:
+    """
+    Args:
+
+        report (Report): What is shown.
+
+    Returns:
+        str: An HTML document.
+    """
+    style = _text(_STYLE)
+    script = "\n".join(_text(name) for name in _SCRIPTS)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(_text("page.html.jinja"))
+    palette = base64.b64encode(TABLE.tobytes()).decode("ascii")
+    return template.render(
+        report=report,
+        arrows=_ARROWS,
+        style=Markup(style),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        data=_json({"palette": palette, **report.data()}),
+        policy=_policy(style, script),
+        has_labels=any(image.label is not None for image in report.images),
+        has_masks=any(image.mask is not None for image in report.images),
+        has_pictures=any(image.picture is not None for image in report.images),
+        by_method=any(number.by_method for number in report.numbers),
+        version=__version__,
+    )
+
+
+def _text(name: str) -> str:
+    return files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+
+
+def _json(data: Any) -> Markup:
+    """JSON that stays inside a script element, whatever names it holds."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)  # noqa: S704
+
+
+def _policy(style: str, script: str) -> str:
+    """Nothing is loaded, and no script runs but this one."""
+    return (
+        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src '{_digest(style)}'; script-src '{_digest(script)}'"
+    )
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

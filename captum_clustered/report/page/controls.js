@@ -1,0 +1,91 @@
+// Opacity, outlines, filters and order.
+
+const byId = (id) => document.getElementById(id);
+
+/** The value of a control that need not be there. */
+const chosen = (id) => byId(id)?.value ?? "";
+
+/** What an image is filtered and ordered by, or null. */
+function valueOf(image) {
+  const number = chosen("number");
+  if (number === "") return null;
+  return image.values[number][page.numbers[number].by_method ? chosen("method") : 0];
+}
+
+function isShown(image) {
+  if (chosen("label") !== "" && String(image.label) !== chosen("label")) return false;
+  if (chosen("prediction") !== "" && String(image.prediction) !== chosen("prediction")) return false;
+  const verdict = image.label === image.prediction ? "right" : "wrong";
+  if (chosen("verdict") !== "" && verdict !== chosen("verdict")) return false;
+  if (chosen("number") === "" || (chosen("from") === "" && chosen("to") === "")) return true;
+  const value = valueOf(image);
+  if (value === null) return false;
+  const low = chosen("from") === "" ? -Infinity : Number(chosen("from"));
+  const high = chosen("to") === "" ? Infinity : Number(chosen("to"));
+  return low <= value && value <= high;
+}
+
+function ordered(rows) {
+  const order = chosen("order");
+  if (order === "") return rows;
+  const key = (row) => (order === "name" ? row.image.name : valueOf(row.image));
+  const sign = order === "highest" ? -1 : 1;
+  return [...rows].sort((a, b) => compareKeys(key(a), key(b), sign));
+}
+
+/** Brings the list in line with the controls. */
+function update() {
+  const hasNumber = chosen("number") !== "";
+  const byMethod = hasNumber && page.numbers[chosen("number")].by_method;
+  for (const id of ["from", "to"]) byId(id).disabled = !hasNumber;
+  if (byId("method")) byId("method").disabled = !byMethod;
+  const order = byId("order");
+  for (const value of ["lowest", "highest"]) {
+    const option = order.querySelector(`[value=${value}]`);
+    option.disabled = !hasNumber;
+    if (option.selected && !hasNumber) order.value = "";
+  }
+  let count = 0;
+  for (const row of images.rows) {
+    row.hidden = !isShown(row.image);
+    count += !row.hidden;
+  }
+  images.list.append(...ordered(images.rows));
+  images.choose(hasNumber ? Number(chosen("number")) : null);
+  byId("count").textContent = `${count} of ${images.rows.length} images`;
+}
+
+function fillSelect(id, pairs) {
+  byId(id)?.append(...pairs.map(([value, text]) => element("option", { value }, text)));
+}
+
+function classesOf(name) {
+  const found = new Set(page.images.map((image) => image[name]).filter((value) => value !== null));
+  return [...found].sort((a, b) => a - b).map((value) => [value, page.classes[value]]);
+}
+
+const page = JSON.parse(byId("data").textContent);
+const images = new Images(page, byId("images"));
+
+makeSortable(byId("summary"));
+fillSelect("label", classesOf("label"));
+fillSelect("prediction", classesOf("prediction"));
+fillSelect("number", page.numbers.map((number, i) => [i, number.name]));
+fillSelect("method", page.methods.map((method, i) => [i, method.name]));
+
+byId("controls").addEventListener("input", update);
+byId("controls").addEventListener("submit", (event) => event.preventDefault());
+// The values are reset after the event.
+byId("controls").addEventListener("reset", () => setTimeout(update));
+
+if (byId("opacity")) {
+  paint(byId("ramp"), Int8Array.from({ length: 255 }, (_, i) => i - 127), images.palette);
+  byId("opacity").addEventListener("input", (event) => {
+    document.documentElement.style.setProperty("--opacity", event.target.value / 100);
+    byId("opacity-value").textContent = `${event.target.value} %`;
+  });
+}
+byId("outlines")?.addEventListener("change", (event) => {
+  document.body.classList.toggle("without-outlines", !event.target.checked);
+});
+update();

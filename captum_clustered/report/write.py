@@ -1,0 +1,76 @@
+"""From a run's folder to a page."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from captum_clustered.report.content import Report
+from captum_clustered.report.explain_run import LEFT_OUT, explain_report
+from captum_clustered.report.html import render
+
+# As the command compare lays its folder out.
+STATE = "state"
+SETTINGS = "settings.json"
+RUN = "run.json"
+
+
+def write_report(
+    run_dir: str | os.PathLike[str], out: str | os.PathLike[str] | None = None
+) -> Path:
+    """
+    Writes one HTML page of what a run has found, which needs nothing but a browser.
+
+    It has the summary with intervals, every image under every method, clusters where they
+    are known, and what was left out. Nothing is loaded from elsewhere, so that the page can
+    be sent to others: it holds the images.
+
+    Args:
+
+        run_dir (str or PathLike): What ``--out`` of ``captum-clustered compare`` or
+                    ``explain`` was, or ``save_to`` of
+                    :func:`captum_clustered.comparison.compare`.
+        out (str or PathLike, optional): The page's file.
+                    Default: None (``report.html`` in ``run_dir``)
+
+    Returns:
+        Path: The page's file.
+
+    Raises:
+
+        ValueError: If ``run_dir`` is no such folder, or a file in it is missing or damaged.
+        OSError: If a file cannot be read or written.
+
+    Examples::
+
+        >>> compare(net, net.layer4, loader, save_to="runs/layer4")
+        >>> write_report("runs/layer4")
+    """
+    folder = Path(run_dir)
+    page = render(_report(folder))
+    path = folder / "report.html" if out is None else Path(out)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _report(folder: Path) -> Report:
+    name = f"run_dir={str(folder)!r}"
+    if not folder.is_dir():
+        what = "it is a file" if folder.exists() else "there is no such folder"
+        raise ValueError(f"{name} must be a folder that compare or explain has written; {what}.")
+    command, python = folder / STATE / SETTINGS, folder / SETTINGS
+    if command.exists() or python.exists():
+        # Not before: it needs pandas.
+        from captum_clustered.report.compare_run import compare_report
+
+        if command.exists():
+            return compare_report(folder / STATE, folder / RUN)
+        return compare_report(folder, None)
+    arrays = sorted(folder.glob("*.npz"))
+    if not arrays:
+        what = "it has other files" if any(folder.iterdir()) else "it is empty"
+        raise ValueError(
+            f"{name} must be a folder that compare or explain has written, with "
+            f"{STATE}/{SETTINGS}, {SETTINGS} or *.npz in it; {what}."
+        )
+    return explain_report(arrays, folder / LEFT_OUT)

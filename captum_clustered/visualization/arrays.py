@@ -1,0 +1,156 @@
+"""What users have, tensors or arrays, as what is drawn."""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+import numpy as np
+import torch
+from captum.attr import LayerAttribution
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+__all__ = ["ArrayOrTensor", "as_map", "as_mask", "as_picture", "backdrop", "resized"]
+
+ArrayOrTensor = Union[Tensor, ArrayLike]
+
+MODES = ("nearest", "nearest-exact", "area", "bilinear", "bicubic")
+# Interpolated pictures leave [0, 1] by rounding errors.
+_TOLERANCE = 1e-3
+_GREY = np.array([0.299, 0.587, 0.114])
+
+
+def as_map(attr: ArrayOrTensor, name: str = "attr") -> NDArray[np.float64]:
+    """
+    One example's attribution of one channel, (h, w).
+
+    Args:
+
+        attr (Tensor or array_like): (h, w), (1, h, w) or (1, 1, h, w), or as Captum's
+                    visualisation has it (h, w, 1).
+        name (str, optional): What an error calls it.
+                    Default: "attr"
+
+    Raises:
+
+        ValueError: If it has another shape, is empty, or has values that are not finite.
+    """
+    values = _numpy(attr).astype(np.float64)
+    shape = values.shape
+    if values.ndim == 3 and shape[2] == 1 and not isinstance(attr, Tensor):
+        values = values[:, :, 0]
+    while values.ndim in (3, 4) and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim != 2 or not values.size:
+        raise ValueError(
+            f"{name} must be the map of one example, of shape (h, w), (1, h, w) or (1, 1, h, w); "
+            f"got {shape}. Take one example with [i]; sum over channels that add up; "
+            "tokens_to_map arranges tokens."
+        )
+    wrong = int(values.size - np.isfinite(values).sum())
+    if wrong:
+        raise ValueError(
+            f"{name} must be finite; {wrong} of its {values.size} values are NaN or infinite."
+        )
+    return values
+
+
+def as_picture(image: ArrayOrTensor) -> NDArray[np.float64]:
+    """
+    An image in colour, (H, W, 3), in [0, 1].
+
+    Args:
+
+        image (Tensor or array_like): A tensor (C, H, W) or (1, C, H, W), or an array
+                    (H, W, C) or (H, W) or what NumPy makes one of, such as a PIL image; C
+                    is 1 or 3. In [0, 1], or from 0 to 255.
+
+    Raises:
+
+        ValueError: If its shape or range is another, or it has values that are not finite.
+    """
+    values = _numpy(image)
+    if isinstance(image, Tensor):
+        while values.ndim == 4 and values.shape[0] == 1:
+            values = values[0]
+        pixels = np.moveaxis(values, 0, -1) if values.ndim == 3 else values
+    else:
+        pixels = values
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or not pixels.size:
+        raise ValueError(
+            "original_image must be one image, a tensor (C, H, W) or an array (H, W, C) or "
+            f"(H, W), with C = 1 or 3; got {type(image).__name__} of shape {values.shape}."
+        )
+    if not np.isfinite(pixels).all():
+        raise ValueError("original_image must be finite; it has values that are NaN or infinite.")
+    low, high = float(pixels.min()), float(pixels.max())
+    is_integer = np.issubdtype(pixels.dtype, np.integer)
+    limit = 255.0 if is_integer or high > 1 + _TOLERANCE else 1.0
+    if low < -_TOLERANCE or high > limit * (1 + _TOLERANCE):
+        raise ValueError(
+            "original_image must be in [0, 1] or from 0 to 255, as it was before normalisation; "
+            f"got values from {low:.4g} to {high:.4g}."
+        )
+    pixels = np.clip(pixels.astype(np.float64) / limit, 0, 1)
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
+def as_mask(mask: ArrayOrTensor, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """
+    The object's pixels, (H, W).
+
+    Args:
+
+        mask (Tensor or array_like): (H, W), (1, H, W) or (1, 1, H, W); what is not zero is
+                    the object.
+        size (tuple[int, int]): Height and width of the image.
+
+    Raises:
+
+        ValueError: If it is not of the image's size.
+    """
+    values = as_map(mask, "mask")
+    if values.shape != size:
+        raise ValueError(
+            f"mask must have the height and width of original_image, {size}; got {values.shape}."
+        )
+    return values != 0
+
+
+def resized(
+    values: NDArray[np.float64], size: tuple[int, int], interpolate_mode: str
+) -> NDArray[np.float64]:
+    """
+    A map at the image's size, by Captum's ``LayerAttribution.interpolate``.
+
+    Raises:
+
+        ValueError: If the mode is none for maps.
+    """
+    if interpolate_mode not in MODES:
+        raise ValueError(f"interpolate_mode must be one of {MODES}; got {interpolate_mode!r}.")
+    if values.shape == size:
+        return values
+    tensor = torch.from_numpy(np.ascontiguousarray(values))[None, None]
+    drawn = LayerAttribution.interpolate(tensor, size, interpolate_mode)
+    return np.asarray(drawn[0, 0])
+
+
+def backdrop(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    """
+    A picture (H, W, 3) in middle greys.
+
+    Its own colours, its white and its black would be taken for those of the palette.
+    """
+    grey = 0.2 + 0.45 * (picture @ _GREY)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _numpy(values: ArrayOrTensor) -> NDArray[Any]:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        # NumPy has no bfloat16.
+        return np.asarray(values.double() if values.is_floating_point() else values)
+    return np.asarray(values)

@@ -1,0 +1,189 @@
+"""Many methods' maps of the same images, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Union
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from captum_clustered.visualization.arrays import (
+    as_map,
+    as_mask,
+    as_picture,
+    resized,
+)
+from captum_clustered.visualization.canvas import axes_for, frame, show
+from captum_clustered.visualization.overlay import draw_outline, draw_overlay
+from captum_clustered.visualization.scale import Scale, draw_colour_bar
+
+__all__ = ["visualize_methods"]
+
+Batch = Union[Tensor, NDArray[Any], Sequence[Any]]
+_CELL = 1.75
+_SCALES = ("shared", "own")
+
+
+def visualize_methods(
+    attributions: Mapping[str, Batch],
+    original_images: Batch,
+    *,
+    scale: str = "shared",
+    interpolate_mode: str = "bilinear",
+    limit: float | None = None,
+    label: str = "attribution",
+    masks: Batch | None = None,
+    names: Sequence[str] | None = None,
+    plt_fig_axis: tuple[Figure, Any] | None = None,
+    use_pyplot: bool = True,
+) -> tuple[Figure, NDArray[Any]]:
+    """
+    Draws a row for each image: the image, then each method's map of it.
+
+    Args:
+
+        attributions (Mapping[str, Tensor or sequence]): Each method's maps by its name:
+                    a tensor (N, 1, h, w), or a sequence of N maps as in
+                    :func:`visualize_layer_attr`; None stands for one that is missing.
+        original_images (Tensor or sequence): The images: a tensor (N, C, H, W), or a
+                    sequence of N images as in :func:`visualize_layer_attr`, which may
+                    differ in size.
+        scale (str, optional): "shared": one colour scale for all maps, which must then be
+                    in the same unit. "own": each map relative to its own largest absolute
+                    value, which is written below it; so it must be where units differ.
+                    Default: "shared"
+        interpolate_mode (str, optional): As in :func:`visualize_layer_attr`.
+                    Default: "bilinear"
+        limit (float, optional): As in :func:`visualize_layer_attr`; for a shared scale.
+                    Default: None (the largest absolute value of all maps)
+        label (str, optional): What the colour bar shows, with its unit; for "own" the bar
+                    says that maps are relative.
+                    Default: "attribution"
+        masks (Tensor or sequence, optional): The objects, (N, H, W) or (N, 1, H, W), or N
+                    masks as in :func:`visualize_layer_attr`; outlined in all panels.
+                    Default: None
+        names (Sequence[str], optional): Names of the N images, written beside the rows.
+                    Default: None
+        plt_fig_axis (tuple, optional): Figure and axes, N times the number of methods + 1.
+                    Default: None (new ones)
+        use_pyplot (bool, optional): Whether to make the figure with pyplot, and to show it.
+                    Default: True
+
+    Returns:
+        2-element tuple of **figure**, **axes** (*numpy.ndarray* of axes, of shape
+        (N, number of methods + 1)).
+
+    Raises:
+
+        TypeError: If ``attributions`` is no mapping.
+        ValueError: If there are no images or methods; if there are not as many maps, masks
+                    or names as images; if ``limit`` is given and ``scale`` is "own"; or as
+                    :func:`visualize_layer_attr` raises.
+
+    Examples::
+
+        >>> maps = {
+        >>>     type(method).__name__: method.attribute(x, target=281)
+        >>>     for method in (LayerGradCam(net, net.layer4), ClusteredLayerCAM(net, net.layer4))
+        >>> }
+        >>> figure, axes = visualize_methods(maps, images, label="share of the logit")
+    """
+    if scale not in _SCALES:
+        raise ValueError(f"scale must be one of {_SCALES}; got {scale!r}.")
+    if scale == "own" and limit is not None:
+        raise ValueError(f"limit={limit!r} needs scale='shared'; got scale='own'.")
+    pictures = [as_picture(image) for image in original_images]
+    _check(attributions, pictures, masks, names)
+    maps = {
+        method: [
+            None
+            if attr is None
+            else resized(as_map(attr, f"attributions[{method!r}]"), p.shape[:2], interpolate_mode)
+            for attr, p in zip(found, pictures, strict=True)
+        ]
+        for method, found in attributions.items()
+    }
+    outlines = [
+        None if masks is None else as_mask(masks[i], p.shape[:2]) for i, p in enumerate(pictures)
+    ]
+    present = [values for found in maps.values() for values in found if values is not None]
+    if scale == "own":
+        label = "relative to each map's largest value"
+    figure, axes = _axes(plt_fig_axis, pictures, len(maps), use_pyplot)
+    shared = Scale.of(present, limit)
+    for i, (row, picture) in enumerate(zip(axes, pictures, strict=True)):
+        _draw_image(row[0], picture, outlines[i], None if names is None else names[i])
+        for axis, found in zip(row[1:], maps.values(), strict=True):
+            values = found[i]
+            if values is None:
+                _draw_missing(axis, picture)
+                continue
+            its = shared if scale == "shared" else Scale.of([values])
+            draw_overlay(axis, picture, values, its, outlines[i])
+            if scale == "own" and values.any():
+                axis.set_xlabel(f"\u00b11 is {its.limit:.3g}", fontsize=8)
+    for axis, title in zip(axes[0], ["input", *maps], strict=True):
+        axis.set_title(title, fontsize=9, parse_math=False)
+    bar = shared if scale == "shared" else Scale(1.0, shared.has_negative)
+    draw_colour_bar(figure, bar, label, ax=list(axes.ravel()), pad=0.01, fraction=0.05, aspect=25)
+    show(use_pyplot)
+    return figure, axes
+
+
+def _check(
+    attributions: Mapping[str, Batch],
+    pictures: Sequence[Any],
+    masks: Batch | None,
+    names: Sequence[str] | None,
+) -> None:
+    if not isinstance(attributions, Mapping):
+        raise TypeError(
+            "attributions must be a mapping of methods' names to their maps; got "
+            f"{type(attributions).__name__}."
+        )
+    if not attributions or not pictures:
+        raise ValueError("attributions and original_images must have at least one entry each.")
+    parts: dict[str, Any] = {
+        f"attributions[{method!r}]": maps for method, maps in attributions.items()
+    }
+    parts |= {"masks": masks, "names": names}
+    for name, part in parts.items():
+        if part is not None and len(part) != len(pictures):
+            raise ValueError(
+                f"{name} must have an entry for each of the {len(pictures)} original_images; got "
+                f"{len(part)}."
+            )
+
+
+def _axes(
+    plt_fig_axis: tuple[Figure, Any] | None,
+    pictures: Sequence[NDArray[np.float64]],
+    n_methods: int,
+    use_pyplot: bool,
+) -> tuple[Figure, NDArray[Any]]:
+    n_columns = n_methods + 1
+    heights = sum(_CELL * picture.shape[0] / picture.shape[1] + 0.1 for picture in pictures)
+    size = (n_columns * (_CELL + 0.05) + 1.1, heights + 0.3)
+    return axes_for(plt_fig_axis, len(pictures), n_columns, size, use_pyplot)
+
+
+def _draw_image(
+    axis: Axes, picture: NDArray[np.float64], mask: NDArray[np.bool_] | None, name: str | None
+) -> None:
+    axis.imshow(picture)
+    axis.autoscale(False)
+    if mask is not None:
+        draw_outline(axis, mask)
+    if name is not None:
+        axis.set_ylabel(name, fontsize=9, parse_math=False)
+    frame(axis)
+
+
+def _draw_missing(axis: Axes, picture: NDArray[np.float64]) -> None:
+    axis.text(0.5, 0.5, "no map", ha="center", va="center", fontsize=9, transform=axis.transAxes)
+    axis.set_box_aspect(picture.shape[0] / picture.shape[1])
+    frame(axis)

@@ -1,0 +1,96 @@
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captum_clustered.report.packing import (
+    MAP_BYTES,
+    largest_side,
+    limit_of,
+    packed_map,
+    packed_mask,
+    packed_picture,
+    rounded,
+)
+
+
+def levels(found):
+    values = np.frombuffer(base64.b64decode(found.values), np.int8)
+    return values.reshape(found.height, found.width).tolist()
+
+
+def test_levels_are_symmetric_about_zero():
+    found = packed_map(np.array([[-2.0, -1.0, 0.0], [0.5, 1.0, 2.0]]), limit=2.0, side=9)
+    assert levels(found) == [[-127, -64, 0], [32, 64, 127]]
+    assert (found.low, found.high, found.limit) == (-2, 2, 2)
+
+
+def test_a_shared_limit_leaves_levels_unused():
+    found = packed_map(np.array([[0.0, 1.0]]), limit=2.0, side=9)
+    assert levels(found) == [[0, 64]]
+    assert (found.low, found.high, found.limit) == (0, 1, 2)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 5e-324])
+def test_zeros_and_what_cannot_be_divided_by(value):
+    values = np.full((2, 2), value)
+    assert levels(packed_map(values, limit_of([values]), side=9)) == [[0, 0], [0, 0]]
+
+
+def test_tiny_maps_use_all_levels():
+    values = np.array([[1e-300, -1e-300]])
+    assert levels(packed_map(values, limit_of([values]), side=9)) == [[127, -127]]
+
+
+def test_large_maps_shrink_but_keep_their_range():
+    values = np.zeros((4, 2))
+    values[0] = 8
+    found = packed_map(values, limit=8, side=2)
+    assert levels(found) == [[64], [0]]
+    assert (found.low, found.high) == (0, 8)
+    assert packed_map(values, 8, 2, np.array([-8, 9])).low == -8
+
+
+def test_maps_together_stay_within_their_bytes():
+    for n_maps in (1, 30, 6000, 10**8):
+        side = largest_side(n_maps)
+        assert side == 1 or n_maps * side**2 <= MAP_BYTES
+        assert n_maps * (side + 1) ** 2 > MAP_BYTES
+
+
+def test_limit_of_several_maps():
+    assert limit_of([np.array([1.0, -3.0]), np.array([2.0])]) == 3
+    assert limit_of([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("mask", "runs"),
+    [
+        ([[0, 0], [0, 0]], [4]),
+        ([[1, 1], [1, 1]], [0, 4]),
+        ([[0, 1], [1, 0]], [1, 2, 1]),
+        ([[1, 0], [0, 1]], [0, 1, 2, 1]),
+    ],
+)
+def test_runs_of_a_mask(mask, runs):
+    assert packed_mask(np.array(mask, bool)) == runs
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_keep_their_size_up_to_224(channels):
+    picture = np.full((448, 100, channels), 200, np.uint8)
+    text, height, width = packed_picture(picture)
+    assert (height, width) == (224, 50)
+    with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+        assert image.format == "WEBP"
+        assert image.size == (50, 224)
+        np.testing.assert_allclose(np.asarray(image.convert("RGB")), 200, atol=2)
+    assert packed_picture(picture[:30, :20])[1:] == (30, 20)
+
+
+def test_four_digits_are_kept():
+    assert rounded(123456.0) == 123500
+    assert rounded(-0.000123456) == -0.0001235
+    assert [rounded(value) for value in (None, float("nan"), float("inf"))] == [None] * 3

@@ -1,0 +1,392 @@
+"""The page in a real browser."""
+
+import base64
+import itertools
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from made_up_runs import AWKWARD, write_compare_run, write_explain_run
+from PIL import Image
+
+from captum_clustered.comparison.pictures import Pictures
+from captum_clustered.report import write_report
+from captum_clustered.visualization.palette import to_rgba
+
+N_IMAGES = 24
+MINUS = "\N{MINUS SIGN}"
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Pages of a run of compare and of one of explain."""
+    folders = {kind: tmp_path_factory.mktemp(kind) for kind in ("compare", "explain")}
+    write_compare_run(folders["compare"], N_IMAGES)
+    write_explain_run(folders["explain"])
+    return {kind: write_report(folder) for kind, folder in folders.items()}
+
+
+@pytest.fixture
+def open_page(browser, pages):
+    """Opens a page; whatever it says on the console or asks for from elsewhere is a mistake."""
+    opened, heard, asked = [], [], []
+
+    def open_it(kind, **options):
+        page = browser.new_page(**({"viewport": {"width": 1200, "height": 900}} | options))
+        opened.append(page)
+        page.on("console", lambda message: heard.append(message.text))
+        page.on("pageerror", lambda error: heard.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(pages[kind].as_uri())
+        page.evaluate("byId('images').scrollIntoView()")
+        settle(page)
+        return page
+
+    yield open_it
+    for page in opened:
+        page.close()
+    assert heard == []
+    own = (*(path.as_uri() for path in pages.values()), "data:")
+    assert [url for url in asked if not url.startswith(own)] == []
+
+
+def wait(page, expression):
+    """Playwright's own way to wait evaluates texts, which the page's policy forbids."""
+    for _ in range(500):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(20)
+    pytest.fail(f"It never came to {expression}")
+
+
+def settle(page):
+    """Waits until all that is near the window is drawn."""
+    wait(page, "document.querySelector('.maps figure') !== null && images.tasks.length === 0")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def names(page):
+    return page.locator("#images > li:visible h3").all_text_contents()
+
+
+def methods(page):
+    heads = page.locator("#summary tbody th").all_text_contents()
+    return [head.replace(" control", "").replace(" reference", "") for head in heads]
+
+
+def photograph(page, selector, tmp_path):
+    path = tmp_path / "element.png"
+    page.locator(selector).first.screenshot(path=path)
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def stack(method, row=1):
+    """The picture of a method, 0 for the image itself."""
+    return f"#images > li:nth-child({row}) .maps figure:nth-child({method + 1}) .stack"
+
+
+def canvas_pixels(page, selector):
+    """Colours of a canvas, (height, width, 4)."""
+    text, height, width = page.evaluate(
+        """(selector) => {
+          const canvas = document.querySelector(selector);
+          const { width, height } = canvas;
+          const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+          return [btoa(String.fromCharCode(...data)), height, width];
+        }""",
+        selector,
+    )
+    values = np.frombuffer(base64.b64decode(text), np.uint8)
+    return values.reshape(height, width, 4).astype(int)
+
+
+@pytest.mark.parametrize("size", [(7, 7, 224, 224), (5, 3, 16, 20), (1, 1, 4, 4), (9, 8, 6, 5)])
+def test_maps_are_interpolated_as_torch_does(open_page, size):
+    height, width, new_height, new_width = size
+    values = torch.randn(height, width, generator=torch.Generator().manual_seed(0))
+    page = open_page("explain")
+    found = page.evaluate(
+        "([values, ...sizes]) => [...resized(Float32Array.from(values), ...sizes)]",
+        [values.flatten().tolist(), *size],
+    )
+    expected = F.interpolate(values[None, None], (new_height, new_width), mode="bilinear")
+    np.testing.assert_allclose(found, expected.flatten(), atol=1e-5)
+
+
+def test_maps_have_the_colours_of_the_palette(open_page, pages):
+    page = open_page("compare")
+    kept = Pictures.read(pages["compare"].parent / "state" / "batch-000000.npz")
+    values = torch.from_numpy(kept.maps["method 0"][0])
+    relative = F.interpolate((values / values.abs().max())[None, None], (64, 64), mode="bilinear")
+    expected = 255 * to_rgba(relative[0, 0])
+    found = canvas_pixels(page, f"{stack(1)} canvas")
+    # Half a level of 127, and the browser's own rounding.
+    assert np.abs(found[..., 3] - expected[..., 3]).max() <= 2
+    opaque = expected[..., 3] > 100
+    assert 0.1 < opaque.mean() < 1
+    assert np.abs(found - expected)[opaque].max() <= 4
+
+
+def test_a_map_of_zeros_is_transparent_and_said_to_be_zero(open_page):
+    page = open_page("compare")
+    # Image 3 is the third, for image 1 is missing.
+    assert not canvas_pixels(page, f"{stack(2, row=3)} canvas")[..., 3].any()
+    label = page.locator(f"{stack(2, row=3)} canvas").get_attribute("aria-label")
+    assert label == "method 1: zero everywhere"
+
+
+def test_each_map_has_its_method_and_range_in_words(open_page, pages):
+    page = open_page("compare")
+    kept = Pictures.read(pages["compare"].parent / "state" / "batch-000000.npz")
+    low, high = (f"{value:.3g}".replace("-", MINUS) for value in kept.ranges["method 0"][0])
+    label = page.locator(f"{stack(1)} canvas").get_attribute("aria-label")
+    assert label == f"method 0: {low} to {high}"
+    assert page.get_by_role("img", name=f"{AWKWARD}, the image").count() == 1
+
+
+def test_a_failed_map_has_its_reason_in_its_place(open_page):
+    page = open_page("compare")
+    cell = page.locator("#images > li:nth-child(2) .maps figure").nth(2)
+    assert cell.locator(".failed").text_content() == "failed: ValueError: no <gradient>"
+    assert cell.locator("canvas").count() == 0
+
+
+def test_the_slider_fades_all_maps_to_the_image(open_page, tmp_path):
+    page = open_page("compare")
+    page.locator("#outlines").uncheck()
+    image = photograph(page, stack(0), tmp_path)
+    opaque = photograph(page, stack(1), tmp_path)
+    page.locator("#opacity").fill("50")
+    half = photograph(page, stack(1), tmp_path)
+    page.locator("#opacity").fill("0")
+    settle(page)
+    clear = photograph(page, stack(1), tmp_path)
+    assert page.locator("#opacity-value").text_content() == "0 %"
+    assert np.abs(opaque - image).mean() > np.abs(half - image).mean() > 5
+    # Cells begin at fractions of a pixel.
+    height, width = (min(a, b) for a, b in zip(clear.shape[:2], image.shape[:2], strict=True))
+    assert np.abs(clear[:height, :width] - image[:height, :width]).mean() < 5
+
+
+def test_outlines_surround_the_mask(open_page, tmp_path):
+    page = open_page("compare")
+    with_outline = photograph(page, stack(0), tmp_path)
+    page.locator("#outlines").uncheck()
+    without = photograph(page, stack(0), tmp_path)
+    assert (with_outline != without).any()
+    # One pixel in the middle of three by three.
+    path = page.evaluate("outline([4, 1, 4], 3, 3)")
+    assert path == "M1 1H2M1 2H2M1 1V2M2 1V2"
+    # All of two by two, to the edges.
+    assert page.evaluate("outline([0, 4], 2, 2)") == "M0 0H2M0 2H2M0 0V2M2 0V2"
+
+
+def test_any_column_sorts_the_summary(open_page):
+    page = open_page("compare")
+    first = methods(page)
+    # Values are ten times an image's number, and one more for each method.
+    mean = 10 * np.mean([n for n in range(N_IMAGES) if n != 1])
+    of_method_1 = 10 * np.mean([n for n in range(N_IMAGES) if n not in (1, 2)])
+    means = [of_method_1 + 1 if m == 1 else mean + m for m in range(len(first))]
+    lowest_first = [first[m] for m in np.argsort(means)]
+    assert lowest_first != first
+    heads = page.locator("#summary thead th")
+    # Lower is better, higher is better, neither.
+    for column, order in enumerate(["ascending", "descending", "ascending"], start=1):
+        for expected in (order, {"ascending": "descending"}.get(order, "ascending")):
+            heads.nth(column).get_by_role("button").click()
+            assert heads.nth(column).get_attribute("aria-sort") == expected
+            assert page.locator("#summary th:not([aria-sort=none])[aria-sort]").count() == 1
+            sign = 1 if expected == "ascending" else -1
+            assert methods(page) == lowest_first[::sign]
+    heads.nth(0).get_by_role("button").click()
+    assert methods(page) == sorted(first, key=str.lower)
+
+
+def test_what_is_missing_is_sorted_last(open_page):
+    page = open_page("compare")
+    keys = "[[1, 'a'], [null, 'b'], [3, 'c'], [null, 'd'], [2, 'e']]"
+    for sign, expected in ((1, "aecbd"), (-1, "ceabd")):
+        script = f"{keys}.sort((a, b) => compareKeys(a[0], b[0], {sign})).map((k) => k[1])"
+        assert "".join(page.evaluate(script)) == expected
+
+
+def test_controls_are_marked(open_page):
+    page = open_page("compare")
+    marked = page.locator("#summary tr.control th").all_text_contents()
+    assert [text.split(" control")[0] for text in marked] == [
+        "Fake-CAM",
+        "random",
+        "centre Gaussian",
+        "mean activation",
+        "mask",
+    ]
+    assert page.locator("#images > li:first-child figure.control").count() == 5
+
+
+@pytest.mark.parametrize(
+    ("choices", "kept"),
+    [
+        # Of images 0, 2, 3, ..., 23: labels are those of made_up_runs.py.
+        ({"verdict": "wrong"}, lambda n: n % 4 == 3),
+        ({"verdict": "right"}, lambda n: n % 4 != 3),
+        ({"prediction": "1"}, lambda n: n % 2 == 1),
+        ({"label": "1"}, lambda n: n % 4 == 1),
+        ({"label": "0", "verdict": "wrong"}, lambda n: n % 4 == 3),
+        # 10 for each image, and 1 for each method.
+        ({"number": "0", "method": "0", "from": "100"}, lambda n: n >= 10),
+        ({"number": "0", "method": "2", "to": "92"}, lambda n: n <= 9),
+        ({"number": "1", "method": "1", "from": "0", "to": "52"}, lambda n: n <= 5 and n != 2),
+    ],
+)
+def test_filters_hide_the_other_images(open_page, choices, kept):
+    page = open_page("compare")
+    for name, value in choices.items():
+        control = page.locator(f"#{name}")
+        if name in ("from", "to"):
+            control.fill(value)
+        else:
+            control.select_option(value)
+    numbers = [n for n in range(N_IMAGES) if n != 1 and kept(n)]
+    assert names(page) == [AWKWARD if n == 0 else f"image-{n}.png" for n in numbers]
+    count = page.locator("#count").text_content()
+    assert count == f"{len(numbers)} of {N_IMAGES - 1} images"
+    page.get_by_role("button", name="Reset").click()
+    wait(page, "document.querySelector('#images > li[hidden]') === null")
+    assert len(names(page)) == N_IMAGES - 1
+
+
+def test_images_are_ordered_by_a_metric(open_page):
+    page = open_page("compare")
+    before = names(page)
+    assert page.locator("#order option[value=highest]").is_disabled()
+    page.locator("#number").select_option("0")
+    page.locator("#order").select_option("highest")
+    assert names(page) == before[::-1]
+    page.locator("#method").select_option("1")
+    page.locator("#order").select_option("lowest")
+    # It failed on image 2.
+    assert names(page) == [before[0], *before[2:], before[1]]
+    settle(page)
+    values = page.locator("#images > li:first-child .value").all_text_contents()
+    assert values[:2] == ["average drop: 0", "average drop: 1"]
+
+
+def test_only_images_near_the_window_hold_pictures(open_page):
+    page = open_page("compare", viewport={"width": 1200, "height": 400})
+    assert page.locator("#images > li:first-child canvas").count() == 7
+    assert page.locator("#images > li:last-child canvas").count() == 0
+    assert page.locator("#images canvas").count() < 7 * N_IMAGES / 2
+    page.locator("#images > li:last-child").scroll_into_view_if_needed()
+    wait(page, "document.querySelector('#images > li:last-child canvas') !== null")
+    wait(page, "document.querySelector('#images > li:first-child canvas') === null")
+    settle(page)
+    assert canvas_pixels(page, "#images > li:last-child canvas")[..., 3].any()
+
+
+def test_clusters_unfold(open_page):
+    page = open_page("explain")
+    assert page.locator("details canvas").count() == 0
+    summary = page.locator("#images > li:first-child summary")
+    assert summary.text_content() == "3 clusters of channels, by what is lost without them (logit)"
+    summary.click()
+    settle(page)
+    cells = page.locator("#images > li:first-child details figcaption .name")
+    assert cells.all_text_contents() == ["+2.5", "0", f"{MINUS}0.5"]
+    labels = page.locator("details canvas").evaluate_all(
+        "found => found.map((canvas) => canvas.ariaLabel)"
+    )
+    assert labels[1] == "Cluster 0, 1 channel: zero everywhere"
+    assert canvas_pixels(page, "details figure:first-child canvas")[..., 3].any()
+
+
+def test_maps_of_one_unit_share_their_colours(open_page):
+    """LayerGradCam's is twice the third cluster's here, Clustered-CAM's the sum of two."""
+    page = open_page("explain")
+    tops = [canvas_pixels(page, f"{stack(m)} canvas")[..., 3].max() for m in (1, 2)]
+    # Opaque to 85 % at the limit, which only one of them reaches.
+    assert max(tops) > 180
+    assert min(tops) < max(tops) - 5
+
+
+def test_everything_works_by_keyboard(open_page):
+    page = open_page("explain")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    visited = set()
+    while True:
+        page.keyboard.press("Tab")
+        place, focused = page.evaluate(
+            """() => {
+              const found = document.activeElement;
+              return [[...document.querySelectorAll("*")].indexOf(found),
+                found.id || found.textContent.trim()];
+            }"""
+        )
+        if place in visited or focused.startswith("Skip"):
+            break
+        visited.add(place)
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", focused
+        if focused == "probability":
+            page.keyboard.press("Enter")
+        if focused == "number":
+            page.keyboard.press("p")
+        if focused == "opacity":
+            page.keyboard.press("ArrowLeft")
+        if focused.startswith("3 clusters"):
+            page.keyboard.press("Enter")
+    assert page.locator("#summary th[aria-sort=ascending]").text_content() == "probability"
+    assert page.locator("#opacity").input_value() == "95"
+    assert page.locator("#number").input_value() == "0"
+    assert page.locator("details[open]").count() == 3
+
+
+@pytest.mark.parametrize("kind", ["compare", "explain"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 400])
+def test_axe_finds_no_serious_violation(open_page, kind, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe")
+    page = open_page(kind, color_scheme=scheme, viewport={"width": width, "height": 900})
+    page.locator("#summary thead button").first.click()
+    page.locator("#number").select_option("0")
+    if kind == "explain":
+        page.locator("summary").first.click()
+    page.evaluate("byId('images').scrollIntoView()")
+    settle(page)
+    found = axe.Axe().run(page).response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("kind", ["compare", "explain"])
+def test_headings_are_in_order(open_page, kind):
+    page = open_page(kind)
+    levels = page.locator("h1, h2, h3").evaluate_all("found => found.map((h) => +h.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(second <= first + 1 for first, second in itertools.pairwise(levels))
+    assert page.locator("html").get_attribute("lang") == "en"
+
+
+def test_schemes_have_colours_of_their_own(open_page):
+    grounds = [
+        open_page("compare", color_scheme=scheme).evaluate(
+            "getComputedStyle(document.body).backgroundColor"
+        )
+        for scheme in ("light", "dark")
+    ]
+    assert grounds[0] == "rgb(255, 255, 255)"
+    assert grounds[1] != grounds[0]
+
+
+def test_names_are_never_taken_for_html(open_page):
+    for kind in ("compare", "explain"):
+        page = open_page(kind)
+        assert page.locator("h3").first.text_content() == AWKWARD
+        assert page.locator("b, no, dog, malignant, gradient").count() == 0
+        assert page.get_by_role("cell", name="It is <no> image.").count() == 1
+    assert "predicted: <dog>" in page.locator("#images > li").nth(1).text_content()

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from captum_clustered.visualization.palette import to_rgba
+from captum_clustered.visualization.scale import Scale, draw_colour_bar, signed_text
+
+MAPS = [np.array([[1.0, -3.0]]), np.array([[2.0, 0.0]])]
+
+
+def bar(scale, label="logit"):
+    figure = Figure()
+    return draw_colour_bar(figure, scale, label, cax=figure.subplots())
+
+
+def test_it_ends_at_the_largest_absolute_value_of_all_maps():
+    assert Scale.of(MAPS) == Scale(3.0, has_negative=True)
+    assert Scale.of(MAPS[1:]) == Scale(2.0, has_negative=False)
+
+
+@pytest.mark.parametrize("maps", [[], [np.zeros((2, 2))]])
+def test_nothing_has_a_scale(maps):
+    assert Scale.of(maps) == Scale(1.0, has_negative=False)
+
+
+@pytest.mark.parametrize(
+    ("limit", "extend"), [(4, "neither"), (3, "neither"), (2.5, "min"), (1, "both")]
+)
+def test_a_given_limit_says_what_lies_beyond(limit, extend):
+    scale = Scale.of(MAPS, limit)
+    assert (scale.limit, scale.extend) == (limit, extend)
+    assert bar(scale).extend == extend
+
+
+def test_a_given_limit_beyond_which_are_positive_values_alone():
+    assert Scale.of(MAPS[1:], 1).extend == "max"
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf")])
+def test_limits_that_are_none(limit):
+    with pytest.raises(ValueError, match="limit must be a positive number; got"):
+        Scale.of(MAPS, limit)
+
+
+def test_colours_are_the_palettes_and_zero_is_transparent():
+    drawing = Scale(2.0).drawing
+    values = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    rgba = drawing["cmap"](drawing["norm"](values))
+    assert rgba == pytest.approx(to_rgba(values / 2), abs=0.02)
+    assert rgba[2, 3] == 0
+
+
+def test_the_bar_is_centred_at_zero_and_named():
+    drawn = bar(Scale(0.5), "share of $ or $_")
+    assert drawn.ax.get_ylim() == (-0.5, 0.5)
+    texts = [tick.get_text() for tick in drawn.ax.get_yticklabels()]
+    assert texts == ["\u22120.5", "\u22120.25", "0", "+0.25", "+0.5"]
+    assert drawn.ax.get_ylabel() == "share of $ or $_"
+    drawn.ax.figure.canvas.draw()
+
+
+def test_the_bar_of_maps_without_negative_values_begins_at_zero():
+    assert bar(Scale(0.5, has_negative=False)).ax.get_ylim() == (0, 0.5)
+
+
+def test_numbers_have_a_sign_as_wide_as_the_other():
+    assert [signed_text(v) for v in (0, 1.2345, -0.00012345)] == ["0", "+1.23", "\u22120.000123"]
