@@ -155,7 +155,9 @@ def _panels(
     picture = as_picture(explanation.input_image)
     maps = {"Clustered-CAM": explanation.attribution, "LayerGradCam": explanation.gradcam}
     size = picture.shape[:2]
-    present = [resized(as_map(m), size, INTERPOLATION) for m in maps.values() if m is not None]
+    present = [
+        resized(as_map(m, name), size, INTERPOLATION) for name, m in maps.items() if m is not None
+    ]
     # A map of other units than LayerGradCam's is compared by its shape alone.
     relative = settings.scaling != "density"
     if relative:

@@ -90,7 +90,8 @@ def as_picture(image: ArrayOrTensor) -> NDArray[np.float64]:
     limit = 255.0 if is_integer or high > 1 + _TOLERANCE else 1.0
     if low < -_TOLERANCE or high > limit * (1 + _TOLERANCE):
         raise ValueError(
-            "original_image must be in [0, 1] or from 0 to 255, as it was before normalisation; "
+            "original_image must be in [0, 1] or from 0 to 255, as it was before normalisation "
+            "(of a normalised one, x * std + mean); "
             f"got values from {low:.4g} to {high:.4g}."
         )
     pixels = np.clip(pixels.astype(np.float64) / limit, 0, 1)

@@ -49,7 +49,8 @@ def visualize_clusters(
 
     A panel for each group, the most important first, all on one colour scale: its map, as
     :func:`visualize_layer_attr` draws it, its importance in units of the score and its
-    number of channels. Groups without channels in this example are left out.
+    number of channels. Groups without channels in this example are left out. Those of a
+    ``consensus`` are of the run of ``seed`` alone.
 
     Args:
 
