@@ -10,7 +10,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from captum_clustered.whole_files import remove_unfinished, write_whole
+
 SETTINGS = "settings.json"
+PREFIX = "batch-"
 # Settings that tell functions without a name from each other.
 FIRST_IMAGE = "first image"
 OUTPUTS = "outputs of forward_func and layer on the first image"
@@ -75,6 +78,7 @@ class Store:
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"save_to={str(folder)!r} must be a folder; it is a file.")
         self.folder.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(self.folder, PREFIX)
         path = self.folder / SETTINGS
         # As JSON gives them back.
         settings = json.loads(json.dumps(settings))
@@ -131,26 +135,10 @@ class Store:
         self._write(self._path(index), asdict(result))
 
     def _path(self, index: int) -> Path:
-        return self.folder / f"batch-{index:06d}.json"
+        return self.folder / f"{PREFIX}{index:06d}.json"
 
     def _write(self, path: Path, content: dict[str, Any]) -> None:
-        temporary = path.with_name(path.name + ".part")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        write_whole(path, json.dumps(content).encode())
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
