@@ -1,7 +1,8 @@
 """Explaining whole data sets: runs that can be interrupted, on one machine or many."""
 
 from captum_clustered.dataset_run.local import LocalEngine
+from captum_clustered.dataset_run.on_ray import RayEngine
 from captum_clustered.dataset_run.reading import Run
 from captum_clustered.dataset_run.run import explain_dataset
 
-__all__ = ["LocalEngine", "Run", "explain_dataset"]
+__all__ = ["LocalEngine", "RayEngine", "Run", "explain_dataset"]

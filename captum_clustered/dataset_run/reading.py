@@ -13,9 +13,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from captum_clustered.dataset_run.store import SCHEMA, Manifest, Store
-
-GROUPS = "groups.json"
+from captum_clustered.dataset_run.store import GROUPS, SCHEMA, Manifest, Store
 
 
 class Run:

@@ -34,11 +34,10 @@ from captum_clustered.dataset_run.job import Engine, Job, threads
 from captum_clustered.dataset_run.loading import BatchReader, read_item, reason
 from captum_clustered.dataset_run.local import LocalEngine
 from captum_clustered.dataset_run.lock import only_writer
-from captum_clustered.dataset_run.reading import GROUPS, Run, read_groups
-from captum_clustered.dataset_run.store import Manifest, Store
+from captum_clustered.dataset_run.reading import Run, read_groups
+from captum_clustered.dataset_run.store import ERRORS, GROUPS, Manifest, Store
 from captum_clustered.whole_files import write_whole
 
-ERRORS = "errors.csv"
 # Of a chunk, if nothing is said: about so many items, in whole batches.
 CHUNK_ITEMS = 512
 # How many items may be unreadable before the first that is not.

@@ -22,6 +22,8 @@ import pyarrow.parquet as pq
 from captum_clustered.whole_files import remove_unfinished, write_whole
 
 MANIFEST = "manifest.json"
+GROUPS = "groups.json"
+ERRORS = "errors.csv"
 CHUNKS = "chunks"
 PREFIX = "chunk-"
 FORMAT = 1
@@ -149,6 +151,8 @@ class Store:
     def remove_unfinished(self) -> None:
         """Removes what a process that died was writing; no other may be writing here."""
         remove_unfinished(self.folder / CHUNKS, PREFIX)
+        for name in (MANIFEST, GROUPS, ERRORS):
+            remove_unfinished(self.folder, name)
 
     def path(self, chunk: int) -> Path:
         """The file of a chunk."""

@@ -56,10 +56,11 @@ def test_chunks_of_another_run_or_place_do_not_count(folder, tmp_path):
 
 
 def test_what_a_killed_process_was_writing_is_removed(folder):
-    part = folder / "chunks" / "chunk-0000009.parquet.00.part"
-    part.write_bytes(b"PAR1")
+    whole = contents(folder)
+    for name in ("chunks/chunk-0000009.parquet", "manifest.json", "groups.json", "errors.csv"):
+        (folder / f"{name}.00.part").write_bytes(b"PAR1")
     run(folder)
-    assert not part.exists()
+    assert contents(folder) == whole
 
 
 def test_only_what_is_missing_is_computed(folder):
