@@ -452,9 +452,7 @@ def run(
         try:
             from captum_clustered.cli.run import Choices, engine_of, fit_of, run_data
         except ModuleNotFoundError as error:
-            raise UserError(
-                f"run needs {error.name}, which is not installed: pip install captum_clustered[run]"
-            ) from error
+            raise UserError(_needs("run", error)) from error
         from captum_clustered.cli.outputs import prepare_folder
         from captum_clustered.cli.targets import target_of
 
@@ -491,6 +489,34 @@ def run(
             memory=memory,
             chunk_size=chunk_size,
         )
+
+
+@app.command()
+def clusters(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a run with --fit.", show_default=False)
+    ],
+    examples: Annotated[int, typer.Option(min=1, help="Images for each cluster.")] = 6,
+) -> None:
+    """
+    Show what each cluster is worth over a whole data set, and in which images most.
+
+    Prints the mean drop of each cluster for each explained class and writes clusters.csv,
+    cluster_examples.csv and a contact sheet, clusters.png, to the run's folder. The model and
+    the images must be where they were.
+    """
+    with _sentences():
+        try:
+            from captum_clustered.cli.clusters import summarise
+        except ModuleNotFoundError as error:
+            raise UserError(_needs("clusters", error)) from error
+        summarise(folder, examples)
+
+
+def _needs(command: str, error: ModuleNotFoundError) -> str:
+    return (
+        f"{command} needs {error.name}, which is not installed: pip install captum_clustered[run]"
+    )
 
 
 def _explain_all(

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from captum_clustered.cli.explain import Explanation, Settings
 from captum_clustered.cli.models import Model
 
-__all__ = ["draw", "save_figure"]
+__all__ = ["Scale", "draw", "save_figure"]
 
 Array = npt.NDArray[Any]
 # Diverging, white at zero, and told apart by people who are colour-blind.
@@ -53,13 +53,13 @@ MAX_CELL = 2.9
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """A zero-centred colour scale shared by several maps."""
 
     limit: float
 
     @classmethod
-    def of(cls, maps: Sequence[Array]) -> _Scale:
+    def of(cls, maps: Sequence[Array]) -> Scale:
         # Maps of zeros alone get a scale too, so that nothing is divided by zero.
         return cls(max((float(np.abs(m).max()) for m in maps), default=0.0) or 1.0)
 
@@ -103,7 +103,7 @@ class _Page:
             axes.imshow(layer, aspect="auto")
         _frame(axes)
 
-    def colour_bar(self, x: float, y: float, height: float, scale: _Scale, label: str) -> None:
+    def colour_bar(self, x: float, y: float, height: float, scale: Scale, label: str) -> None:
         axes = self.axes(x, y, BAR_WIDTH, height)
         values = np.linspace(scale.limit, -scale.limit, 257)[:, None]
         extent = (0, 1, -scale.limit, scale.limit)
@@ -197,12 +197,12 @@ def _panels(
     # A map of other units than LayerGradCam's is compared by its shape alone.
     relative = settings.scaling != "density"
     if relative:
-        scales = [_Scale.of([m]) for m in present]
+        scales = [Scale.of([m]) for m in present]
         present = [m / s.limit for m, s in zip(present, scales, strict=True)]
         label = "relative to each map's largest value"
     else:
         label = f"share of the score ({settings.score}) per position"
-    scale = _Scale.of(present)
+    scale = Scale.of(present)
     height = width * ratio
     step = width + PANEL_GAP
     page.text(MARGIN, top - 0.13, "Input", 15, weight="bold")
@@ -248,7 +248,7 @@ def _clusters(
             f"those of seed {settings.seed}, one of {settings.consensus} clusterings averaged above"
         )
     page.text(end + 0.25, top - 0.2, "; ".join(remarks), 13, color=MUTED)
-    scale = _Scale.of([explanation.maps[j] for j in shown])
+    scale = Scale.of([explanation.maps[j] for j in shown])
     height = cell * ratio
     for place, j in enumerate(shown):
         row, column = divmod(place, n_columns)

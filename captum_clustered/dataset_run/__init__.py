@@ -4,5 +4,20 @@ from captum_clustered.dataset_run.local import LocalEngine
 from captum_clustered.dataset_run.on_ray import RayEngine
 from captum_clustered.dataset_run.reading import Run
 from captum_clustered.dataset_run.run import explain_dataset
+from captum_clustered.dataset_run.summary import (
+    ClusterMean,
+    ClusterSummary,
+    Example,
+    cluster_summary,
+)
 
-__all__ = ["LocalEngine", "RayEngine", "Run", "explain_dataset"]
+__all__ = [
+    "ClusterMean",
+    "ClusterSummary",
+    "Example",
+    "LocalEngine",
+    "RayEngine",
+    "Run",
+    "cluster_summary",
+    "explain_dataset",
+]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from captum_clustered.cli.explain import Explanation, Settings
-from captum_clustered.cli.figure import _Scale, draw, save_figure
+from captum_clustered.cli.figure import Scale, draw, save_figure
 from captum_clustered.cli.models import Model
 
 
@@ -45,17 +45,17 @@ def texts(figure):
 
 class TestScale:
     def test_zero_is_transparent_and_signs_differ(self):
-        rgba = _Scale(2.0).rgba(np.array([-2.0, 0.0, 1.0, 2.0]))
+        rgba = Scale(2.0).rgba(np.array([-2.0, 0.0, 1.0, 2.0]))
         assert rgba[1, 3] == 0
         assert rgba[2, 3] == pytest.approx(rgba[3, 3] / 2)
         assert rgba[0, 2] > rgba[0, 0]
         assert rgba[3, 0] > rgba[3, 2]
 
     def test_is_shared(self):
-        assert _Scale.of([np.array([1.0, -3.0]), np.array([2.0])]).limit == 3
+        assert Scale.of([np.array([1.0, -3.0]), np.array([2.0])]).limit == 3
 
     def test_zeros_have_a_scale(self):
-        assert not np.isnan(_Scale.of([np.zeros(2)]).rgba(np.zeros(2))).any()
+        assert not np.isnan(Scale.of([np.zeros(2)]).rgba(np.zeros(2))).any()
 
 
 class TestFigure:
