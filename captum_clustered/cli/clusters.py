@@ -68,7 +68,7 @@ def _table(summary: ClusterSummary, prepared: Prepared) -> Group:
     targets = sorted({mean.target for mean in summary.means if mean.target is not None})
     total = next(mean.images for mean in summary.means)
     columns = ["Cluster", "Channels", "All images"]
-    columns += [prepared.model.class_name(target) for target in targets]
+    columns += [prepared.class_name(target) for target in targets]
     group, table = titled(
         f"Mean {unit} of the {settings.score} over {total} images, by explained class",
         *columns,
@@ -147,14 +147,14 @@ class _Sheet:
         lines = [f"{means[0].channels} channels", f"mean {_signed(means[0])}"]
         # As many classes as fit beside the pictures.
         lines += [
-            f"{_short(self._prepared.model.class_name(mean.target), 16)} {_signed(mean)}"
+            f"{_short(self._prepared.class_name(mean.target), 16)} {_signed(mean)}"
             for mean in means[1:5]
             if mean.target is not None
         ]
         return "\n".join(lines)
 
     def _caption(self, example: Example) -> str:
-        name = self._prepared.model.class_name(example.target)
+        name = self._prepared.class_name(example.target)
         item = _short(Path(example.item).name, 26)
         return f"{item}\n{example.importance:+.3g}, {_short(name, 18)}"
 

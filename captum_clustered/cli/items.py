@@ -54,12 +54,14 @@ class ImageItems(Dataset[tuple[Tensor, "int | None"]]):
         root (Path): What names are relative to.
         names (Names): Of the items.
         labels (pyarrow.Array): Their classes, null where there is none.
+        classes (list[str]): Names of classes, where the data have them and the model does not.
         preprocessing (Preprocessing): The way into the network.
     """
 
     root: Path
     names: Names
     labels: Any
+    classes: list[str]
     preprocessing: Preprocessing
 
     def __len__(self) -> int:
@@ -126,9 +128,18 @@ def list_items(
     items = [
         (item, text) for file, text in found for item in frame_names(base / file, printable(file))
     ]
-    labels = _classes([text for _, text in items], model, n_classes, name, data.is_dir())
-    names = Names([item for item, _ in items])
-    return ImageItems(base, names, pa.array(labels, pa.int32()), preprocessing)
+    texts = [text for _, text in items]
+    try:
+        known = _known(sorted(set(texts) - {""}), model, n_classes, name)
+    except UserError:
+        if not data.is_dir():
+            raise
+        # Folders may be patients or years: then there are no labels.
+        known = {}
+    labels = pa.array([known.get(text) for text in texts], pa.int32())
+    are_names = model.categories is None and not all(text.isdecimal() for text in known)
+    classes = list(known) if are_names else []
+    return ImageItems(base, Names([item for item, _ in items]), labels, classes, preprocessing)
 
 
 def _of_folder(folder: Path) -> Iterator[tuple[str, str]]:
@@ -171,22 +182,8 @@ def _first_twice(names: Sequence[str]) -> str | None:
     return None
 
 
-def _classes(
-    texts: Sequence[str], model: Model, n_classes: int, name: str, are_folders: bool
-) -> list[int | None]:
-    """Numbers of classes by their numbers or names; without known names in their order."""
-    words = sorted(set(texts) - {""})
-    try:
-        known = _known(words, model, n_classes, name)
-    except UserError:
-        if not are_folders:
-            raise
-        # Folders may be patients or years: then there are no labels.
-        known = {}
-    return [known.get(text) for text in texts]
-
-
 def _known(words: Sequence[str], model: Model, n_classes: int, name: str) -> dict[str, int]:
+    """Numbers of classes by their numbers or names; without known names in their order."""
     if model.categories is not None or all(word.isdecimal() for word in words):
         return {word: class_of(word, model, n_classes, name) for word in words}
     if len(words) != max(n_classes, 2):

@@ -84,6 +84,11 @@ class Prepared:
         """The network."""
         return self.explainer.model
 
+    def class_name(self, index: int) -> str:
+        """The class's name as the model or the data have it, or its number."""
+        names = self.items.classes
+        return names[index] if index < len(names) else self.model.class_name(index)
+
 
 def prepare(choices: Choices) -> Prepared:
     """
