@@ -32,20 +32,25 @@ def kills(case: Case, cycles: int, num_workers: int, seed: int) -> dict[str, Any
         start = time.perf_counter()
         case.run(whole, LocalEngine(num_workers), fit=2 * (case.batch_size or 1))
         seconds = time.perf_counter() - start
-        chunks = []
+        # How long a chunk takes in peace, its share of the start included.
+        each = seconds / Run(whole).manifest.n_chunks
+        chunks = [0]
         for _ in range(cycles):
             process = context.Process(target=_run, args=(case, killed, num_workers))
             process.start()
-            # From the start of Python to twice the time that a cycle's share of work takes.
-            process.join(moments.uniform(0, 10 + 2 * seconds / cycles))
+            # Three times out of four it may get somewhere first.
+            wanted = chunks[-1] + (moments.random() < 0.75)
+            while process.is_alive() and _n_chunks(killed) < wanted:
+                time.sleep(0.01)
+            process.join(moments.uniform(0, 2 * each))
             if process.is_alive() and process.pid is not None:
                 os.kill(process.pid, signal.SIGKILL)
             process.join()
-            chunks.append(len(list((killed / "chunks").glob("*.parquet"))))
+            chunks.append(_n_chunks(killed))
         _run(case, killed, num_workers)
         items = Run(killed).table(["index"])["index"].to_pylist()
         return {
-            "chunks after each kill": chunks,
+            "chunks after each kill": chunks[1:],
             "each image once": items == list(range(len(case.items()))),
             "same files as undisturbed": _contents(killed) == _contents(whole),
         }
@@ -92,6 +97,10 @@ def killed_worker(case: Case, workers: int, num_workers: int) -> dict[str, Any]:
 
 def _run(case: Case, out: Path, num_workers: int) -> None:
     case.run(out, LocalEngine(num_workers), fit=2 * (case.batch_size or 1))
+
+
+def _n_chunks(folder: Path) -> int:
+    return len(list((folder / "chunks").glob("*.parquet")))
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

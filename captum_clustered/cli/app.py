@@ -493,9 +493,7 @@ def run(
 
 @app.command()
 def clusters(
-    folder: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a run with --fit.", show_default=False)
-    ],
+    folder: Annotated[Path, typer.Argument(help="Folder of a run with --fit.", show_default=False)],
     examples: Annotated[int, typer.Option(min=1, help="Images for each cluster.")] = 6,
 ) -> None:
     """

@@ -31,7 +31,7 @@ from captum_clustered.dataset_run.explaining import (
 )
 from captum_clustered.dataset_run.fingerprints import describe, hash_of_names, made_with
 from captum_clustered.dataset_run.job import Engine, Job, threads
-from captum_clustered.dataset_run.loading import BatchReader, read_item, reason
+from captum_clustered.dataset_run.loading import BatchReader, in_threads, read_item, reason
 from captum_clustered.dataset_run.local import LocalEngine
 from captum_clustered.dataset_run.lock import only_writer
 from captum_clustered.dataset_run.reading import Run, read_groups
@@ -45,6 +45,8 @@ MAX_UNREADABLE = 1000
 # A row beside its map and its groups.
 ROW_BYTES = 64
 ALL = "all"
+# Threads that read ahead while groups are learned.
+FIT_READERS = 2
 
 
 def explain_dataset(
@@ -394,7 +396,8 @@ def _fit(
     device, size = device_of(cam), manifest.batch_size
     items = np.linspace(0, manifest.n_items - 1, n_fit).round().astype(int).tolist()
     reader = BatchReader(dataset, tuple(manifest.input_shape))
-    batches = (reader[items[start : start + size]] for start in range(0, n_fit, size))
+    slices = [items[start : start + size] for start in range(0, n_fit, size)]
+    batches = in_threads(reader, slices, FIT_READERS)
     inputs = (batch.inputs.to(device) for batch in batches if batch.inputs is not None)
     labels = cam.fit(inputs, attribute_to_layer_input=settings.attribute_to_layer_input).labels_
     # A layer of several tensors has been refused by then.
