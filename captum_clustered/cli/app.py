@@ -427,6 +427,10 @@ def run(
             min=1, help="Images in each file, whole batches (default: 512).", show_default=False
         ),
     ] = None,
+    retry_errors: Annotated[
+        bool,
+        typer.Option("--retry-errors", help="Try images again that could not be explained."),
+    ] = False,
     num_workers: Annotated[
         int, typer.Option(min=0, help="Processes (with ray: threads of each worker) that read.")
     ] = 2,
@@ -488,6 +492,7 @@ def run(
             batch_size=batch_size,
             memory=memory,
             chunk_size=chunk_size,
+            retry_errors=retry_errors,
         )
 
 

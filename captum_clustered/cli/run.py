@@ -172,6 +172,7 @@ def run_data(
     batch_size: int | None,
     memory: float | None,
     chunk_size: int | None,
+    retry_errors: bool,
 ) -> Run:
     """
     Explains all of the data and says what came of it.
@@ -181,7 +182,7 @@ def run_data(
         choices (Choices): What is explained, and by what.
         folder (Path): For the results.
         engine (Engine): What computes.
-        fit, resolution, batch_size, chunk_size: See :func:`explain_dataset`.
+        fit, resolution, batch_size, chunk_size, retry_errors: See :func:`explain_dataset`.
         memory (float, optional): In GiB.
 
     Raises:
@@ -218,6 +219,7 @@ def run_data(
                     "preprocessing": transform,
                     "labels": hash_of_names(items.labels.to_pylist()),
                 },
+                retry_errors=retry_errors,
                 engine=engine,
                 progress=progress,
             )

@@ -20,15 +20,11 @@ import torch
 from captum_clustered import ClusteredLayerCAM
 from captum_clustered.dataset_run.devices import device_of, module_of
 from captum_clustered.dataset_run.job import Job
-from captum_clustered.dataset_run.loading import in_threads
-from captum_clustered.dataset_run.store import Store
+from captum_clustered.dataset_run.loading import in_threads, reason
 
-# How often a worker that died is replaced, and a chunk tried again: a file that kills the
-# process that reads it must not do so for ever.
-RESTARTS = 20
+# How often a chunk is tried again whose worker has died: a file that kills the process that
+# reads it must not do so for ever.
 RETRIES = 5
-# Chunks are handed out in at most so many portions.
-MAX_PORTIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,14 @@ class RayEngine:
             raise ValueError(f"gpus_per_worker={self.gpus_per_worker!r} must be at least 0.")
 
     def run(self, job: Job, chunks: Sequence[int], advance: Callable[[int], None]) -> None:
-        """See :class:`captum_clustered.dataset_run.job.Engine`."""
+        """
+        See :class:`captum_clustered.dataset_run.job.Engine`.
+
+        Raises:
+
+            RuntimeError: If a worker fails, or dies too often over the same chunk.
+            OSError: If a worker cannot write.
+        """
         import ray.data
 
         job = replace(job, cam=_on_cpu(job.cam), folder=job.folder.resolve())
@@ -97,8 +100,8 @@ class RayEngine:
             # Once for all workers of a machine. This reference keeps it there.
             reference = ray.put(job)
             items = [{"chunk": chunk} for chunk in chunks]
-            portions = min(len(chunks), MAX_PORTIONS)
-            data = ray.data.from_items(items, override_num_blocks=portions).map_batches(
+            # A block for each, so that what a dead worker has finished is not done again.
+            data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
                 _Worker,
                 fn_constructor_kwargs={
                     "reference": [reference],
@@ -109,13 +112,19 @@ class RayEngine:
                 compute=ray.data.ActorPoolStrategy(size=n_workers),
                 num_cpus=job.manifest.threads,
                 num_gpus=self.gpus_per_worker,
-                max_restarts=RESTARTS,
-                max_task_retries=RETRIES,
+                ray_remote_args_fn=_retries,
             )
-            for row in data.iter_rows():
-                if row["failure"]:
-                    raise pickle.loads(row["failure"])  # noqa: S301 - our own worker's
-                advance(int(row["n_items"]))
+            try:
+                for row in data.iter_rows():
+                    if row["failure"]:
+                        raise pickle.loads(row["failure"])  # noqa: S301 - our own worker's
+                    advance(int(row["n_items"]))
+            except ray.exceptions.RayActorError as error:
+                raise RuntimeError(
+                    f"workers of Ray died {RETRIES + 1} times over the same chunk "
+                    f"({reason(error)}). What is stored is whole, and the same call goes on from "
+                    "there."
+                ) from error
 
 
 class _Worker:
@@ -139,20 +148,24 @@ class _Worker:
         torch.set_num_threads(self._job.manifest.threads)
 
     def __call__(self, batch: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """Stores the chunks that are missing; returns numbers of items, and what failed."""
+        """Stores the chunks; returns their numbers of items, and what failed."""
         chunks = batch["chunk"].tolist()
-        store, manifest = Store(self._job.folder), self._job.manifest
-        # Of a portion that is tried again, some may be there.
-        missing = [chunk for chunk in chunks if store.read(chunk, manifest) is None]
-        batches = in_threads(self._job.reader, self._job.batches(missing), self._readers)
+        batches = in_threads(self._job.reader, self._job.batches(chunks), self._readers)
         failure = b""
         try:
-            self._job.explain_chunks(missing, batches, self._device, lambda _: None)
+            self._job.explain_chunks(chunks, batches, self._device, lambda _: None)
         except OSError as error:
             # A full disk, for instance. Ray would wrap it, without its cause.
             failure = pickle.dumps(error)
-        n_items = [len(manifest.items_of(chunk)) for chunk in chunks]
+        except Exception as error:  # noqa: BLE001
+            # Not all of them can be pickled.
+            failure = pickle.dumps(RuntimeError(f"a worker of Ray failed: {reason(error)}"))
+        n_items = [len(self._job.manifest.items_of(chunk)) for chunk in chunks]
         return {"n_items": np.array(n_items), "failure": np.array([failure] * len(chunks), object)}
+
+
+def _retries() -> dict[str, int]:
+    return {"max_task_retries": RETRIES}
 
 
 def _on_cpu(cam: ClusteredLayerCAM) -> ClusteredLayerCAM:

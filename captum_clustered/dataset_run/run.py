@@ -63,6 +63,7 @@ def explain_dataset(
     memory: int | None = None,
     chunk_size: int | None = None,
     about: Mapping[str, Any] | None = None,
+    retry_errors: bool = False,
     engine: Engine | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Run:
@@ -111,6 +112,9 @@ def explain_dataset(
         about (mapping, optional): What else must be the same for results to belong
                     together, such as how images are prepared; values that JSON has.
                     Default: None
+        retry_errors (bool, optional): Compute chunks with errors again: for data that could
+                    not be reached for a while.
+                    Default: False
         engine (Engine, optional): What computes: :class:`LocalEngine` or
                     :class:`RayEngine`. Not part of what must be the same.
                     Default: None (this process, reading images in between)
@@ -174,7 +178,7 @@ def explain_dataset(
             else:
                 manifest = stored
             store.remove_unfinished()
-            missing = list(store.missing(manifest))
+            missing = list(store.missing(manifest, retry_errors))
             _check_space(manifest, missing, trial.row_bytes, store.folder)
             counter = _Counter(manifest, missing, progress)
             if missing:
@@ -406,7 +410,7 @@ def _fit(
 
 def _write_errors(run: Run) -> None:
     text = io.StringIO()
-    writer = csv.writer(text)
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["item", "error"])
     writer.writerows(run.errors())
     write_whole(run.folder / ERRORS, text.getvalue().encode("utf-8", errors="surrogateescape"))

@@ -213,10 +213,11 @@ class Store:
         is_whole = table.schema.equals(SCHEMA) and metadata.get(CONTENT_HASH) == _hash(table)
         return table if is_whole else None
 
-    def missing(self, manifest: Manifest) -> Iterator[int]:
-        """The chunks that are still to be computed."""
+    def missing(self, manifest: Manifest, retry_errors: bool = False) -> Iterator[int]:
+        """The chunks that are still to be computed, or again if they have errors."""
         for chunk in range(manifest.n_chunks):
-            if self.read(chunk, manifest) is None:
+            table = self.read(chunk, manifest)
+            if table is None or (retry_errors and table["error"].null_count < len(table)):
                 yield chunk
 
 

@@ -68,6 +68,15 @@ def test_the_same_command_goes_on(start, workplace):
     assert path.read_bytes() == whole
 
 
+def test_images_that_failed_are_tried_again_if_asked(start, workplace):
+    start()
+    Image.new("RGB", (32, 32)).save(workplace / "data" / "even" / "6.png")
+    start()
+    assert len(Run("out").errors()) == 1
+    assert start("--retry-errors").exit_code == 0
+    assert Run("out").errors() == []
+
+
 def test_other_settings_are_refused_by_name(start):
     assert start().exit_code == 0
     for options, message in (

@@ -5,9 +5,12 @@ import signal
 import sys
 
 import pytest
+import torch
+from nets import MlpHead
 from small_runs import N, Pictures, contents, run
 
-from captum_clustered.dataset_run import RayEngine, on_ray
+from captum_clustered import ClusteredLayerCAM
+from captum_clustered.dataset_run import RayEngine, Run, on_ray
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -39,6 +42,23 @@ class Refusing(Pictures):
             self.folder.rename(self.folder.with_name("elsewhere"))
             self.folder.touch()
         return super().__getitem__(index)
+
+
+class Marked(Pictures):
+    """The last image is one that Hungry knows."""
+
+    def __getitem__(self, index):
+        x, label = super().__getitem__(index)
+        return (x.fill_(7) if index == N - 1 else x), label
+
+
+class Hungry(MlpHead):
+    """Runs out of memory on it."""
+
+    def forward(self, x):
+        if float(x[0, 0, 0, 0]) == 7:
+            raise torch.OutOfMemoryError("no memory is left")
+        return super().forward(x)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -82,6 +102,15 @@ def test_what_fails_in_a_worker_is_raised_here(tmp_path):
     folder = tmp_path / "chunks"
     with pytest.raises(OSError, match="chunks"):
         run(tmp_path, Refusing(folder), engine=RayEngine(workers=1))
+
+
+def test_what_ends_a_worker_is_named(tmp_path):
+    net = Hungry()
+    cam = ClusteredLayerCAM(net, net.relu, clusterer=3)
+    with pytest.raises(RuntimeError, match="a worker of Ray failed: OutOfMemoryError: no mem"):
+        run(tmp_path, Marked(), cam, engine=RayEngine(workers=1))
+    # Two chunks of four were whole by then.
+    assert len(Run(tmp_path).table()) == 8
 
 
 @pytest.mark.parametrize(

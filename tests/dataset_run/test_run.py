@@ -254,6 +254,19 @@ def test_a_finished_run_reads_but_one_image(tmp_path):
     assert again.table().equals(first.table())
 
 
+def test_errors_stay_unless_they_are_to_be_tried_again(tmp_path):
+    class Repaired(Pictures):
+        def __getitem__(self, index):
+            return super().__getitem__(index) if index not in UNREADABLE else Pictures()[0]
+
+    first = run(tmp_path)
+    untouched = first._store.path(0).stat().st_mtime_ns
+    assert len(run(tmp_path, Repaired()).errors()) == 2
+    assert run(tmp_path, Repaired(), retry_errors=True).errors() == []
+    assert first._store.path(0).stat().st_mtime_ns == untouched
+    assert (tmp_path / "errors.csv").read_text() == "item,error\n"
+
+
 def test_progress_counts_what_was_there_before(tmp_path):
     calls = []
     run(tmp_path, progress=lambda *call: calls.append(call))
