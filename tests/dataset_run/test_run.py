@@ -353,7 +353,9 @@ def test_a_disk_that_is_too_small_is_seen_before_the_work(tmp_path, monkeypatch)
 
 FULL_DISK = """
 import resource, signal, sys
-from small_runs import Pictures, run
+import torch
+from small_runs import run
+torch.set_num_threads(2)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 def progress(done, total):
     if done == 8:
