@@ -85,10 +85,11 @@ def _labels(labels: Tensor | tuple[Tensor, ...]) -> str:
 
 
 def _score(forward_func: Any) -> str:
-    if isinstance(forward_func, _Score):
-        inner = _score(forward_func.forward_func)
-        return f"{forward_func.transform.__name__.lstrip('_')} of {inner}"
-    return _name(forward_func)
+    transforms = []
+    while isinstance(forward_func, _Score):
+        transforms.append(forward_func.transform.__name__.lstrip("_"))
+        forward_func = forward_func.forward_func
+    return " of ".join([*(transforms or ["output"]), _name(forward_func)])
 
 
 def _name(thing: Any) -> str:

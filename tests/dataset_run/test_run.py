@@ -223,7 +223,9 @@ def test_other_weights_and_scores_are_refused(tmp_path):
         run(tmp_path, cam=cam)
     cam = method()
     cam.forward_func = scores.margin(cam.forward_func)
-    with pytest.raises(ValueError, match=r"score was nets.MlpHead and is margin of nets.MlpHead"):
+    with pytest.raises(
+        ValueError, match="score was output of nets.MlpHead and is margin of nets.MlpHead"
+    ):
         run(tmp_path, cam=cam)
 
 
