@@ -223,9 +223,7 @@ def test_other_weights_and_scores_are_refused(tmp_path):
         run(tmp_path, cam=cam)
     cam = method()
     cam.forward_func = scores.margin(cam.forward_func)
-    with pytest.raises(
-        ValueError, match="score was output of nets.MlpHead and is margin of nets.MlpHead"
-    ):
+    with pytest.raises(ValueError, match=r"score was output of .* and is margin of nets\."):
         run(tmp_path, cam=cam)
 
 
