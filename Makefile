@@ -10,7 +10,7 @@ DATA ?=
 MODELS ?= out/models
 STUDY = PYTHONPATH="notebooks$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python -m
 
-.PHONY: demo test test-oldest lint notebooks pictures study study-grid study-train needs-data compare bench docs clean
+.PHONY: demo test test-oldest lint notebooks pictures study study-grid study-train needs-data compare bench bench-run docs clean
 
 demo: $(STAMP)  ## Clustered-CAM and Grad-CAM on two photographs, into out/demo
 	$(BIN)/captum-clustered demo --out out/demo
@@ -46,6 +46,9 @@ compare: $(STAMP)  ## Methods, controls and metrics on photographs, into out/com
 
 bench: $(STAMP)  ## Time of a CAM as a multiple of a forward pass
 	PYTHONPATH=benchmarks $(BIN)/python -m speed $(ARGS)
+
+bench-run: needs-data $(STAMP)  ## Time, memory and restarts of a run over the images in DATA, with the network in MODELS
+	PYTHONPATH=benchmarks:notebooks $(BIN)/python -m whole_data --data "$(DATA)" --models "$(MODELS)" $(ARGS)
 
 docs: $(STAMP)  ## The documentation as a site, into out/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 import captum_clustered
-from captum_clustered import comparison, data, metrics, report, scores, visualization
+from captum_clustered import (
+    comparison,
+    data,
+    dataset_run,
+    metrics,
+    report,
+    scores,
+    visualization,
+)
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -22,7 +30,16 @@ def names_of(module):
 
 PUBLIC = [
     pair
-    for module in (captum_clustered, comparison, data, metrics, report, scores, visualization)
+    for module in (
+        captum_clustered,
+        comparison,
+        data,
+        dataset_run,
+        metrics,
+        report,
+        scores,
+        visualization,
+    )
     for pair in names_of(module)
 ]
 

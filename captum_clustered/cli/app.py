@@ -52,6 +52,20 @@ class Importance(str, Enum):
     shapley = "shapley"
 
 
+class Resolution(str, Enum):
+    """Choices of --resolution."""
+
+    layer = "layer"
+    input = "input"
+
+
+class EngineName(str, Enum):
+    """Choices of --engine."""
+
+    local = "local"
+    ray = "ray"
+
+
 class Score(str, Enum):
     """Choices of --score."""
 
@@ -65,8 +79,8 @@ ModelName = Annotated[
     str,
     typer.Option(
         "--model",
-        help="A torchvision classification model, or package.module:factory, a function without "
-        "arguments that returns a torch.nn.Module.",
+        help="A torchvision classification model, timm:name, or package.module:factory, a function "
+        "without arguments that returns a torch.nn.Module.",
     ),
 ]
 
@@ -312,13 +326,13 @@ def compare(
                 method_names,
                 metric_names,
                 missing_table,
-                target_of,
             )
         except ModuleNotFoundError as error:
             raise UserError(str(error)) from error
         from captum_clustered.cli.models import load_model
         from captum_clustered.cli.outputs import prepare_folder
         from captum_clustered.cli.preprocessing import make_preprocessing
+        from captum_clustered.cli.targets import target_of
 
         choices = Choices(
             images=images,
@@ -376,15 +390,185 @@ def report(
         out.print(Text(f"Wrote {printable(path)} ({size:.1f} MB)"), soft_wrap=True)
 
 
+@app.command()
+def run(
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of images, with all folders in it, or CSV file with the columns file "
+            "and, maybe, label."
+        ),
+    ],
+    model: ModelName,
+    layer: Annotated[str, typer.Option(help="The layer's name; see the command layers.")],
+    out_dir: Annotated[
+        Path,
+        typer.Option("--out", help="Folder for the results; started again, a run goes on there."),
+    ],
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that the files in the CSV file are relative to (default: its own).",
+            show_default=False,
+        ),
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="As in explain.", show_default=False)] = None,
+    layer_input: Annotated[
+        bool, typer.Option("--layer-input", help="Explain by the layer's input, not its output.")
+    ] = False,
+    target: Annotated[
+        str, typer.Option(help="Class to explain: prediction, label or a number.")
+    ] = "prediction",
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            help="Learn one grouping for all images first, from all or from so many of them.",
+            show_default=False,
+        ),
+    ] = None,
+    n_clusters: Annotated[int, typer.Option(min=1, help="Number of clusters.")] = 10,
+    scaling: Annotated[Scaling, typer.Option(help="How drops become a map.")] = Scaling.density,
+    importance: Annotated[
+        Importance, typer.Option(help="How clusters are weighed.")
+    ] = Importance.ablation,
+    consensus: Annotated[int, typer.Option(min=1, help="Number of clusterings to average.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the clustering.")] = 0,
+    channel_dim: Annotated[
+        int, typer.Option(help="The layer's dimension of channels; -1 for transformers.")
+    ] = 1,
+    score: Annotated[Score, typer.Option(help="What drops are measured in.")] = Score.logit,
+    resolution: Annotated[
+        Resolution, typer.Option(help="Size of the maps that are stored.")
+    ] = Resolution.layer,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="As in explain.", show_default=False)
+    ] = None,
+    mean: Annotated[str | None, typer.Option(help="As in explain.", show_default=False)] = None,
+    std: Annotated[str | None, typer.Option(help="As in explain.", show_default=False)] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images at a time (default: what fits).", show_default=False),
+    ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="GiB that a batch may take (default: 1, or half of what is free on a GPU).",
+            show_default=False,
+        ),
+    ] = None,
+    chunk_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Images in each file, whole batches (default: 512).", show_default=False
+        ),
+    ] = None,
+    retry_errors: Annotated[
+        bool,
+        typer.Option("--retry-errors", help="Try images again that could not be explained."),
+    ] = False,
+    num_workers: Annotated[
+        int, typer.Option(min=0, help="Processes (with ray: threads of each worker) that read.")
+    ] = 2,
+    engine: Annotated[EngineName, typer.Option(help="What computes.")] = EngineName.local,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a Ray cluster (default: this machine).", show_default=False),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Number of Ray's workers.")] = 2,
+    gpus_per_worker: Annotated[
+        float, typer.Option(min=0, help="GPUs, or the part of one, of each of Ray's workers.")
+    ] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, ...")] = "cpu",
+) -> None:
+    """
+    Explain a whole data set, in steps that survive the end of the process.
+
+    Results are Parquet files in --out, for each image the map and the clusters' scores. The
+    same command goes on where it stopped.
+    """
+    means, stds = _numbers(mean, "--mean"), _numbers(std, "--std")
+    with _sentences():
+        try:
+            from captum_clustered.cli.run import Choices, engine_of, fit_of, run_data
+        except ModuleNotFoundError as error:
+            raise UserError(_needs("run", error)) from error
+        from captum_clustered.cli.outputs import prepare_folder
+        from captum_clustered.cli.targets import target_of
+
+        choices = Choices(
+            data=str(data),
+            root=None if root is None else str(root),
+            model=model,
+            weights=weights,
+            size=size,
+            mean=means,
+            std=stds,
+            device=device,
+            settings={
+                "layer": layer,
+                "layer_input": layer_input,
+                "n_clusters": n_clusters,
+                "scaling": scaling.value,
+                "importance": importance.value,
+                "consensus": consensus,
+                "seed": seed,
+                "channel_dim": channel_dim,
+                "score": score.value,
+            },
+            target=target_of(target),
+        )
+        prepare_folder(out_dir)
+        run_data(
+            choices,
+            out_dir,
+            engine_of(engine.value, num_workers, address, workers, gpus_per_worker),
+            fit=fit_of(fit),
+            resolution=resolution.value,
+            batch_size=batch_size,
+            memory=memory,
+            chunk_size=chunk_size,
+            retry_errors=retry_errors,
+        )
+
+
+@app.command()
+def clusters(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run with --fit.", show_default=False)],
+    examples: Annotated[int, typer.Option(min=1, help="Images for each cluster.")] = 6,
+) -> None:
+    """
+    Show what each cluster is worth over a whole data set, and in which images most.
+
+    Prints the mean drop of each cluster for each explained class and writes clusters.csv,
+    cluster_examples.csv and a contact sheet, clusters.png, to the run's folder. The model and
+    the images must be where they were.
+    """
+    with _sentences():
+        try:
+            from captum_clustered.cli.clusters import summarise
+        except ModuleNotFoundError as error:
+            raise UserError(_needs("clusters", error)) from error
+        summarise(folder, examples)
+
+
+def _needs(command: str, error: ModuleNotFoundError) -> str:
+    return (
+        f"{command} needs {error.name}, which is not installed: pip install captum_clustered[run]"
+    )
+
+
 def _explain_all(
     explainer: Explainer, preprocessing: Preprocessing, images: Sequence[Path], out_dir: Path
 ) -> list[tuple[str, str]]:
     """Explains each image; one that fails does not keep the others from being explained."""
+    from captum_clustered.cli.dicom import frames_of
     from captum_clustered.cli.explain_image import explain_image
     from captum_clustered.cli.images import read_image
     from captum_clustered.cli.outputs import output_names
     from captum_clustered.cli.tables import failure_table
 
+    images = [frame for path in images for frame in frames_of(path)]
     failures: list[tuple[str, str]] = []
     # A remark that holds for all images is made once.
     notes: dict[str, None] = {}

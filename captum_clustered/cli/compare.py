@@ -36,7 +36,6 @@ __all__ = [
     "method_names",
     "metric_names",
     "missing_table",
-    "target_of",
 ]
 
 FIGURES = ("metrics", "curves", "gallery")
@@ -102,19 +101,6 @@ def method_names(given: Sequence[str] | None) -> list[str] | None:
                 found.append(part)
         names += found
     return list(dict.fromkeys(names)) or None
-
-
-def target_of(text: str) -> str | int:
-    """
-    Raises:
-
-        UserError: If it is neither a word of compare's nor a number.
-    """
-    if text in ("prediction", "label"):
-        return text
-    if text.isdecimal():
-        return int(text)
-    raise UserError(f"--target {text} must be prediction, label or the number of a class.")
 
 
 def compare_folder(

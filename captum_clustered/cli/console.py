@@ -5,10 +5,29 @@ from __future__ import annotations
 import os
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
-__all__ = ["err", "note", "out", "printable", "progress_bar", "say_error", "show", "show_error"]
+__all__ = [
+    "err",
+    "note",
+    "out",
+    "printable",
+    "progress_bar",
+    "run_bar",
+    "say_error",
+    "show",
+    "show_error",
+]
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -52,6 +71,31 @@ def progress_bar(needed: bool = True) -> Progress:
         console=out,
         transient=True,
         disable=not (needed and out.is_terminal),
+    )
+
+
+class _Rate(ProgressColumn):
+    """Images in a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} images/s")
+
+
+def run_bar() -> Progress:
+    """A progress bar for hours: with the rate and the time that is left."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=out,
+        transient=True,
+        disable=not out.is_terminal,
+        # A batch is a step, and there may be few in a minute.
+        speed_estimate_period=120,
     )
 
 

@@ -132,7 +132,7 @@ class Explainer:
         self.layer = find_layer(model, settings.layer)
         self.device = device
         forward = trace(model, torch.zeros(input_shape, device=device))
-        n_classes = forward.output.shape[1]
+        self.n_classes = n_classes = forward.output.shape[1]
         if settings.target is not None and not 0 <= settings.target < n_classes:
             raise UserError(
                 f"--target {settings.target} is out of range: {model.name} has {n_classes} "

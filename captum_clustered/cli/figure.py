@@ -23,7 +23,7 @@ from captum_clustered.visualization.clusters import most_important
 from captum_clustered.visualization.overlay import draw_overlay
 from captum_clustered.visualization.scale import Scale, draw_colour_bar, signed_text
 
-__all__ = ["draw", "save_figure"]
+__all__ = ["INK", "INTERPOLATION", "MUTED", "draw", "save_figure"]
 
 Array = npt.NDArray[Any]
 DPI = 100

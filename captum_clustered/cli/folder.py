@@ -20,7 +20,7 @@ from captum_clustered.cli.images import read_image
 from captum_clustered.cli.models import Model
 from captum_clustered.cli.preprocessing import Preprocessing
 
-__all__ = ["ImageFolder", "image_files", "mask_files", "read_labels"]
+__all__ = ["ImageFolder", "class_of", "image_files", "mask_files", "read_labels"]
 
 COLUMNS = ("file", "label")
 
@@ -105,13 +105,20 @@ def read_labels(path: Path, model: Model, n_classes: int) -> dict[str, int]:
             image, text = ((row[column] or "").strip() for column in COLUMNS)
             if not image and not text:
                 continue
-            key, label = Path(image).name, _class(text, model, n_classes, where)
+            key, label = Path(image).name, class_of(text, model, n_classes, where)
             if labels.setdefault(key, label) != label:
                 raise UserError(f"{where}: {key} has another label further up.")
     return labels
 
 
-def _class(text: str, model: Model, n_classes: int, where: str) -> int:
+def class_of(text: str, model: Model, n_classes: int, where: str) -> int:
+    """
+    A class by its number or its name.
+
+    Raises:
+
+        UserError: If there is no such class; the message begins with ``where``.
+    """
     try:
         label = int(text)
     except ValueError:

@@ -22,6 +22,8 @@ __all__ = ["Model", "load_model", "skeleton"]
 
 # Both start with random numbers that are drawn slowly, to be overwritten at once.
 SLOW_INIT = ("googlenet", "inception_v3")
+# What names of timm's models begin with.
+TIMM = "timm:"
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def load_model(name: str, weights: str | None, device: str) -> Model:
     """
     Args:
 
-        name (str): A model of torchvision for image classification, or
+        name (str): A model of torchvision for image classification, ``timm:name`` or
                     ``package.module:factory``.
         weights (str, optional): Name of torchvision's weights or the file of a state
                     dict. None means "DEFAULT" for torchvision's models, and for a
@@ -73,7 +75,12 @@ def load_model(name: str, weights: str | None, device: str) -> Model:
 
         UserError: If any of these is unknown or does not work.
     """
-    model = _from_factory(name, weights) if ":" in name else _from_zoo(name, weights)
+    if name.startswith(TIMM):
+        from captum_clustered.cli.timm_models import load_timm
+
+        model = load_timm(name, weights)
+    else:
+        model = _from_factory(name, weights) if ":" in name else _from_zoo(name, weights)
     with explained(f"The model cannot be moved to --device {device}"):
         model.module.to(torch.device(device))
     model.module.eval()
@@ -85,6 +92,12 @@ def skeleton(name: str) -> tuple[Model, torch.device]:
     The model as far as its layers' shapes go, and the device to run it on: torchvision's
     models without weights and, where they allow it, without numbers ("meta").
     """
+    if name.startswith(TIMM):
+        from captum_clustered.cli.timm_models import timm_skeleton
+
+        model = timm_skeleton(name)
+        model.module.eval()
+        return model, torch.device("cpu")
     if ":" in name:
         model = _from_factory(name, None)
         model.module.cpu().eval()

@@ -13,6 +13,7 @@ import numpy as np
 
 from captum_clustered import __version__
 from captum_clustered.cli.console import printable
+from captum_clustered.cli.dicom import split_frame
 from captum_clustered.cli.errors import UserError, one_line
 from captum_clustered.cli.explain import Explanation, Settings
 from captum_clustered.cli.models import Model
@@ -44,15 +45,20 @@ def prepare_folder(folder: Path) -> None:
 
 
 def output_names(images: Iterable[Path]) -> list[str]:
-    """A name for each image's files: its stem, numbered where that is taken."""
+    """
+    A name for each image's files: its stem, with the number of the frame if it is one, and
+    numbered where that is taken.
+    """
     taken: set[str] = set()
     names = []
     for image in images:
-        name, n = image.stem, 1
+        file, frame = split_frame(image)
+        stem = file.stem if frame is None else f"{file.stem}-frame{frame}"
+        name, n = stem, 1
         # Some file systems do not tell cases apart.
         while name.casefold() in taken:
             n += 1
-            name = f"{image.stem}-{n}"
+            name = f"{stem}-{n}"
         taken.add(name.casefold())
         names.append(name)
     return names

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from zipfile import is_zipfile
 
 from captum_clustered.comparison.pictures import Pictures
+from captum_clustered.whole_files import remove_unfinished, write_whole
 
 SETTINGS = "settings.json"
 # What is known only at the end; not there while a comparison runs.
 FINISHED = "finished.json"
+PREFIX = "batch-"
 # Settings that tell functions without a name from each other.
 FIRST_IMAGE = "first image"
 OUTPUTS = "outputs of forward_func and layer on the first image"
@@ -82,6 +84,7 @@ class Store:
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"save_to={str(folder)!r} must be a folder; it is a file.")
         self.folder.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(self.folder, PREFIX)
         path = self.folder / SETTINGS
         # As JSON gives them back.
         settings = json.loads(json.dumps(settings))
@@ -150,7 +153,9 @@ class Store:
     def save(self, index: int, result: BatchResult, pictures: Pictures) -> None:
         """Stores a finished batch."""
         # First, for where there are results, the batch is taken for finished.
-        _write(pictures_path(self.folder, index), pictures.write)
+        file = io.BytesIO()
+        pictures.write(file)
+        write_whole(pictures_path(self.folder, index), file.getvalue())
         _write_json(batch_path(self.folder, index), asdict(result))
 
     def finish(self, reference: str | None, n_batches: int, failures: list[dict[str, Any]]) -> None:
@@ -169,7 +174,7 @@ class Store:
 
 def batch_path(folder: Path, index: int) -> Path:
     """The file of a batch's results."""
-    return folder / f"batch-{index:06d}.json"
+    return folder / f"{PREFIX}{index:06d}.json"
 
 
 def pictures_path(folder: Path, index: int) -> Path:
@@ -178,27 +183,7 @@ def pictures_path(folder: Path, index: int) -> Path:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    _write(path, lambda file: file.write(json.dumps(content).encode()))
-
-
-def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_whole(path, json.dumps(content).encode())
 
 
 def read_object(path: Path) -> dict[str, Any] | None:

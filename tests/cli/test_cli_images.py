@@ -130,3 +130,30 @@ class TestNoImage:
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
         with pytest.raises(UserError, match=f"{name} cannot be read as an image: .*truncated"):
             read_image(tmp_path / name)
+
+
+class TestTiff:
+    """Which value is black is for the file to say."""
+
+    @staticmethod
+    def write(path, bits, photometric):
+        value = {8: 10, 16: 2570}[bits]
+        image = Image.new({8: "L", 16: "I;16"}[bits], (3, 2), value)
+        image.save(path)
+        content = path.read_bytes()
+        # In the file: Pillow would turn the pixels around as well.
+        at = content.index(b"\x06\x01\x03\x00\x01\x00\x00\x00") + 8
+        path.write_bytes(content[:at] + bytes([photometric]) + content[at + 1 :])
+
+    @pytest.mark.parametrize("bits", [8, 16])
+    @pytest.mark.parametrize(("photometric", "expected"), [(1, 10), (0, 245)])
+    def test_black_or_white_is_zero(self, tmp_path, bits, photometric, expected):
+        path = tmp_path / "a.tif"
+        self.write(path, bits, photometric)
+        assert (pixels(path) == expected).all()
+
+
+def test_a_number_behind_a_photograph_is_no_frame(tmp_path):
+    Image.new("L", (3, 2)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"a\.png is no DICOM file, so it has no frame 2"):
+        read_image(tmp_path / "a.png#2")

@@ -1,0 +1,1 @@
+"""What a run over a whole data set costs, and whether it survives being killed."""

@@ -1,0 +1,38 @@
+"""Peak memory of runs over few and over many images."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+from dataclasses import replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from captum_clustered.dataset_run import LocalEngine
+from whole_data.case import Case
+
+
+def memory(case: Case, n_images: list[int], num_workers: int) -> dict[str, float]:
+    """MiB that a process has had at most, by the number of images; one process for each."""
+    found = {}
+    context = get_context("spawn")
+    for number in n_images:
+        receiver, sender = context.Pipe(duplex=False)
+        # Not a pool, whose processes may not have children that read images.
+        process = context.Process(
+            target=_peak, args=(replace(case, n_images=number), num_workers, sender)
+        )
+        process.start()
+        found[f"peak MiB, {number} images"] = float(receiver.recv())
+        process.join()
+    return found
+
+
+def _peak(case: Case, num_workers: int, sender: Connection) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        case.run(Path(folder), LocalEngine(num_workers))
+    # Kilobytes on Linux, bytes on macOS.
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    sender.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)

@@ -1,0 +1,274 @@
+"""Whole data sets on the command line."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from captum_clustered.cli.console import note, out, printable, run_bar, show
+from captum_clustered.cli.errors import UserError, explained, one_line
+from captum_clustered.cli.explain import Explainer, Settings
+from captum_clustered.cli.items import ImageItems, list_items
+from captum_clustered.cli.models import Model, load_model
+from captum_clustered.cli.preprocessing import Preprocessing, make_preprocessing
+from captum_clustered.cli.tables import failure_table
+from captum_clustered.dataset_run import LocalEngine, RayEngine, Run, explain_dataset
+from captum_clustered.dataset_run.fingerprints import hash_of_names
+from captum_clustered.dataset_run.job import Engine
+from captum_clustered.whole_files import write_whole
+
+__all__ = ["Choices", "Prepared", "again", "engine_of", "fit_of", "prepare", "run_data"]
+
+# How the command was called, for commands that go on from its results.
+COMMAND = "command.json"
+# Errors that are printed; the file has all.
+SHOWN = 10
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Choices:
+    """
+    What is explained and by what, in terms that JSON has.
+
+    Attributes:
+
+        data (str): Folder or table.
+        root (str or None): What the table's files are relative to.
+        model (str): Its name.
+        weights (str or None): Name or file.
+        size, mean, std: As in :func:`make_preprocessing`.
+        device (str): Where the model is.
+        settings (dict): Of :class:`captum_clustered.cli.explain.Settings`.
+        target (str or int): "prediction", "label" or a class.
+    """
+
+    data: str
+    root: str | None
+    model: str
+    weights: str | None
+    size: int | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    device: str
+    settings: dict[str, Any]
+    target: str | int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """
+    What the choices name, loaded.
+
+    Attributes:
+
+        explainer (Explainer): Model, layer and method.
+        items (ImageItems): The data.
+        preprocessing (Preprocessing): The way into the network.
+    """
+
+    explainer: Explainer
+    items: ImageItems
+    preprocessing: Preprocessing
+
+    @property
+    def model(self) -> Model:
+        """The network."""
+        return self.explainer.model
+
+    def class_name(self, index: int) -> str:
+        """The class's name as the model or the data have it, or its number."""
+        names = self.items.classes
+        return names[index] if index < len(names) else self.model.class_name(index)
+
+
+def prepare(choices: Choices) -> Prepared:
+    """
+    Loads the model and lists the data.
+
+    Raises:
+
+        UserError: If any of the choices does not work.
+    """
+    network = load_model(choices.model, choices.weights, choices.device)
+    preprocessing = make_preprocessing(
+        network.preset, network.n_channels, choices.size, choices.mean, choices.std
+    )
+    settings = Settings(**choices.settings)
+    if isinstance(choices.target, int):
+        settings = replace(settings, target=choices.target)
+    explainer = Explainer(network, settings, preprocessing.input_shape, choices.device)
+    items = list_items(
+        Path(choices.data),
+        None if choices.root is None else Path(choices.root),
+        network,
+        explainer.n_classes,
+        preprocessing,
+    )
+    return Prepared(explainer, items, preprocessing)
+
+
+def again(folder: Path) -> Prepared:
+    """
+    What a run was made with.
+
+    Raises:
+
+        UserError: If the run does not say, or it does not work any more.
+    """
+    path = folder / COMMAND
+    if not path.is_file():
+        raise UserError(f"{printable(folder)} was not made by captum-clustered run.")
+    with explained(f"{printable(path)} cannot be read"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("mean", "std"):
+            content[name] = None if content[name] is None else tuple(content[name])
+        choices = Choices(**content)
+    return prepare(choices)
+
+
+def fit_of(text: str | None) -> str | int | None:
+    """
+    Raises:
+
+        UserError: If it is neither "all" nor a number.
+    """
+    if text is None or text == "all":
+        return text
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise UserError(f"--fit {text} must be all or a number of images.")
+
+
+def engine_of(
+    name: str, num_workers: int, address: str | None, workers: int, gpus_per_worker: float
+) -> Engine:
+    """
+    Raises:
+
+        UserError: If it is not installed.
+    """
+    if name == "local":
+        return LocalEngine(num_workers)
+    with explained("--engine ray does not work"):
+        return RayEngine(workers, address, gpus_per_worker, num_workers)
+
+
+def run_data(
+    choices: Choices,
+    folder: Path,
+    engine: Engine,
+    *,
+    fit: str | int | None,
+    resolution: str,
+    batch_size: int | None,
+    memory: float | None,
+    chunk_size: int | None,
+    retry_errors: bool,
+) -> Run:
+    """
+    Explains all of the data and says what came of it.
+
+    Args:
+
+        choices (Choices): What is explained, and by what.
+        folder (Path): For the results.
+        engine (Engine): What computes.
+        fit, resolution, batch_size, chunk_size, retry_errors: See :func:`explain_dataset`.
+        memory (float, optional): In GiB.
+
+    Raises:
+
+        UserError: If it cannot begin, cannot go on or is interrupted by a full disk.
+    """
+    prepared = prepare(choices)
+    explainer, items = prepared.explainer, prepared.items
+    # As a part of the description, spaces are of no meaning.
+    transform = " ".join(repr(prepared.preprocessing.transform).split())
+    done = _Done()
+    with warnings.catch_warnings(record=True) as caught, run_bar() as bar:
+        warnings.simplefilter("always", UserWarning)
+        task = bar.add_task("Explaining", total=len(items))
+
+        def progress(count: int, total: int) -> None:
+            bar.update(task, completed=count, total=total)
+            done.count(count)
+
+        with _sentences(folder):
+            run = explain_dataset(
+                explainer.cam,
+                items,
+                folder,
+                target=choices.target,
+                attribute_to_layer_input=explainer.settings.layer_input,
+                resolution=resolution,
+                names=items.names,
+                fit=fit,
+                batch_size=batch_size,
+                memory=None if memory is None else int(memory * GIB),
+                chunk_size=chunk_size,
+                about={
+                    "preprocessing": transform,
+                    "labels": hash_of_names(items.labels.to_pylist()),
+                },
+                retry_errors=retry_errors,
+                engine=engine,
+                progress=progress,
+            )
+            text = json.dumps(asdict(choices), indent=1) + "\n"
+            write_whole(folder / COMMAND, text.encode("utf-8", errors="surrogateescape"))
+    for text in dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning):
+        note(text)
+    _say(run, done, folder)
+    return run
+
+
+class _Done:
+    """How many images were explained in how much time."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.seconds = 0.0
+        self._first: int | None = None
+        self._start = time.perf_counter()
+
+    def count(self, images: int) -> None:
+        if self._first is None:
+            self._first, self._start = images, time.perf_counter()
+        self.images = images - self._first
+        self.seconds = time.perf_counter() - self._start
+
+
+@contextmanager
+def _sentences(folder: Path) -> Iterator[None]:
+    """Makes what the user can mend a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"The results cannot be written to --out {printable(folder)}: "
+            f"{error.strerror or one_line(error)}. What is there is whole; once there is room, the "
+            "same command goes on."
+        ) from error
+    except (ValueError, RuntimeError) as error:
+        raise UserError(one_line(error)) from error
+
+
+def _say(run: Run, done: _Done, folder: Path) -> None:
+    errors = run.errors()
+    total = run.manifest.n_items
+    text = f"{total} images, {total - len(errors)} of them explained"
+    if done.images:
+        text += f"; {done.images} now, in {done.seconds:.0f} s ({done.images / done.seconds:.1f}/s)"
+    out.print(Text(f"{text}. Results: {printable(folder)}"), soft_wrap=True)
+    if errors:
+        show(failure_table(errors[:SHOWN]))
+        note(f"{len(errors)} images could not be explained: {printable(folder / 'errors.csv')}")

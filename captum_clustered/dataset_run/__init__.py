@@ -1,0 +1,32 @@
+"""Explaining whole data sets: runs that can be interrupted, on one machine or many."""
+
+from importlib.util import find_spec
+
+if find_spec("pyarrow") is None:
+    raise ModuleNotFoundError(
+        "captum_clustered.dataset_run needs pyarrow, which is not installed: pip install "
+        "captum_clustered[run]",
+        name="pyarrow",
+    )
+
+from captum_clustered.dataset_run.local import LocalEngine
+from captum_clustered.dataset_run.on_ray import RayEngine
+from captum_clustered.dataset_run.reading import Run
+from captum_clustered.dataset_run.run import explain_dataset
+from captum_clustered.dataset_run.summary import (
+    ClusterMean,
+    ClusterSummary,
+    Example,
+    cluster_summary,
+)
+
+__all__ = [
+    "ClusterMean",
+    "ClusterSummary",
+    "Example",
+    "LocalEngine",
+    "RayEngine",
+    "Run",
+    "cluster_summary",
+    "explain_dataset",
+]

@@ -1,0 +1,157 @@
+"""Reading items of a data set in batches; those that cannot be read do not stop the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+# Batches that each worker has ready.
+PREFETCHED = 2
+
+
+@dataclass(frozen=True)
+class Batch:
+    """
+    Items that were read together.
+
+    Attributes:
+
+        items (sequence of int): All of them.
+        good (list[int]): Those that could be read.
+        inputs (Tensor or None): Their inputs, (len(good), ...); None if there are none.
+        labels (list): Their labels, an int or None.
+        errors (dict[int, str]): The others, and why.
+    """
+
+    items: Sequence[int]
+    good: list[int]
+    inputs: Tensor | None
+    labels: list[int | None]
+    errors: dict[int, str]
+
+    def pin_memory(self) -> Batch:
+        """For the DataLoader, which does not know what is in here."""
+        if self.inputs is None:
+            return self
+        pinned = self.inputs.pin_memory()
+        return Batch(self.items, self.good, pinned, self.labels, self.errors)
+
+
+@dataclass(frozen=True)
+class BatchReader(Dataset[Batch]):
+    """
+    A data set whose items are batches of another one.
+
+    Args:
+
+        dataset (Dataset): Its items are a tensor, or a tuple or list whose first entry is
+                    that and whose second is the label.
+        input_shape (tuple[int, ...]): Of the tensors; others are errors.
+        needs_label (bool): Whether an item without a label is an error.
+    """
+
+    dataset: Any
+    input_shape: tuple[int, ...]
+    needs_label: bool = False
+
+    def __getitem__(self, items: Sequence[int]) -> Batch:
+        inputs: list[Tensor] = []
+        labels: list[int | None] = []
+        good: list[int] = []
+        errors: dict[int, str] = {}
+        for index in items:
+            try:
+                value, label = self._read(index)
+            except Exception as error:  # noqa: BLE001
+                errors[index] = reason(error)
+                continue
+            inputs.append(value)
+            labels.append(label)
+            good.append(index)
+        return Batch(items, good, torch.stack(inputs) if inputs else None, labels, errors)
+
+    def _read(self, index: int) -> tuple[Tensor, int | None]:
+        value, label = read_item(self.dataset, index, self.needs_label)
+        shape = tuple(value.shape)
+        if shape != self.input_shape:
+            raise ValueError(
+                f"its input has shape {shape}; those of this data set have {self.input_shape}."
+            )
+        return value, label
+
+
+def read_item(dataset: Any, index: int, needs_label: bool) -> tuple[Tensor, int | None]:
+    """
+    The input and label of an item.
+
+    Raises:
+
+        TypeError: If there is no tensor.
+        ValueError: If a label is needed and there is none.
+        Exception: Whatever the data set raises.
+    """
+    item = dataset[index]
+    parts = item if isinstance(item, (tuple, list)) else (item,)
+    if not parts or not isinstance(parts[0], Tensor):
+        given = type(parts[0]).__name__ if parts else "nothing"
+        raise TypeError(f"dataset must give a tensor, alone or before a label; it gave {given}.")
+    label = parts[1] if len(parts) > 1 else None
+    if needs_label and label is None:
+        raise ValueError("it has no label to explain.")
+    return parts[0], None if label is None else int(label)
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed, in one line."""
+    lines = str(error).strip().splitlines()
+    name = type(error).__name__
+    if not lines:
+        return name
+    return lines[0] if isinstance(error, (ValueError, OSError)) else f"{name}: {lines[0]}"
+
+
+def in_processes(
+    reader: BatchReader, batches: Sequence[Sequence[int]], num_workers: int, pin_memory: bool
+) -> Iterator[Batch]:
+    """Batches in their order, read ahead by workers of a DataLoader."""
+    loader: Iterable[Batch] = DataLoader(
+        reader,
+        sampler=batches,
+        batch_size=None,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        prefetch_factor=PREFETCHED if num_workers else None,
+        # Or else it draws from the global one.
+        generator=torch.Generator(),
+    )
+    return iter(loader)
+
+
+def in_threads(
+    reader: BatchReader, batches: Sequence[Sequence[int]], num_workers: int
+) -> Iterator[Batch]:
+    """Batches in their order, read ahead by threads: for processes that must not fork."""
+    if num_workers == 0:
+        yield from map(reader.__getitem__, batches)
+        return
+    with ThreadPoolExecutor(num_workers) as pool:
+        yield from _ahead(pool, reader.__getitem__, batches, PREFETCHED * num_workers)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor,
+    read: Callable[[Sequence[int]], Batch],
+    batches: Sequence[Sequence[int]],
+    n_ahead: int,
+) -> Iterator[Batch]:
+    waiting = [pool.submit(read, batch) for batch in batches[:n_ahead]]
+    for position in range(len(batches)):
+        if position + n_ahead < len(batches):
+            waiting.append(pool.submit(read, batches[position + n_ahead]))
+        yield waiting.pop(0).result()

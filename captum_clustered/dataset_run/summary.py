@@ -1,0 +1,222 @@
+"""What each group of channels is worth over a whole data set, and where most."""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from captum_clustered.dataset_run.reading import Run
+from captum_clustered.whole_files import write_whole
+
+COLUMNS = ("index", "item", "error", "label", "target", "importances", "sizes")
+# In the place of a class: the mean over all images.
+EVERY = "all"
+
+
+@dataclass(frozen=True)
+class ClusterMean:
+    """
+    What one group is worth in the images of one class.
+
+    Attributes:
+
+        cluster (int): Number of the group.
+        channels (int): Number of its channels.
+        target (int or None): The class that was explained; None for all images.
+        images (int): Number of images.
+        mean (float): Mean importance: drop or Shapley value, in units of the score.
+        std (float): Standard deviation over the images.
+        positive (float): Share of images in which the group speaks for the class.
+    """
+
+    cluster: int
+    channels: int
+    target: int | None
+    images: int
+    mean: float
+    std: float
+    positive: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """
+    An image in which a group matters most.
+
+    Attributes:
+
+        cluster (int): Number of the group.
+        rank (int): From 1, the image in which it matters most.
+        index (int): Number of the item.
+        item (str): Its name.
+        target (int): The class that was explained.
+        label (int or None): The class that the data say.
+        importance (float): Of the group in this image.
+    """
+
+    cluster: int
+    rank: int
+    index: int
+    item: str
+    target: int
+    label: int | None
+    importance: float
+
+
+@dataclass(frozen=True)
+class ClusterSummary:
+    """
+    The network's groups of channels over a data set, the most important first.
+
+    Attributes:
+
+        means (list[ClusterMean]): For each group over all images, then for each class.
+        examples (list[Example]): For each group its images.
+    """
+
+    means: list[ClusterMean]
+    examples: list[Example]
+
+    @property
+    def clusters(self) -> list[int]:
+        """The groups by their mean importance over all images, the largest first."""
+        return [mean.cluster for mean in self.means if mean.target is None]
+
+    def save(self, folder: Path) -> None:
+        """
+        Writes ``clusters.csv`` and ``cluster_examples.csv``.
+
+        Raises:
+
+            OSError: If they cannot be written.
+        """
+        means = [
+            vars(mean) | {"target": EVERY if mean.target is None else mean.target}
+            for mean in self.means
+        ]
+        write_whole(folder / "clusters.csv", _csv(means))
+        write_whole(folder / "cluster_examples.csv", _csv([vars(e) for e in self.examples]))
+
+
+def cluster_summary(run: Run, n_examples: int = 6) -> ClusterSummary:
+    """
+    Means over all images, and the images in which each group matters most, in one pass
+    over the stored scores. Memory does not grow with the number of images.
+
+    Args:
+
+        run (Run): With one grouping for all images: ``fit`` or fixed labels. It need not
+                    be complete.
+        n_examples (int, optional): Images for each group.
+                    Default: 6
+
+    Raises:
+
+        ValueError: If group 3 of one image is not group 3 of the others, no image is
+                    explained yet, or ``n_examples`` is negative.
+
+    Examples::
+
+        >>> summary = cluster_summary(explain_dataset(cam, dataset, "out", fit=1000))
+        >>> for mean in summary.means:
+        ...     print(mean.cluster, mean.target, mean.mean)
+        >>> summary.save(Path("out"))
+    """
+    if n_examples < 0:
+        raise ValueError(f"n_examples={n_examples} must be at least 0.")
+    settings = run.manifest.settings
+    if not settings["fit"] and not str(settings["clusterer"]).startswith(("fixed", "fitted")):
+        raise ValueError(
+            "run has groups of its own for each image, so group 3 of one image is not group 3 of "
+            "another: explain the data set with fit (--fit 1000) or fixed labels."
+        )
+    sums: dict[int, _Sums] = {}
+    best: list[list[tuple[float, int, dict[str, Any]]]] = []
+    sizes: list[int] = []
+    for table in run.tables(COLUMNS):
+        for row in table.filter(table["target"].is_valid()).to_pylist():
+            values = np.array(row["importances"], np.float64)
+            sizes = sizes or row["sizes"]
+            best = best or [[] for _ in sizes]
+            sums.setdefault(row["target"], _Sums(len(sizes))).add(values)
+            for heap, value in zip(best, values.tolist(), strict=True):
+                # Of equal ones the first; no two have the same number.
+                heapq.heappush(heap, (value, -row["index"], row))
+                if len(heap) > n_examples:
+                    heapq.heappop(heap)
+    if not sums:
+        raise ValueError("run has no image that is explained.")
+    return _summary(sums, best, sizes)
+
+
+class _Sums:
+    def __init__(self, n_clusters: int) -> None:
+        self.images = 0
+        self.mean = np.zeros(n_clusters)
+        self.squares = np.zeros(n_clusters)
+        self.positive = np.zeros(n_clusters)
+
+    def add(self, values: Any) -> None:
+        """Welford's algorithm: no difference of large sums."""
+        self.images += 1
+        before = values - self.mean
+        self.mean = self.mean + before / self.images
+        self.squares = self.squares + before * (values - self.mean)
+        self.positive = self.positive + (values > 0)
+
+    @classmethod
+    def of_all(cls, parts: Mapping[int, _Sums]) -> _Sums:
+        whole = cls(len(next(iter(parts.values())).mean))
+        whole.images = sum(part.images for part in parts.values())
+        for part in parts.values():
+            whole.mean = whole.mean + part.mean * part.images / whole.images
+            whole.positive = whole.positive + part.positive
+        for part in parts.values():
+            whole.squares += part.squares + part.images * (part.mean - whole.mean) ** 2
+        return whole
+
+    def means(self, cluster: int, channels: int, target: int | None) -> ClusterMean:
+        n = self.images
+        return ClusterMean(
+            cluster=cluster,
+            channels=channels,
+            target=target,
+            images=n,
+            mean=float(self.mean[cluster]),
+            std=math.sqrt(self.squares[cluster] / (n - 1)) if n > 1 else math.nan,
+            positive=float(self.positive[cluster] / n),
+        )
+
+
+def _summary(
+    sums: Mapping[int, _Sums],
+    best: list[list[tuple[float, int, dict[str, Any]]]],
+    sizes: list[int],
+) -> ClusterSummary:
+    whole = _Sums.of_all(sums)
+    order = np.argsort(-whole.mean, kind="stable").tolist()
+    groups = [(None, whole), *sorted(sums.items())]
+    means = [part.means(j, sizes[j], target) for target, part in groups for j in order]
+    examples = [
+        Example(j, rank, row["index"], row["item"], row["target"], row["label"], value)
+        for j in order
+        for rank, (value, _, row) in enumerate(sorted(best[j], reverse=True), 1)
+    ]
+    return ClusterSummary(means, examples)
+
+
+def _csv(rows: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue().encode("utf-8", errors="surrogateescape")

@@ -1,0 +1,163 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captum_clustered.dataset_run import Run
+from captum_clustered.dataset_run import run as run_module
+
+N = 7
+
+
+@pytest.fixture
+def pictures(workplace):
+    """Pictures in folders of two classes, one of which cannot be read."""
+    rng = np.random.default_rng(0)
+    for index in range(N):
+        path = workplace / "data" / ("even", "odd", "third")[index % 3] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:100])
+    return workplace / "data"
+
+
+@pytest.fixture
+def start(run, pictures):
+    def invoke(*options):
+        usual = ("--model", "factories:net", "--layer", "1", "--size", "32", "--out", "out")
+        small = ("--batch-size", "2", "--chunk-size", "4", "--num-workers", "0")
+        return run("run", "--data", pictures, *usual, *small, *options)
+
+    return invoke
+
+
+def test_a_folder_is_explained_as_explain_does(start, run, workplace):
+    result = start()
+    assert result.exit_code == 0, result.output
+    assert f"{N} images, {N - 1} of them explained" in result.stdout
+    assert "even/6.png" in result.output
+    found = Run("out")
+    table = found.table()
+    assert table["item"].to_pylist()[:2] == ["even/0.png", "even/3.png"]
+    image = "data/odd/1.png"
+    usual = ("--model", "factories:net", "--layer", "1", "--size", "32", "--out", "one")
+    assert run("explain", image, *usual).exit_code == 0
+    position = table["item"].to_pylist().index("odd/1.png")
+    with np.load("one/1.npz") as arrays:
+        stored = found.attributions(table)[position]
+        limit = np.abs(arrays["attribution"]).max() / 1000
+        np.testing.assert_allclose(stored, arrays["attribution"], atol=limit)
+        row = table.to_pylist()[position]
+        np.testing.assert_allclose(row["importances"], arrays["importances"], atol=1e-5)
+        assert row["target"] == arrays["target"]
+    [(item, reason)] = found.errors()
+    assert item == "even/6.png"
+    assert "cannot be read as an image" in reason
+
+
+def test_the_same_command_goes_on(start, workplace):
+    assert start().exit_code == 0
+    path = workplace / "out" / "chunks" / "chunk-0000001.parquet"
+    whole = path.read_bytes()
+    path.unlink()
+    result = start()
+    assert result.exit_code == 0
+    assert "; 3 now, in" in result.stdout
+    assert path.read_bytes() == whole
+
+
+def test_images_that_failed_are_tried_again_if_asked(start, workplace):
+    start()
+    Image.new("RGB", (32, 32)).save(workplace / "data" / "even" / "6.png")
+    start()
+    assert len(Run("out").errors()) == 1
+    assert start("--retry-errors").exit_code == 0
+    assert Run("out").errors() == []
+
+
+def test_other_settings_are_refused_by_name(start):
+    assert start().exit_code == 0
+    for options, message in (
+        (("--size", "16"), "preprocessing was"),
+        (("--seed", "3"), "seed was 0 and is 3"),
+        (("--target", "label"), "target was prediction and is label"),
+    ):
+        result = start(*options)
+        assert result.exit_code == 1
+        assert message in result.stderr
+
+
+def test_labels_are_those_of_the_folders(start):
+    assert start("--target", "label", "--score", "margin").exit_code == 0
+    rows = Run("out").table(["item", "target", "label"]).to_pylist()
+    for row in rows[1:]:
+        folder = row["item"].partition("/")[0]
+        if row["target"] is not None:
+            assert row["target"] == row["label"] == ["even", "odd", "third"].index(folder)
+
+
+def test_a_full_disk_is_a_sentence(start, monkeypatch, workplace):
+    usage = run_module.shutil.disk_usage(workplace)._replace(free=10)
+    monkeypatch.setattr(run_module.shutil, "disk_usage", lambda _: usage)
+    result = start()
+    assert result.exit_code == 1
+    assert "cannot be written to --out out: 7 images need about" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--target", "best"), "--target best must be prediction, label or"),
+        (("--target", "9"), "--target 9 is out of range"),
+        (("--fit", "some"), "--fit some must be all or a number of images"),
+        (("--chunk-size", "3"), "chunk_size=3 must be a multiple of batch_size=2"),
+        (("--layer", "9"), "has no layer '9'"),
+    ],
+)
+def test_mistakes_are_sentences(start, options, message):
+    result = start(*options)
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+def test_ray_that_is_not_installed_is_a_sentence(start, monkeypatch):
+    from captum_clustered.dataset_run import on_ray
+
+    monkeypatch.setattr(on_ray, "find_spec", lambda _: None)
+    result = start("--engine", "ray")
+    assert result.exit_code == 1
+    assert "pip install captum_clustered[ray]" in result.stderr
+
+
+def test_clusters_over_all_images(start, run, workplace):
+    assert start("--fit", "all", "--n-clusters", "3").exit_code == 0
+    result = run("clusters", "out", "--examples", "2")
+    assert result.exit_code == 0, result.output
+    assert "Mean drop of the logit over 6 images" in result.stdout
+    with (workplace / "out" / "clusters.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["cluster"] for row in rows} == {"0", "1", "2"}
+    with Image.open("out/clusters.png") as sheet:
+        assert sheet.width > 600
+        # Pictures and text, not an empty page.
+        assert len(np.unique(np.asarray(sheet.convert("L")))) > 100
+
+
+def test_clusters_of_each_image_cannot_be_summed_up(start, run):
+    assert start().exit_code == 0
+    result = run("clusters", "out")
+    assert result.exit_code == 1
+    assert "groups of its own for each image" in result.stderr
+    assert run("clusters", "absent").exit_code == 1
+
+
+def test_a_run_of_the_python_function_has_no_model_to_load(start, run, workplace):
+    assert start("--fit", "3").exit_code == 0
+    command = workplace / "out" / "command.json"
+    assert json.loads(command.read_text())["model"] == "factories:net"
+    command.unlink()
+    result = run("clusters", "out")
+    assert result.exit_code == 1
+    assert "was not made by captum-clustered run" in result.stderr

@@ -1,0 +1,81 @@
+import pytest
+import torch
+from torchvision.transforms import InterpolationMode
+
+from captum_clustered.cli import timm_models
+from captum_clustered.cli.errors import UserError
+from captum_clustered.cli.models import load_model, skeleton
+
+timm = pytest.importorskip("timm", reason="needs the extra timm")
+NAME = "timm:test_resnet"
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "weights.pt"
+    torch.save(timm.create_model("test_resnet").state_dict(), path)
+    return str(path)
+
+
+def test_a_model_with_weights_from_a_file(weights):
+    model = load_model(NAME, weights, "cpu")
+    stored = torch.load(weights, weights_only=True)
+    for name, value in model.module.state_dict().items():
+        assert torch.equal(value, stored[name])
+    assert not model.module.training
+    assert model.name == NAME
+
+
+def test_pictures_are_prepared_as_timm_says(weights):
+    model = load_model(NAME, weights, "cpu")
+    config = timm.data.resolve_model_data_config(model.module)
+    preset = model.preset()
+    size = config["input_size"][-1]
+    assert preset.crop_size == [size]
+    assert preset.resize_size == [int(size / config["crop_pct"])]
+    assert tuple(preset.mean) == config["mean"]
+    assert preset.interpolation == InterpolationMode(config["interpolation"])
+
+
+def test_its_own_weights_are_asked_for_without_a_file(monkeypatch):
+    made = []
+
+    def create(name, pretrained):
+        made.append((name, pretrained))
+        raise OSError("no connection")
+
+    monkeypatch.setattr(timm, "create_model", create)
+    with pytest.raises(UserError, match=r"no connection.*--weights PATH"):
+        load_model(NAME, None, "cpu")
+    assert made == [("test_resnet", True)]
+
+
+def test_layers_are_listed_without_weights():
+    model, device = skeleton(NAME)
+    assert model.weights is None
+    assert device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "message"),
+    [
+        ("timm:test_resnt", None, "timm has no model 'test_resnt'. Did you mean 'test_resnet"),
+        (NAME, "a1_in1k", "--weights a1_in1k is no file; timm's weights are a part"),
+    ],
+)
+def test_mistakes_are_named(name, weights, message):
+    with pytest.raises(UserError, match=message):
+        load_model(name, weights, "cpu")
+
+
+def test_without_timm_one_sentence(monkeypatch):
+    monkeypatch.setattr(timm_models, "find_spec", lambda _: None)
+    with pytest.raises(UserError, match=r"pip install captum_clustered\[timm\]"):
+        load_model(NAME, None, "cpu")
+
+
+def test_explain_takes_them(explain, weights, workplace):
+    options = ("--model", NAME, "--weights", weights, "--layer", "layer4", "--size", "64")
+    assert explain(*options).exit_code == 0
+    assert (workplace / "out" / "photo.npz").is_file()

@@ -1,0 +1,96 @@
+"""A chunk counts if it is whole, and of this run."""
+
+import pytest
+from small_runs import contents, run
+
+from captum_clustered.dataset_run import Run
+from captum_clustered.dataset_run.store import Manifest, Store
+
+
+@pytest.fixture
+def folder(tmp_path):
+    run(tmp_path / "out")
+    return tmp_path / "out"
+
+
+def test_a_cut_off_chunk_is_computed_again_at_any_length(folder):
+    store, manifest = Store(folder), Run(folder).manifest
+    path = store.path(1)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 97):
+        path.write_bytes(whole[:length])
+        assert store.read(1, manifest) is None
+    path.write_bytes(whole)
+    assert store.read(1, manifest) is not None
+    path.write_bytes(whole[: len(whole) // 2])
+    run(folder)
+    assert path.read_bytes() == whole
+
+
+def test_a_changed_byte_is_seen_or_changes_nothing(folder):
+    store, manifest = Store(folder), Run(folder).manifest
+    path = store.path(1)
+    whole = path.read_bytes()
+    table = store.read(1, manifest)
+    rejected = 0
+    for position in range(0, len(whole), 53):
+        changed = bytearray(whole)
+        changed[position] ^= 0x21
+        path.write_bytes(changed)
+        found = store.read(1, manifest)
+        assert found is None or found.equals(table)
+        rejected += found is None
+    assert rejected > 20
+
+
+def test_chunks_of_another_run_or_place_do_not_count(folder, tmp_path):
+    store, manifest = Store(folder), Run(folder).manifest
+    other = run(tmp_path / "other", target=1)
+    foreign = Store(other.folder)
+    store.path(0).write_bytes(foreign.path(0).read_bytes())
+    store.path(1).write_bytes(store.path(2).read_bytes())
+    assert list(store.missing(manifest)) == [0, 1]
+    run(folder)
+    run(tmp_path / "whole")
+    assert contents(folder) == contents(tmp_path / "whole")
+
+
+def test_what_a_killed_process_was_writing_is_removed(folder):
+    whole = contents(folder)
+    for name in ("chunks/chunk-0000009.parquet", "manifest.json", "groups.json", "errors.csv"):
+        (folder / f"{name}.00.part").write_bytes(b"PAR1")
+    run(folder)
+    assert contents(folder) == whole
+
+
+def test_only_what_is_missing_is_computed(folder):
+    Store(folder).path(1).unlink()
+    times = {path: path.stat().st_mtime_ns for path in folder.glob("chunks/*")}
+    run(folder)
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    assert Run(folder).is_complete
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', "3"])
+def test_a_damaged_manifest_is_named(folder, text):
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
+        run(folder)
+
+
+def test_a_later_format_is_named(folder):
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(ValueError, match="is of format 2; this version"):
+        Run(folder)
+
+
+def test_chunks_and_batches_are_fixed_slices():
+    manifest = Manifest({}, 11, 2, 4, 1, [3], [2, 8, 8])
+    assert manifest.n_chunks == 3
+    assert [list(manifest.items_of(chunk)) for chunk in range(3)] == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9, 10],
+    ]
+    assert list(map(list, manifest.batches_of(2))) == [[8, 9], [10]]
