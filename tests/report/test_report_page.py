@@ -394,9 +394,16 @@ def test_axe_finds_no_serious_violation(open_page, kind, scheme, width):
     page.locator("summary").first.click()
     page.evaluate("byId('images').scrollIntoView()")
     settle(page)
-    found = axe.Axe().run(page).response["violations"]
-    serious = [each for each in found if each["impact"] in ("serious", "critical")]
-    assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == []
+    response = axe.Axe().run(page).response
+    # What it cannot decide counts, but for cells that are half below the column that stays.
+    found = [
+        (each["id"], node["html"])
+        for each in response["violations"] + response["incomplete"]
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+        if "partially obscured" not in node["failureSummary"]
+    ]
+    assert found == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
