@@ -29,19 +29,32 @@ FILE, LABEL = "file", "label"
 
 class Names(Sequence[str]):
     """
-    Texts in one block of memory: a list of millions of them would be copied, page by page,
-    into each process that reads images.
+    Names of files in one block of memory: a list of millions of them would be copied, page by
+    page, into each process that reads images.
+
+    They are what the system calls the files, which need not be text; bytes that are none are
+    shown as ``\\xff``, so that different files have different names.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._names = pa.array(names, pa.large_string())
+        self._names = pa.array(map(os.fsencode, names), pa.large_binary())
 
     def __len__(self) -> int:
         return len(self._names)
 
     def __getitem__(self, index: Any) -> Any:
         found = self._names[index]
-        return found.to_pylist() if isinstance(index, slice) else found.as_py()
+        if isinstance(index, slice):
+            return [_shown(name.as_py()) for name in found]
+        return _shown(found.as_py())
+
+    def file(self, index: int) -> str:
+        """A name as the system takes it."""
+        return os.fsdecode(self._names[index].as_py())
+
+
+def _shown(name: bytes) -> str:
+    return name.decode("utf-8", errors="backslashreplace")
 
 
 @dataclass(frozen=True)
@@ -90,7 +103,7 @@ class ImageItems(Dataset[tuple[Tensor, "int | None"]]):
 
             UserError: If it cannot be read.
         """
-        return read_image(self.root / self.names[index])
+        return read_image(self.root / self.names.file(index))
 
 
 def list_items(
@@ -125,9 +138,7 @@ def list_items(
         found, base = _of_table(data, name), root or data.parent
     if not found:
         raise UserError(f"{name} has no image files.")
-    items = [
-        (item, text) for file, text in found for item in frame_names(base / file, printable(file))
-    ]
+    items = [(item, text) for file, text in found for item in frame_names(base / file, file)]
     texts = [text for _, text in items]
     try:
         known = _known(sorted(set(texts) - {""}), model, n_classes, name)
@@ -144,14 +155,31 @@ def list_items(
 
 def _of_folder(folder: Path) -> Iterator[tuple[str, str]]:
     suffixes = Image.registered_extensions()
-    for where, folders, files in os.walk(folder):
+    # Folders that are links are followed, as torchvision's ImageFolder does.
+    for where, folders, files in os.walk(folder, onerror=_cannot_be_listed, followlinks=True):
         # In the order of names on every machine, and never what is hidden.
-        folders[:] = sorted(name for name in folders if name[0] != ".")
+        folders[:] = sorted(
+            name for name in folders if name[0] != "." and not _leads_back(Path(where), name)
+        )
         for name in sorted(files):
             path = Path(where, name)
             if name[0] != "." and (path.suffix.lower() in suffixes or is_dicom(path)):
                 relative = path.relative_to(folder)
-                yield relative.as_posix(), relative.parts[0] if len(relative.parts) > 1 else ""
+                label = relative.parts[0] if len(relative.parts) > 1 else ""
+                yield relative.as_posix(), printable(label)
+
+
+def _cannot_be_listed(error: OSError) -> None:
+    """Otherwise its images would be missing without a word."""
+    raise UserError(
+        f"The folder {printable(error.filename)} in --data cannot be listed: {error.strerror}."
+    ) from error
+
+
+def _leads_back(where: Path, name: str) -> bool:
+    """Whether a folder is a link to one that it is in, which would never end."""
+    path = where / name
+    return path.is_symlink() and where.resolve().is_relative_to(path.resolve())
 
 
 def _of_table(path: Path, name: str) -> list[tuple[str, str]]:

@@ -1,3 +1,4 @@
+import os
 import pickle
 
 import numpy as np
@@ -132,3 +133,36 @@ def test_names_are_a_sequence():
     assert names[:2] == ["a", "b"]
     assert list(names) == ["a", "b", "c"]
     assert isinstance(names._names, pa.Array)
+
+
+def test_names_that_are_no_text_keep_files_apart(tmp_path):
+    for name, value in ((b"\xfe.png", 0), (b"\xff.png", 255)):
+        path = os.fsencode(tmp_path) + b"/" + name
+        try:
+            Image.new("L", (4, 4), value).save(path, "png")
+        except OSError:
+            pytest.skip("the file system takes names of text alone")
+    found = items(tmp_path)
+    assert list(found.names) == [r"\xfe.png", r"\xff.png"]
+    assert found.names[:1] == [r"\xfe.png"]
+    assert [found.image(index).getpixel((0, 0))[0] for index in (0, 1)] == [0, 255]
+
+
+def test_folders_that_are_links_are_followed_but_not_in_circles(tree, tmp_path):
+    picture(tmp_path / "elsewhere" / "d.png")
+    (tree / "malignant" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tree / "malignant" / "back").symlink_to(tree)
+    assert list(items(tree).names)[2:] == ["malignant/b.png", "malignant/linked/d.png"]
+
+
+def test_a_folder_that_cannot_be_listed_is_not_passed_over(tree, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("malignant"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match="malignant in --data cannot be listed: Permission denied"):
+        items(tree)
