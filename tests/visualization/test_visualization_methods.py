@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 from captum_clustered.visualization import visualize_methods
 
@@ -78,6 +79,12 @@ def test_axes_that_exist_are_drawn_on():
 def test_mistakes_are_named():
     with pytest.raises(TypeError, match=r"attributions must be a mapping .*; got Tensor"):
         draw(ONES)
+    with pytest.raises(TypeError, match=r"attributions\['a'\] must be a tensor or .*got NoneType"):
+        draw({"a": None})
+    with pytest.raises(TypeError, match=r"names must be a tensor or a sequence, .*; got list_iter"):
+        draw(names=iter(["a", "b"]))
+    with pytest.raises(TypeError, match=r"original_images must be a tensor or .*; got Image"):
+        visualize_methods({"a": ONES}, Image.new("L", (8, 6)), use_pyplot=False)
     with pytest.raises(ValueError, match="must have at least one entry each"):
         draw({})
     with pytest.raises(ValueError, match=r"attributions\['a'\] must have an entry .* 2 .*; got 1"):
