@@ -17,7 +17,7 @@ from captum_clustered.visualization.arrays import (
     as_picture,
     resized,
 )
-from captum_clustered.visualization.canvas import axes_for, frame, show
+from captum_clustered.visualization.canvas import UPRIGHT, axes_for, frame, show
 from captum_clustered.visualization.overlay import draw_outline, draw_overlay
 from captum_clustered.visualization.scale import Scale, draw_colour_bar
 
@@ -180,7 +180,7 @@ def _axes(
 def _draw_image(
     axis: Axes, picture: NDArray[np.float64], mask: NDArray[np.bool_] | None, name: str | None
 ) -> None:
-    axis.imshow(picture)
+    axis.imshow(picture, **UPRIGHT)
     axis.autoscale(False)
     if mask is not None:
         draw_outline(axis, mask)

@@ -18,7 +18,7 @@ from captum_clustered.visualization.arrays import (
     backdrop,
     resized,
 )
-from captum_clustered.visualization.canvas import axes_for, frame, show
+from captum_clustered.visualization.canvas import UPRIGHT, axes_for, frame, show
 from captum_clustered.visualization.scale import LINES, Scale, draw_colour_bar
 
 __all__ = ["draw_outline", "draw_overlay", "visualize_layer_attr"]
@@ -131,8 +131,8 @@ def draw_overlay(
         mask (numpy.ndarray, optional): (H, W), outlined where it is True.
                     Default: None
     """
-    axis.imshow(backdrop(picture))
-    axis.imshow(values, **scale.drawing)
+    axis.imshow(backdrop(picture), **UPRIGHT)
+    axis.imshow(values, **UPRIGHT, **scale.drawing)
     axis.autoscale(False)
     for level, style in LINES:
         _line(axis, values, level * scale.limit, linewidths=1, **style)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -66,6 +67,12 @@ def test_outlines_are_on_the_image_and_on_every_map():
     without, with_masks = draw()[1], draw(masks=torch.eye(6, 8).expand(2, 1, 6, 8))[1]
     for before, after in zip(without.flat, with_masks.flat, strict=True):
         assert len(after.collections) == len(before.collections) + 1
+
+
+def test_the_users_style_turns_no_image():
+    with rc_context({"image.origin": "lower"}):
+        _, axes = draw()
+    assert {axis.get_ylim() for axis in axes.flat} == {(5.5, -0.5)}
 
 
 def test_axes_that_exist_are_drawn_on():
