@@ -74,7 +74,7 @@ def test_visualisation_of_attributions_and_of_maps_without_any(net, sign):
         figure, axis = visualize_image_attr(
             heatmap, image / image.max(), "blended_heat_map", sign, use_pyplot=False
         )
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         assert axis.images
 
 

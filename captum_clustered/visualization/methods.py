@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Union
 
@@ -25,6 +26,8 @@ __all__ = ["visualize_methods"]
 
 Batch = Union[Tensor, NDArray[Any], Sequence[Any]]
 _CELL = 1.75
+# Of the size of titles, 9 points, on average.
+_LETTERS_PER_INCH = 13
 _SCALES = ("shared", "own")
 
 
@@ -113,7 +116,8 @@ def visualize_methods(
     present = [values for found in maps.values() for values in found if values is not None]
     if scale == "own":
         label = "relative to each map's largest value"
-    figure, axes = _axes(plt_fig_axis, pictures, len(maps), use_pyplot)
+    titles = [_broken(method, _CELL) for method in maps]
+    figure, axes = _axes(plt_fig_axis, pictures, titles, use_pyplot)
     shared = Scale.of(present, limit)
     for i, (row, picture) in enumerate(zip(axes, pictures, strict=True)):
         _draw_image(row[0], picture, outlines[i], None if names is None else names[i])
@@ -126,7 +130,7 @@ def visualize_methods(
             draw_overlay(axis, picture, values, its, outlines[i])
             if scale == "own" and values.any():
                 axis.set_xlabel(f"\u00b11 is {its.limit:.3g}", fontsize=8)
-    for axis, title in zip(axes[0], ["input", *maps], strict=True):
+    for axis, title in zip(axes[0], ["input", *titles], strict=True):
         axis.set_title(title, fontsize=9, parse_math=False)
     bar = shared if scale == "shared" else Scale(1.0, shared.has_negative)
     draw_colour_bar(figure, bar, label, ax=list(axes.ravel()), pad=0.01, fraction=0.05, aspect=25)
@@ -168,13 +172,20 @@ def _check(
 def _axes(
     plt_fig_axis: tuple[Figure, Any] | None,
     pictures: Sequence[NDArray[np.float64]],
-    n_methods: int,
+    titles: Sequence[str],
     use_pyplot: bool,
 ) -> tuple[Figure, NDArray[Any]]:
-    n_columns = n_methods + 1
+    n_columns = len(titles) + 1
+    n_lines = max(title.count("\n") + 1 for title in titles)
     heights = sum(_CELL * picture.shape[0] / picture.shape[1] + 0.1 for picture in pictures)
-    size = (n_columns * (_CELL + 0.05) + 1.1, heights + 0.3)
+    size = (n_columns * (_CELL + 0.05) + 1.1, heights + 0.15 * (n_lines + 1))
     return axes_for(plt_fig_axis, len(pictures), n_columns, size, use_pyplot)
+
+
+def _broken(name: Any, inches: float) -> str:
+    """A name in lines of so many inches, so that it does not run into the next one."""
+    letters = max(1, int(inches * _LETTERS_PER_INCH))
+    return "\n".join(textwrap.fill(line, letters) for line in str(name).split("\n"))
 
 
 def _draw_image(
@@ -185,7 +196,8 @@ def _draw_image(
     if mask is not None:
         draw_outline(axis, mask)
     if name is not None:
-        axis.set_ylabel(name, fontsize=9, parse_math=False)
+        height = _CELL * picture.shape[0] / picture.shape[1]
+        axis.set_ylabel(_broken(name, height), fontsize=9, parse_math=False)
     frame(axis)
 
 

@@ -136,7 +136,7 @@ def test_figures_with_failures():
             metrics=["insertion", {"moody": moody}],
         )
     for kind in FIGURES:
-        result.plot(kind).canvas.draw()
+        result.plot(kind).draw_without_rendering()
     assert "- " in result.to_markdown()
 
 
@@ -171,7 +171,7 @@ def test_without_pandas():
 @pytest.mark.parametrize("metrics", [["complexity"], ["complexity", "average drop"]])
 def test_the_note_below_metrics_fits_the_figure(metrics):
     figure = run(metrics=metrics).plot("metrics")
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     box = figure._supxlabel.get_window_extent()
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.x1

@@ -25,7 +25,7 @@ CLUSTERS = Clusters(
 
 def draw(clusters=CLUSTERS, example=1, **options):
     figure, axes = visualize_clusters(clusters, IMAGE, example=example, use_pyplot=False, **options)
-    figure.canvas.draw()
+    figure.figure.draw_without_rendering()
     return figure, axes
 
 

@@ -9,7 +9,7 @@ METHODS = ["heat_map", "blended_heat_map", "masked_image", "alpha_scaling", "ori
 
 
 def drawn(figure, axis):
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     return [np.asarray(image.get_array()) for image in axis.images]
 
 

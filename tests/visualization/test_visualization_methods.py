@@ -14,7 +14,7 @@ MAPS = {"small": ONES * torch.tensor([1.0, 2.0])[:, None, None, None], "large": 
 
 def draw(maps=MAPS, images=IMAGES, **options):
     figure, axes = visualize_methods(maps, images, use_pyplot=False, **options)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     return figure, axes
 
 
@@ -73,6 +73,20 @@ def test_the_users_style_turns_no_image():
     with rc_context({"image.origin": "lower"}):
         _, axes = draw()
     assert {axis.get_ylim() for axis in axes.flat} == {(5.5, -0.5)}
+
+
+def test_long_names_stay_at_their_own_panels():
+    long = "ClusteredLayerCAM, consensus of 10, Shapley values", "a" * 60, "a_long_file_name " * 3
+    figure, axes = draw(dict.fromkeys(long, ONES), names=[long[2], "short"])
+    boxes = [axis.title.get_window_extent() for axis in axes[0]]
+    panels = [axis.get_window_extent() for axis in axes[0]]
+    for box, panel in zip(boxes, panels, strict=True):
+        assert panel.x0 - 5 < box.x0
+        assert box.x1 < panel.x1 + 5
+        assert box.y1 <= figure.bbox.y1
+    name, below = (axis.yaxis.label.get_window_extent() for axis in axes[:, 0])
+    assert name.y0 > below.y1
+    assert axes[0, 2].get_title().replace("\n", "") == "a" * 60
 
 
 def test_axes_that_exist_are_drawn_on():

@@ -18,7 +18,7 @@ SIGNED = torch.tensor([[[[-1.0, 0.0], [0.5, 2.0]]]])
 
 def draw(attr=SIGNED, image=IMAGE, **options):
     figure, axis = visualize_layer_attr(attr, image, use_pyplot=False, **options)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     return figure, axis
 
 

@@ -56,7 +56,7 @@ def test_the_bar_is_centred_at_zero_and_named():
     texts = [tick.get_text() for tick in drawn.ax.get_yticklabels()]
     assert texts == ["\u22120.5", "\u22120.25", "0", "+0.25", "+0.5"]
     assert drawn.ax.get_ylabel() == "share of $ or $_"
-    drawn.ax.figure.canvas.draw()
+    drawn.ax.figure.draw_without_rendering()
 
 
 def test_the_bar_of_maps_without_negative_values_begins_at_zero():
