@@ -162,8 +162,8 @@ def _image(arrays: Arrays, settings: Mapping[str, Any], side: int) -> ShownImage
         facts=[
             f"explained: {settings['class_name']} ({settings['probability']:.1%})",
             f"predicted: {settings['predicted_class']}",
-            f"{settings['score']} {float(arrays['score']):.4g}, without the layer "
-            f"{float(arrays['baseline_score']):.4g}",
+            f"{settings['score']} {_plain(float(arrays['score']))}, without the layer "
+            f"{_plain(float(arrays['baseline_score']))}",
         ],
         label=None,
         prediction=settings["prediction"],
@@ -227,8 +227,8 @@ def _row(arrays: Arrays, settings: Mapping[str, Any]) -> Row:
         [
             Cell(settings["class_name"]),
             Cell(f"{settings['probability']:.1%}", order=float(settings["probability"])),
-            Cell(f"{score:.4g}", order=score),
-            Cell(f"{without:.4g}", order=without),
+            Cell(_plain(score), order=score),
+            Cell(_plain(without), order=without),
             Cell(str(len(importances)), order=float(len(importances))),
             Cell(signed(largest), order=largest),
         ],
@@ -262,6 +262,11 @@ def _left_out(path: Path) -> list[tuple[str, str]]:
         return [(str(what), str(why)) for what, why in json.loads(path.read_text("utf-8"))]
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged: it holds no names and reasons.") from error
+
+
+def _plain(value: float) -> str:
+    # A true minus sign, as everywhere on the page.
+    return f"{value:.4g}".replace("-", "\u2212")
 
 
 def _counted(n: int) -> str:

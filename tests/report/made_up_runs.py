@@ -134,7 +134,7 @@ def failure(image, method, message):
     }
 
 
-def write_explain_run(folder, n_images=3, size=48, **settings):
+def write_explain_run(folder, n_images=3, size=48, baseline_score=0.5, **settings):
     """Files as the command explain leaves them; the last image has no LayerGradCam."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(0)
@@ -152,7 +152,7 @@ def write_explain_run(folder, n_images=3, size=48, **settings):
             maps=maps,
             sizes=np.array([4, 1, 7, 0]),
             score=3.25 - i,
-            baseline_score=0.5,
+            baseline_score=baseline_score,
             target=1,
             probabilities=np.array([0.125, 0.875]) if i else np.array([0.75, 0.25]),
             input_image=generator.integers(0, 256, (size, size, 3), dtype=np.uint8),

@@ -13,6 +13,13 @@ def report_of(folder, **settings):
     return explain_report(sorted(folder.glob("*.npz")), folder / "left_out.json")
 
 
+def test_negative_scores_have_a_true_minus(tmp_path):
+    report = report_of(tmp_path, baseline_score=-0.5)
+    assert report.images[0].facts[2] == "logit 3.25, without the layer \N{MINUS SIGN}0.5"
+    cell = report.summary.rows[0].cells[3]
+    assert (cell.text, cell.order) == ("\N{MINUS SIGN}0.5", -0.5)
+
+
 def test_images_have_their_classes_and_scores(tmp_path):
     report = report_of(tmp_path)
     assert report.title == "Explanations of 3 images"
