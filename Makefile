@@ -28,6 +28,7 @@ notebooks: $(STAMP)  ## Runs the notebooks and keeps their output
 
 pictures: $(STAMP)  ## The pictures of README and docs, into docs/images
 	$(BIN)/python docs/pictures.py
+	PYTHONPATH=benchmarks $(BIN)/python docs/report_pictures.py
 
 study-train: needs-data $(STAMP)  ## Trains a network of the study on DATA, into MODELS
 	$(STUDY) study.train --data "$(DATA)" --out "$(MODELS)" $(ARGS)

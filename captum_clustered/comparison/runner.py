@@ -137,8 +137,9 @@ def compare(
                     bit; a loader must give the same batches again. What failed in a
                     finished batch is not tried again. Methods and metrics of the user's
                     are told from others by their names alone, forward_func also by what
-                    it returns for the first image. Small pictures and all maps are kept,
-                    too, for :func:`captum_clustered.report.write_report`.
+                    it returns for the first image. Small pictures, all maps and the
+                    clusters behind those of a ClusteredLayerCAM are kept, too, for
+                    :func:`captum_clustered.report.write_report`.
                     Default: None
         seed (int, optional): Seed of everything that is random.
                     Default: 0

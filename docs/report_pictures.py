@@ -1,0 +1,108 @@
+"""Photographs the page of a comparison in a browser: python docs/report_pictures.py"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from compare_photographs import photographs
+from playwright.sync_api import Page, sync_playwright
+
+from captum_clustered.cli.compare import Choices, compare_folder
+from captum_clustered.cli.demo import MEAN, SETTINGS, STD, demo_model
+from captum_clustered.cli.preprocessing import make_preprocessing
+from captum_clustered.report import write_report
+
+FOLDER = Path(__file__).parent / "images"
+METRICS = ["average drop", "average drop 50%", "insertion", "complexity", "coherency"]
+# By which the table and the images are ordered; the method whose clusters are unfolded.
+METRIC, METHOD = "average drop 50%", "ClusteredLayerCAM"
+# Wide enough for all maps of an image side by side.
+WIDTH, HEIGHT = 1240, 6000
+
+
+def main() -> None:
+    """Writes docs/images/report-summary.png and report-images.png, where there is a browser."""
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        print(
+            "The pictures of the report are left as they are: they need chromium, or its path in "
+            "$CHROMIUM.",
+            file=sys.stderr,
+        )
+        return
+    with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
+        path = _report(Path(temporary))
+        # As root it needs to run without its sandbox.
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--headless=new", "--no-sandbox", "--disable-gpu"]
+        )
+        # High enough for all of the page, which then never scrolls: boxes are places on the page.
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
+        page.goto(path.as_uri())
+        _summary(page)
+        _images(page)
+        browser.close()
+
+
+def _report(folder: Path) -> Path:
+    """The page of a comparison on eight photographs."""
+    images = folder / "photographs"
+    images.mkdir()
+    for name, image in photographs().items():
+        image.save(images / f"{name.removesuffix('.jpg')}.png")
+    # So that the page names the folder without its place.
+    os.chdir(folder)
+    choices = Choices(
+        images=Path("photographs"),
+        masks=None,
+        labels=None,
+        layer=SETTINGS.layer,
+        layer_input=SETTINGS.layer_input,
+        score="logit",
+        target="prediction",
+        methods=[METHOD, "LayerGradCam", "GradCAM++"],
+        metrics=METRICS,
+        batch_size=4,
+        seed=0,
+    )
+    preprocessing = make_preprocessing(None, mean=MEAN, std=STD)
+    compare_folder(demo_model(), preprocessing, choices, "cpu", folder / "run")
+    return write_report(folder / "run")
+
+
+def _summary(page: Page) -> None:
+    """The table, by the metric."""
+    page.locator("#summary thead button").nth(1 + METRICS.index(METRIC)).click()
+    bottom = page.locator("section").first.bounding_box()
+    _photograph(page, "summary", 0, 0 if bottom is None else bottom["y"] + bottom["height"])
+
+
+def _images(page: Page) -> None:
+    """The controls and the image of the largest drop, with its clusters."""
+    page.locator("#number").select_option(label=METRIC)
+    page.locator("#order").select_option("highest")
+    row = page.locator("#images > li:first-child")
+    row.locator("summary").first.click()
+    row.locator("details canvas").last.wait_for()
+    page.wait_for_timeout(2000)
+    top, bottom = page.locator("#controls").bounding_box(), row.bounding_box()
+    if top is None or bottom is None:
+        raise RuntimeError("The page has no images.")
+    _photograph(page, "images", top["y"], bottom["y"] + bottom["height"])
+
+
+def _photograph(page: Page, name: str, top: float, bottom: float) -> None:
+    # With a little room above.
+    top = max(0, top - 8)
+    page.screenshot(
+        path=FOLDER / f"report-{name}.png",
+        clip={"x": 0, "y": top, "width": WIDTH, "height": bottom - top},
+    )
+
+
+if __name__ == "__main__":
+    main()
