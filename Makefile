@@ -64,7 +64,7 @@ $(STAMP): pyproject.toml
 $(OLDEST)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[test]" \
-		captum==0.8.0 torch==2.6.0 torchvision==0.21.0 numpy==1.26.4 scikit-learn==1.5.2
+		captum==0.8.0 torch==2.6.0 torchvision==0.21.0 numpy==1.26.4 scikit-learn==1.5.2 pyarrow==17.0.0
 	touch $@
 
 clean:

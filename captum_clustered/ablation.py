@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captum_clustered.deferred_ablation import computed, deferred
+from captum_clustered.deferred_ablation import Limit, computed, deferred
 from captum_clustered.games import Game
 from captum_clustered.layer_tap import Tensors
 
@@ -96,17 +96,17 @@ class Ablation:
             for mask, value, baseline in zip(keep, self.values, self.baselines, strict=True)
         )
 
-    def deferred(self, keep: Tensors, max_elements: int | None) -> Tensors:
+    def deferred(self, keep: Tensors, limit: Limit | None) -> Tensors:
         """
         As :meth:`replaced`, but computed when they are needed, where that can be put off.
 
         Args:
 
             keep (tuple[Tensor, ...]): Masks of one row.
-            max_elements (int or None): Of one row of a tensor, see :func:`deferred`.
+            limit (Limit or None): How large a tensor may be, see :func:`deferred`.
         """
         tensors = (
-            deferred(value, baseline, mask, max_elements)
+            deferred(value, baseline, mask, limit)
             for mask, value, baseline in zip(keep, self.values, self.baselines, strict=True)
         )
         # Functions of each channel take dimension 1 for that of the channels.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Union
 
 import numpy as np
@@ -79,6 +80,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
     Weights are never divided by the score, unlike Ablation-CAM's: the division cancels
     in a normalised map, and a negative logit would turn the map around.
     """
+
+    _on_result: Callable[[Result], None] | None = None
 
     def __init__(
         self,
@@ -306,6 +309,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             state.warn_if_training(stacklevel=3)
             with without_autocast(evaluation.scores):
                 result = Result(evaluation, self.scaling)
+                if self._on_result is not None:
+                    self._on_result(result)
                 attributions = result.attributions(attr_dim_summation)
                 if not all(torch.isfinite(attribution).all() for attribution in attributions):
                     check_evaluation(evaluation, name)
@@ -422,6 +427,21 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
     def get_name(cls) -> str:
         """The method's name, which Captum would spell "Clustered Layer C A M"."""
         return "Clustered Layer CAM"
+
+    @contextmanager
+    def _watched(self) -> Iterator[list[Result]]:
+        """
+        Puts what attribute() comes to into a list, for a while.
+
+        Unlike return_clusters, it evaluates nothing more: to the last bit, attributions and
+        costs are those of a call that nobody watches.
+        """
+        seen: list[Result] = []
+        self._on_result = seen.append
+        try:
+            yield seen
+        finally:
+            del self._on_result
 
     def _checked_clusterer(self) -> Clusterer:
         """Refuses settings that do not fit; at each call, since attributes may change."""

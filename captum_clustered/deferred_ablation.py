@@ -17,6 +17,22 @@ class CannotDeferError(RuntimeError):
 
 
 @dataclass
+class Limit:
+    """
+    How large a tensor may be to be computed.
+
+    Attributes:
+
+        max_elements (int): Of one row.
+        was_exceeded (bool): Whether one was too large. The model may have caught the error and
+                    gone on without.
+    """
+
+    max_elements: int
+    was_exceeded: bool = False
+
+
+@dataclass
 class _State:
     """
     What an ablated tensor stands for: ``where(keep, value, baseline)``.
@@ -27,7 +43,7 @@ class _State:
         baseline (Tensor): With everything ablated; broadcasts to it.
         keep (Tensor): Where ``value`` counts, bool; broadcasts to it. It alone differs from
                     row to row.
-        max_elements (int or None): What ``value`` may have at most to be computed.
+        limit (Limit or None): How large ``value`` may be to be computed.
         base (_State or None): The tensor that this one is a view of.
         full (Tensor or None): The tensor itself, once something has asked for it.
         has_views (bool): Whether another one is a view of this.
@@ -36,7 +52,7 @@ class _State:
     value: Tensor
     baseline: Tensor
     keep: Tensor
-    max_elements: int | None
+    limit: Limit | None
     base: _State | None = None
     full: Tensor | None = None
     has_views: bool = False
@@ -59,13 +75,14 @@ class _State:
     def derived(
         self, value: Tensor, baseline: Tensor, keep: Tensor, base: _State | None = None
     ) -> AblatedTensor:
-        return _ablated(_State(value, baseline, keep, self.max_elements, base))
+        return _ablated(_State(value, baseline, keep, self.limit, base))
 
     def computed(self) -> Tensor:
         if self.full is None and self.base is not None:
             self.full = self.base.computed().view(self.value.shape)
         elif self.full is None:
-            if self.max_elements is not None and self.value.numel() > self.max_elements:
+            if self.limit is not None and self.value.numel() > self.limit.max_elements:
+                self.limit.was_exceeded = True
                 raise CannotDeferError(f"{self.value.numel()} elements for each row are too many.")
             self.full = torch.where(self.keep, self.value, self.baseline)
         return self.full
@@ -107,9 +124,7 @@ class AblatedTensor(Tensor):
         return func(*args, **kwargs)
 
 
-def deferred(
-    value: Tensor, baseline: Tensor, keep: Tensor, max_elements: int | None
-) -> AblatedTensor:
+def deferred(value: Tensor, baseline: Tensor, keep: Tensor, limit: Limit | None) -> AblatedTensor:
     """
     ``where(keep, value, baseline)``, to be computed when it is needed.
 
@@ -118,9 +133,9 @@ def deferred(
         value (Tensor): Shape (N, C, *spatial).
         baseline (Tensor): Broadcasts to it.
         keep (Tensor): Channels that are kept, bool (N, C, 1, ...).
-        max_elements (int or None): A larger tensor raises CannotDeferError when it is needed.
+        limit (Limit or None): A larger tensor raises CannotDeferError when it is needed.
     """
-    return _ablated(_State(value, baseline, keep, max_elements))
+    return _ablated(_State(value, baseline, keep, limit))
 
 
 def computed(tensor: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 # Lloyd's inertia moves by less than 0.2 % after this many iterations on feature maps.
 MAX_ITER = 20
+# How often to look whether anything still moves; further iterations would change nothing.
+CHECK_EVERY = 4
 # Candidates for each seed, as in scikit-learn's greedy k-means++; two are 1 % better
 # than one, more add nothing that is worth their time.
 N_CANDIDATES = 2
@@ -81,14 +83,16 @@ def _seeded(rows: Tensor, square: Tensor, uniforms: Tensor) -> Tensor:
     example = torch.arange(n_examples, device=rows.device)[:, None, None]
     # Candidates of one seed are spread evenly, so that one uniform number serves all.
     offsets = torch.arange(N_CANDIDATES, device=rows.device) / N_CANDIDATES
+    shares = (uniforms[..., None] + offsets) % 1
 
     first = (uniforms[:, 0] * n_rows).long().clamp(max=n_rows - 1)
     centres = [rows[:, first]]
     distance = _distances(rows, square, centres[0][:, :, None])[:, :, 0]
     for step in range(1, uniforms.shape[1]):
-        cdf = distance.double().cumsum(2)
-        position = (uniforms[:, step, None] + offsets) % 1 * cdf[..., -1:]
-        index = torch.searchsorted(cdf, position, right=True).clamp(max=n_rows - 1)
+        cdf = distance.cumsum(2, dtype=torch.float64)
+        index = torch.searchsorted(cdf, shares[:, step] * cdf[..., -1:], right=True).clamp(
+            max=n_rows - 1
+        )
         candidates = rows[example, index]
         reached = torch.minimum(_distances(rows, square, candidates), distance[:, :, None])
         best = reached.sum(3).argmin(2)[..., None, None]
@@ -125,8 +129,8 @@ def _lloyd(rows: Tensor, square: Tensor, centres: Tensor) -> tuple[Tensor, Tenso
         torch.eq(scores, top, out=member)
         # On an accelerator the comparison would wait for the device; there the
         # iterations run to their end, which leaves a converged example as it is.
-        is_converged = step > 0 and rows.device.type == "cpu" and torch.equal(member, old)
-        if step == MAX_ITER or is_converged:
+        is_checked = rows.device.type == "cpu" and step % CHECK_EVERY == CHECK_EVERY - 1
+        if step == MAX_ITER or (is_checked and torch.equal(member, old)):
             break
         size = member.sum(3, keepdim=True)
         means = torch.bmm(member.view(*flat, n_rows), rows).view_as(centres) / size.clamp(min=1)

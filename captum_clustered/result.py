@@ -10,7 +10,9 @@ from torch import Tensor
 
 from captum_clustered.clusters import Clusters
 from captum_clustered.evaluation import Evaluation
+from captum_clustered.games import LeaveOneOut
 from captum_clustered.layer_tap import Tensors
+from captum_clustered.precision import without_autocast
 from captum_clustered.rows import channel_first, positions
 from captum_clustered.scaling import (
     channel_maps,
@@ -25,6 +27,11 @@ class Result:
     """
     Attributions, completeness and clusters of an evaluation.
 
+    Attributes:
+
+        importance (str): "ablation" or "shapley".
+        n_runs (int): Number of clusterings whose attributions are averaged.
+
     Args:
 
         evaluation (Evaluation): The scores of a layer's ablations.
@@ -34,6 +41,9 @@ class Result:
     def __init__(self, evaluation: Evaluation, scaling: str) -> None:
         self._scores = evaluation.scores
         ablation = evaluation.ablation
+        self._has_empty = ablation.has_empty
+        self.importance = "ablation" if isinstance(ablation.games[0], LeaveOneOut) else "shapley"
+        self.n_runs = len(ablation.games)
         importances = ablation.importances(self._scores)
         first = 0
         self._parts: list[_TensorPart] = []
@@ -62,7 +72,11 @@ class Result:
         return total - (self._scores[0] - self._scores[1])
 
     def clusters(self) -> Clusters:
-        """The groups of the first run."""
+        """
+        The groups of the first run.
+
+        Its ``baseline_score`` is NaN where the evaluation has no empty coalition.
+        """
 
         def packed(values: list[Tensor]) -> Any:
             return _format_output(len(values) > 1, tuple(values))
@@ -73,7 +87,9 @@ class Result:
             maps=packed([part.group_maps() for part in self._parts]),
             sizes=packed([part.sizes[0] for part in self._parts]),
             score=self._scores[0],
-            baseline_score=self._scores[1],
+            baseline_score=self._scores[1]
+            if self._has_empty
+            else torch.full_like(self._scores[0], torch.nan),
         )
 
 
@@ -114,5 +130,6 @@ class _TensorPart:
     def group_maps(self) -> Tensor:
         member = membership(self.labels[0], self.sizes.shape[2])
         weights = member * self._weights[0][:, None]
-        maps = weights.to(self._maps.dtype) @ positions(self._maps)
+        with without_autocast(self._maps):
+            maps = weights.to(self._maps.dtype) @ positions(self._maps)
         return maps.view(*weights.shape[:2], *self._maps.shape[2:])

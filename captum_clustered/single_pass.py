@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from captum_clustered.ablation import Ablation
-from captum_clustered.deferred_ablation import computed
+from captum_clustered.deferred_ablation import CannotDeferError, Limit, computed
 from captum_clustered.evaluation import Evaluation, PlanError, Task
 from captum_clustered.layer_tap import Tensors, tap
 from captum_clustered.process_switches import quiet_fallback
@@ -145,6 +145,8 @@ class _Pass:
         self._n_rows = rows[1] - rows[0]
         self.trunk = trunk
         self._row = torch.tensor(0)
+        is_bounded = task.perturbations_per_eval is not None
+        self._limit = None if is_bounded else Limit(MAX_ELEMENTS // self._n_rows)
         self.calls = 0
         self.error: Exception | None = None
 
@@ -162,7 +164,10 @@ class _Pass:
 
         rows = torch.arange(self._n_rows)
         with tap(self._task.layer, self._task.at_input, self._edit), quiet_fallback():
-            return torch.func.vmap(score, randomness="same")(rows)
+            scores = torch.func.vmap(score, randomness="same")(rows)
+        if self._limit is not None and self._limit.was_exceeded:
+            raise CannotDeferError("The model caught the error of a tensor that is too large.")
+        return scores
 
     def _edit(self, tensors: Tensors) -> Tensors | None:
         self.calls += 1
@@ -183,12 +188,9 @@ class _Pass:
         # Rows past the end (fewer groups than expected) repeat the last one.
         row = row.clamp(max=len(keep[0]) - 1)
         keep = tuple(mask.index_select(0, row)[0] for mask in keep)
-        is_bounded = self._task.perturbations_per_eval is not None
         if self._defers:
             # What is ablated may be much smaller by the time it must be computed.
-            return self.ablation.deferred(
-                keep, None if is_bounded else MAX_ELEMENTS // self._n_rows
-            )
-        if not is_bounded and self._n_rows > self.ablation.rows_within(MAX_ELEMENTS):
+            return self.ablation.deferred(keep, self._limit)
+        if self._limit is not None and self._n_rows > self.ablation.rows_within(MAX_ELEMENTS):
             raise _TooManyRowsError
         return self.ablation.replaced(keep)

@@ -11,6 +11,7 @@ from captum_clustered.deferred_ablation import (
     RULES,
     AblatedTensor,
     CannotDeferError,
+    Limit,
     computed,
     deferred,
 )
@@ -201,7 +202,7 @@ def test_a_result_that_is_written_into_a_given_tensor_is_that_of_the_ablated_one
 
 def test_a_tensor_that_is_too_large_is_refused_when_it_is_needed():
     value, baseline, keep = parts()
-    waiting = deferred(value, baseline, keep, 6)
+    waiting = deferred(value, baseline, keep, Limit(6))
     pooled = F.adaptive_avg_pool2d(waiting, 1)
     assert computed(pooled).shape == (N, C, 1, 1)
     with pytest.raises(CannotDeferError, match="too many"):
@@ -218,6 +219,22 @@ def test_no_ablated_feature_map_is_made_in_front_of_a_pooling(monkeypatch):
     net.conv.register_forward_hook(lambda *_: passes.append(1))
     torch.testing.assert_close(cam.attribute(images(), 0), expected)
     assert len(passes) == 1
+
+
+def test_a_model_that_catches_the_refusal_gets_the_tensor_after_all(monkeypatch, recwarn):
+    def catches(x):
+        try:
+            return x * 2
+        except RuntimeError:
+            return x.relu()
+
+    model = Tail(catches)
+    cam = ClusteredLayerCAM(model, model.net.conv, clusterer=3)
+    expected = cam.attribute(images(), 0)
+    # Room for two rows of 3 x 6 x 30, and for all rows behind the pooling.
+    monkeypatch.setattr(single_pass, "MAX_ELEMENTS", 2 * 3 * 6 * 30)
+    torch.testing.assert_close(cam.attribute(images(), 0), expected)
+    assert not recwarn
 
 
 class Tail(nn.Module):

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 import torch
-from speed.calls import FORWARD, make_calls, make_case
+from speed.calls import FORWARD, chosen, make_calls, make_case
 from speed.growth import slope
 from speed.timing import ratios, seconds_of
 
@@ -31,3 +31,11 @@ def test_all_calls_work():
     for call in calls.values():
         call()
     assert next(iter(calls)) == FORWARD
+
+
+def test_some_calls_are_chosen_by_name_with_the_plain_forward_pass():
+    calls = dict.fromkeys((FORWARD, "map", "  5 groups"), print)
+    assert list(chosen(calls, ["5 groups"])) == [FORWARD, "  5 groups"]
+    assert chosen(calls, None) == calls
+    with pytest.raises(SystemExit, match=r"--methods has \['6 groups'\]; there are .*'5 groups'"):
+        chosen(calls, ["map", "6 groups"])

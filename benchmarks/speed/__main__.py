@@ -15,7 +15,14 @@ from typing import Any
 import pandas as pd  # type: ignore[import-untyped]
 import torch
 
-from speed.calls import FORWARD, LAYERS, make_calls, make_case, make_per_channel_calls
+from speed.calls import (
+    FORWARD,
+    LAYERS,
+    chosen,
+    make_calls,
+    make_case,
+    make_per_channel_calls,
+)
 from speed.growth import growth
 from speed.memory import peak_memory
 from speed.timing import ratios, seconds_of
@@ -29,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="speed", description="What a map costs.")
     parser.add_argument("--models", nargs="+", default=["resnet50"], choices=sorted(LAYERS))
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[8])
+    parser.add_argument("--methods", nargs="+", help="Some of the table's rows; else all.")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--memory", action="store_true", help="Also the peak memory.")
     parser.add_argument("--growth", action="store_true", help="Also how the cost grows.")
@@ -46,9 +54,10 @@ def main() -> None:
     for model in options.models:
         for size in options.batch_sizes:
             case = make_case(model, size, device)
-            table = ratios(seconds_of(make_calls(case), options.rounds, place))
+            calls = chosen(make_calls(case), options.methods)
+            table = ratios(seconds_of(calls, options.rounds, place))
             if options.memory:
-                memory = peak_memory(model, size, device, torch.get_num_threads())
+                memory = peak_memory(list(calls), model, size, device, torch.get_num_threads())
                 table["MiB"] = table["method"].map(memory)
                 table["memory ratio"] = table["MiB"] / memory[FORWARD]
             _show(found, f"{model}, {LAYERS[model]}, N = {size}, {options.rounds} rounds", table)

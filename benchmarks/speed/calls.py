@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from captum.attr import LayerFeatureAblation, LayerGradCam
+from captum.attr import LayerActivation, LayerFeatureAblation, LayerGradCam
 from torch import Tensor
 from torch.nn import Module
 from torchvision import models
 
 from captum_clustered import ClusteredLayerCAM
 from captum_clustered.comparison.peers import PeerCAM
+from captum_clustered.kmeans import kmeans
+from captum_clustered.rows import channel_rows
 
 FORWARD = "plain forward"
 LAYERS = {
@@ -84,9 +86,15 @@ def make_calls(case: Case) -> dict[str, Callable[[], object]]:
         labels: Tensor = cam.attribute(case.inputs, 0, return_clusters=True)[1].labels
         return labels[..., None, None]
 
+    @functools.cache
+    def rows() -> Tensor:
+        maps = LayerActivation(case.model, case.layer).attribute(case.inputs)
+        return channel_rows(maps.detach())
+
     calls: dict[str, Callable[[], object]] = {
         FORWARD: lambda: forward(case),
         "ClusteredLayerCAM": lambda: clustered(case),
+        "  its k-means alone": lambda: kmeans(rows(), 10, [0]),
     }
     for k in (5, 32, 128):
         calls[f"  {k} groups"] = lambda k=k: clustered(case, clusterer=k)  # type: ignore[misc]
@@ -129,3 +137,21 @@ def make_per_channel_calls(case: Case) -> dict[str, Callable[[], object]]:
         "grad-cam ScoreCAM": lambda: grad_cam("ScoreCAM"),
         "torch-cam ScoreCAM": torch_cam,
     }
+
+
+def chosen(
+    calls: dict[str, Callable[[], object]], names: Sequence[str] | None
+) -> dict[str, Callable[[], object]]:
+    """
+    The calls of these names, with or without the spaces in front, and the plain forward pass.
+
+    Raises:
+
+        SystemExit: If there is no such call.
+    """
+    known = {name.strip(): name for name in calls}
+    unknown = [name for name in names or () if name.strip() not in known]
+    if unknown:
+        raise SystemExit(f"--methods has {unknown}; there are {list(known)}.")
+    kept = {FORWARD, *(known[name.strip()] for name in names or known)}
+    return {name: call for name, call in calls.items() if name in kept}

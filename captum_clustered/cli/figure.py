@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from captum_clustered.cli.explain import Explanation, Settings
 from captum_clustered.cli.models import Model
 from captum_clustered.visualization.arrays import as_map, as_picture, resized
-from captum_clustered.visualization.canvas import frame
+from captum_clustered.visualization.canvas import UPRIGHT, frame
 from captum_clustered.visualization.clusters import most_important
 from captum_clustered.visualization.overlay import draw_overlay
 from captum_clustered.visualization.scale import Scale, draw_colour_bar, signed_text
@@ -170,7 +170,7 @@ def _panels(
     step = width + PANEL_GAP
     page.text(MARGIN, top - 0.13, "Input", 15, weight="bold")
     axes = page.axes(MARGIN, top, width, height)
-    axes.imshow(picture)
+    axes.imshow(picture, **UPRIGHT)
     frame(axes)
     shown = iter(present)
     for column, (name, values) in enumerate(maps.items(), start=1):

@@ -162,22 +162,32 @@ class BatchRun:
         numbers = [image["image"] for image in result.images]
 
         def explain(part: Batch, part_target: Tensor) -> Tensor:
-            return method.explain(part, part_target, self.at_input)
+            return method.explain(part, part_target, self.at_input)[0]
 
         rows = method.rows()
         with isolated(seed_of(self.seed, index, method.name), batch.inputs), _cost() as cost:
             parts = _piecewise(
-                lambda indices: explain(batch.select(indices), target[indices]),
+                lambda indices: method.explain(
+                    batch.select(indices), target[indices], self.at_input
+                ),
                 len(batch),
                 lambda i, error: _fail(result, numbers[i], method.name, "", error),
             )
         if not parts:
             return
-        indices, maps = _joined(parts)
+        indices, maps = _joined([(some, maps) for some, (maps, _) in parts])
         cost |= {"rows": method.rows() - rows, "images": len(indices)}
         result.costs[method.name] = cost
         if pictures is not None:
             pictures.add(method.name, indices, maps)
+            try:
+                pictures.add_clusters(method.name, [(some, found) for some, (_, found) in parts])
+            except Exception as error:  # noqa: BLE001
+                # There are the maps all the same.
+                for i in indices:
+                    _fail(result, numbers[i], method.name, "clusters", error)
+        # What is behind the maps is as large as the layer; metrics need the memory.
+        del parts
         part = batch.select(indices)
         for i, packed in zip(
             indices, maps_of(maps, part.inputs) if result.gallery else [], strict=False

@@ -7,8 +7,9 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from captum.attr import LayerAttribution, LayerGradCam, LayerGradientXActivation
@@ -28,6 +29,7 @@ from captum_clustered.comparison.controls import (
 from captum_clustered.comparison.data import Batch
 from captum_clustered.comparison.forward import CountedForward, Forward
 from captum_clustered.comparison.peers import PEERS, PeerCAM, peers_installed
+from captum_clustered.result import Result
 from captum_clustered.scores import _Score, model_of
 
 Factory = Callable[[Forward, Module], LayerAttribution]
@@ -91,9 +93,10 @@ class Method:
             return 0.0
         return float(self._built[1].rows)
 
-    def explain(self, batch: Batch, target: Tensor, at_input: bool) -> Tensor:
+    def explain(self, batch: Batch, target: Tensor, at_input: bool) -> tuple[Tensor, Result | None]:
         """
-        The maps of a batch, shape (N, 1, \\*spatial), at least float32.
+        The maps of a batch, shape (N, 1, \\*spatial), at least float32; and what is behind
+        them, for a ClusteredLayerCAM.
 
         Raises:
 
@@ -103,7 +106,16 @@ class Method:
         attribution, _ = self.built()
         if isinstance(attribution, MaskMap):
             attribution.masks = batch.masks
-        return attribute(attribution, batch.inputs, target, at_input)
+        with _watched(attribution) as seen:
+            maps = attribute(attribution, batch.inputs, target, at_input)
+        return maps, seen[0] if seen else None
+
+
+def _watched(attribution: LayerAttribution) -> AbstractContextManager[list[Result]]:
+    # What another attribute() makes of a result, its clusters need not add up to.
+    if getattr(type(attribution), "attribute", None) is ClusteredLayerCAM.attribute:
+        return cast(ClusteredLayerCAM, attribution)._watched()
+    return nullcontext([])
 
 
 def attribute(

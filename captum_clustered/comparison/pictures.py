@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from captum_clustered.comparison.data import Batch
+from captum_clustered.comparison.kept_clusters import KeptClusters
+from captum_clustered.result import Result
 
 # The longer side of pictures, and of maps that are not of a layer's size, such as a mask's.
 SIDE = 224
@@ -33,12 +35,14 @@ class Pictures:
                     NaN where it failed. Without the methods that failed on all of them.
         ranges (dict): Method -> its maps' smallest and largest values, which large maps do
                     not keep here, shape (n, 2).
+        clusters (dict): Method -> the groups behind its maps, of those that have them.
     """
 
     images: NDArray[np.uint8] | None = None
     masks: NDArray[np.bool_] | None = None
     maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     ranges: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    clusters: dict[str, KeptClusters] = field(default_factory=dict)
 
     def start(self, batch: Batch) -> None:
         """Takes the images and their masks."""
@@ -62,6 +66,21 @@ class Pictures:
         self.maps[method] = self._of_all(indices, shrunk(maps, MAP_SIDE)[:, 0])
         self.ranges[method] = self._of_all(indices, extremes)
 
+    def add_clusters(self, method: str, parts: list[tuple[list[int], Result | None]]) -> None:
+        """
+        Takes the groups behind a method's maps of some of the images, where there are any.
+
+        Raises:
+
+            ValueError: If they are not finite.
+        """
+        known = [(indices, result) for indices, result in parts if result is not None]
+        if self.images is None or not known:
+            return
+        self.clusters[method] = KeptClusters.of(
+            len(self.images), known, lambda maps: shrunk(maps, MAP_SIDE)
+        )
+
     def _of_all(self, indices: list[int], values: Tensor) -> NDArray[np.float32]:
         n = 0 if self.images is None else len(self.images)
         found = np.full((n, *values.shape[1:]), np.nan, np.float32)
@@ -79,6 +98,9 @@ class Pictures:
         for kind in ("maps", "ranges"):
             found = getattr(self, kind)
             arrays |= {f"{kind}_{i}": values for i, values in enumerate(found.values())}
+        for i, method in enumerate(self.maps):
+            if method in self.clusters:
+                arrays |= self.clusters[method].arrays(_prefix(i))
         np.savez_compressed(file, **arrays)
 
     @classmethod
@@ -94,14 +116,23 @@ class Pictures:
             # Of a damaged file that it had opened itself, np.load leaves the handle open.
             with path.open("rb") as file, np.load(file) as arrays:
                 methods = arrays["methods"].tolist()
+                clusters = {
+                    method: KeptClusters.read(arrays, _prefix(i))
+                    for i, method in enumerate(methods)
+                }
                 return cls(
                     arrays.get("images"),
                     arrays.get("masks"),
                     {method: arrays[f"maps_{i}"] for i, method in enumerate(methods)},
                     {method: arrays[f"ranges_{i}"] for i, method in enumerate(methods)},
+                    {method: kept for method, kept in clusters.items() if kept is not None},
                 )
         except (ValueError, TypeError, AttributeError, KeyError, EOFError, BadZipFile) as error:
             raise ValueError(f"{path} is damaged or holds no pictures of a batch.") from error
+
+
+def _prefix(i: int) -> str:
+    return f"clusters_{i}_"
 
 
 def stretched(image: Tensor) -> Tensor:

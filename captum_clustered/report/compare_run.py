@@ -14,8 +14,10 @@ from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.comparison.result import Comparison
 from captum_clustered.comparison.store import BatchResult, read_object
 from captum_clustered.comparison.stored import StoredComparison
+from captum_clustered.report.clusters import shown_clusters
 from captum_clustered.report.content import (
     Cell,
+    Clusters,
     Column,
     Failed,
     Map,
@@ -27,6 +29,8 @@ from captum_clustered.report.content import (
     Summary,
 )
 from captum_clustered.report.packing import (
+    CLUSTER_BYTES,
+    MAP_BYTES,
     largest_side,
     limit_of,
     packed_map,
@@ -60,7 +64,14 @@ def compare_report(state: Path, run: Path | None) -> Report:
     names = described["names"]
     # After an interruption there may be more images than names.
     names += [f"image {i}" for i in range(len(names), _n_images(stored))]
-    images = _Images(comparison, names, classes, largest_side(_n_maps(comparison)))
+    n_clusters = sum(_n_clusters(kept) for _, kept in stored.batches())
+    images = _Images(
+        comparison,
+        names,
+        classes,
+        largest_side(_n_maps(comparison), MAP_BYTES),
+        largest_side(n_clusters, CLUSTER_BYTES),
+    )
     shown = [image for result, kept in stored.batches() for image in images.of(result, kept)]
     methods = [Shown(name, name in comparison.controls) for name in comparison.methods]
     n_images = comparison.frame["image"].nunique()
@@ -86,13 +97,20 @@ class _Images:
     """Makes what is shown of images."""
 
     def __init__(
-        self, comparison: Comparison, names: list[str], classes: dict[int, str], side: int
+        self,
+        comparison: Comparison,
+        names: list[str],
+        classes: dict[int, str],
+        side: int,
+        side_of_clusters: int,
     ) -> None:
         self.comparison = comparison
         self.names = names
         self.classes = classes
         self.side = side
+        self.side_of_clusters = side_of_clusters
         self.n_reduced = 0
+        self.n_clusters_reduced = 0
 
     def of(self, result: BatchResult, pictures: Pictures) -> list[ShownImage]:
         """Those of a batch."""
@@ -106,6 +124,7 @@ class _Images:
         mask = None if pictures.masks is None else packed_mask(pictures.masks[i])
         number = image["image"]
         maps = [] if picture is None else self._maps(i, number, result, pictures)
+        clusters = [] if picture is None else self._clusters(i, pictures)
         return ShownImage(
             name=self.names[number or 0],
             facts=self._facts(image),
@@ -120,6 +139,7 @@ class _Images:
                 [_value(result, method, metric, i) for method in self.comparison.methods]
                 for metric in self.comparison.directions
             ],
+            clusters=clusters,
         )
 
     def _maps(
@@ -139,6 +159,28 @@ class _Images:
             self.n_reduced += max(maps[i].shape) > self.side
             extremes = pictures.ranges[method][i]
             found.append(packed_map(maps[i], limit_of([extremes]), self.side, extremes))
+        return found
+
+    def _clusters(self, i: int, pictures: Pictures) -> list[Clusters]:
+        found = []
+        for method in self.comparison.methods:
+            kept = pictures.clusters.get(method)
+            if kept is None or not kept.n_groups[i]:
+                continue
+            self.n_clusters_reduced += max(kept.maps.shape[2:]) > self.side_of_clusters
+            found.append(
+                shown_clusters(
+                    kept.importances[i],
+                    kept.sizes[i],
+                    kept.maps[i],
+                    kept.ranges[i],
+                    side=self.side_of_clusters,
+                    importance=kept.importance,
+                    method=method,
+                    n_groups=int(kept.n_groups[i]),
+                    n_runs=kept.n_runs,
+                )
+            )
         return found
 
     def _facts(self, image: Mapping[str, int | None]) -> list[str]:
@@ -246,8 +288,17 @@ def _remarks(shown: list[ShownImage], images: _Images) -> list[str]:
         "Methods have different units, so each map is coloured relative to its own largest "
         "absolute value; its range is given below it.",
         "Pictures are stretched to their own range, from black to white.",
-        "Clusters are not kept by compare; a report of captum-clustered explain has them.",
+        "The map of a cluster is what it adds to its method's map."
+        if any(image.clusters for image in shown)
+        else "There are no clusters: they are kept of a ClusteredLayerCAM alone, and not by older "
+        "versions.",
     ]
+    if images.n_clusters_reduced:
+        side = images.side_of_clusters
+        remarks.append(
+            f"Maps of clusters of more than {side} x {side} values were shrunk to that by their "
+            "means."
+        )
     if images.n_reduced:
         remarks.insert(
             1,
@@ -263,6 +314,10 @@ def _n_images(stored: StoredComparison) -> int:
 
 def _n_maps(comparison: Comparison) -> int:
     return int(comparison.frame["image"].nunique()) * len(comparison.methods)
+
+
+def _n_clusters(pictures: Pictures) -> int:
+    return sum(int((kept.sizes > 0).sum()) for kept in pictures.clusters.values())
 
 
 def _counted(n: int, what: str) -> str:

@@ -105,18 +105,29 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class Cluster:
+class Clusters:
     """
+    The groups of channels behind a map; a page may have very many, so they are lists.
+
     Attributes:
 
-        importance (str): As it is read.
-        channels (str): Their number, as it is read.
-        map (Map): Its share of the attribution.
+        title (str): What unfolds them.
+        scale (str): How their maps are coloured, and which they are.
+        importances (list): As they are read, the most important first.
+        sizes (list): Numbers of channels.
+        height, width (int): Of the values of each map.
+        ranges (list): The maps' smallest and largest values.
+        values (list): As in :class:`Map`; all maps share a scale.
     """
 
-    importance: str
-    channels: str
-    map: Map
+    title: str
+    scale: str
+    importances: list[str]
+    sizes: list[int]
+    height: int
+    width: int
+    ranges: list[tuple[float, float]]
+    values: list[str]
 
 
 @dataclass(frozen=True)
@@ -133,8 +144,7 @@ class ShownImage:
         maps (list): A :class:`Map` or :class:`Failed` for each method.
         values (list): For each number its values, one for each method or for the image.
         scale (str): How its maps are coloured, if not each by itself.
-        clusters_title (str): Empty if there are none.
-        clusters (list): The most important first.
+        clusters (list): For each map that has some; see :class:`Clusters`.
     """
 
     name: str
@@ -148,8 +158,7 @@ class ShownImage:
     maps: list[Map | Failed]
     values: list[list[float | None]]
     scale: str = ""
-    clusters_title: str = ""
-    clusters: list[Cluster] = field(default_factory=list)
+    clusters: list[Clusters] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from captum_clustered.report.clusters import shown_clusters, signed
 from captum_clustered.report.content import (
     Cell,
-    Cluster,
+    Clusters,
     Column,
     Failed,
     Map,
@@ -24,6 +25,8 @@ from captum_clustered.report.content import (
     Summary,
 )
 from captum_clustered.report.packing import (
+    CLUSTER_BYTES,
+    MAP_BYTES,
     largest_side,
     limit_of,
     packed_map,
@@ -66,7 +69,8 @@ def explain_report(paths: Sequence[Path], left_out: Path) -> Report:
 
         ValueError: If a file is damaged or of something else.
     """
-    side = largest_side(sum(_n_maps(_read(path)[0]) for path in paths))
+    n_maps = sum(_n_maps(_read(path)[0]) for path in paths)
+    side = largest_side(n_maps, MAP_BYTES + CLUSTER_BYTES)
     shown, rows, all_settings, n_reduced = [], [], [], 0
     for path in paths:
         arrays, settings = _read(path)
@@ -79,9 +83,9 @@ def explain_report(paths: Sequence[Path], left_out: Path) -> Report:
         all_settings.append(settings)
         n_reduced += max(arrays["maps"].shape[1:]) > side
     scores = list(dict.fromkeys(settings["score"] for settings in all_settings))
-    remarks = ["The map of a cluster is what it adds to that of Clustered-CAM."]
-    if any(settings["consensus"] > 1 for settings in all_settings):
-        remarks = ["Clusters are those of the seed, one of the clusterings that are averaged."]
+    remarks = []
+    if all(settings["consensus"] == 1 for settings in all_settings):
+        remarks.append("The map of a cluster is what it adds to that of Clustered-CAM.")
     if n_reduced:
         remarks.insert(0, f"Maps of more than {side} x {side} values were shrunk to that.")
     return Report(
@@ -148,14 +152,11 @@ def _image(arrays: Arrays, settings: Mapping[str, Any], side: int) -> ShownImage
         for values in maps.values()
     ]
     picture, height, width = packed_picture(arrays["input_image"])
-    clusters = _clusters(arrays, side)
-    ends = limit_of([arrays["maps"]])
     scale = (
-        "Each map is coloured relative to its own largest absolute value, for their units differ"
+        "Each map is coloured relative to its own largest absolute value, for their units differ."
         if shared is None
-        else f"Colours of both maps: from {_signed(-shared)} to {_signed(shared)} ({unit})"
+        else f"Colours of both maps: from {signed(-shared)} to {signed(shared)} ({unit})."
     )
-    of_clusters = f"; of all clusters: from {_signed(-ends)} to {_signed(ends)}."
     return ShownImage(
         name=settings["image"],
         facts=[
@@ -172,33 +173,24 @@ def _image(arrays: Arrays, settings: Mapping[str, Any], side: int) -> ShownImage
         mask=None,
         maps=packed,
         values=[[rounded(settings["probability"])], [rounded(float(arrays["score"]))]],
-        scale=scale + of_clusters,
-        clusters_title=_clusters_title(len(clusters), settings),
-        clusters=clusters,
+        scale=scale,
+        clusters=_clusters(arrays, settings, side),
     )
 
 
-def _clusters(arrays: Arrays, side: int) -> list[Cluster]:
-    importances, sizes = arrays["importances"], arrays["sizes"]
-    limit = limit_of([arrays["maps"]])
-    return [
-        Cluster(
-            _signed(float(importances[j])),
-            f"{int(sizes[j])} channel{'s' if sizes[j] != 1 else ''}",
-            packed_map(arrays["maps"][j], limit, side),
-        )
-        for j in np.argsort(-importances, kind="stable")
-        if sizes[j]
-    ]
-
-
-def _clusters_title(n: int, settings: Mapping[str, Any]) -> str:
-    what = (
-        "their Shapley value"
-        if settings["importance"] == "shapley"
-        else "what is lost without them"
+def _clusters(arrays: Arrays, settings: Mapping[str, Any], side: int) -> list[Clusters]:
+    maps = arrays["maps"]
+    found = shown_clusters(
+        arrays["importances"],
+        arrays["sizes"],
+        maps,
+        np.stack([maps.min((1, 2)), maps.max((1, 2))], 1),
+        side=side,
+        importance=settings["importance"],
+        unit=settings["score"],
+        n_runs=settings["consensus"],
     )
-    return f"{n} cluster{'s' if n != 1 else ''} of channels, by {what} ({settings['score']})"
+    return [found] if found.values else []
 
 
 def _facts(all_settings: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -238,7 +230,7 @@ def _row(arrays: Arrays, settings: Mapping[str, Any]) -> Row:
             Cell(f"{score:.4g}", order=score),
             Cell(f"{without:.4g}", order=without),
             Cell(str(len(importances)), order=float(len(importances))),
-            Cell(_signed(largest), order=largest),
+            Cell(signed(largest), order=largest),
         ],
     )
 
@@ -270,11 +262,6 @@ def _left_out(path: Path) -> list[tuple[str, str]]:
         return [(str(what), str(why)) for what, why in json.loads(path.read_text("utf-8"))]
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged: it holds no names and reasons.") from error
-
-
-def _signed(value: float) -> str:
-    # A true minus sign, as wide as the plus.
-    return "0" if value == 0 else f"{value:+.3g}".replace("-", "\u2212")
 
 
 def _counted(n: int) -> str:

@@ -18,7 +18,6 @@ from captum_clustered.visualization.palette import TABLE
 _STYLE = "page.css"
 # One after the other, in one script.
 _SCRIPTS = ("pixels.js", "table.js", "images.js", "controls.js")
-_ARROWS = {"higher": "\u2191", "lower": "\u2193"}
 
 
 def render(report: Report) -> str:
@@ -39,7 +38,6 @@ def render(report: Report) -> str:
     palette = base64.b64encode(TABLE.tobytes()).decode("ascii")
     return template.render(
         report=report,
-        arrows=_ARROWS,
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
         data=_json({"palette": palette, **report.data()}),

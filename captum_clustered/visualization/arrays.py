@@ -8,13 +8,16 @@ import numpy as np
 import torch
 from captum.attr import LayerAttribution
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 from torch import Tensor
 
 __all__ = ["ArrayOrTensor", "as_map", "as_mask", "as_picture", "backdrop", "resized"]
 
-ArrayOrTensor = Union[Tensor, ArrayLike]
+ArrayOrTensor = Union[Tensor, ArrayLike, Image.Image]
 
 MODES = ("nearest", "nearest-exact", "area", "bilinear", "bicubic")
+# Kinds of PIL's images whose numbers are grey or red, green and blue; a palette's are not.
+_PLAIN_MODES = ("1", "L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 # Interpolated pictures leave [0, 1] by rounding errors.
 _TOLERANCE = 1e-3
 _GREY = np.array([0.299, 0.587, 0.114])
@@ -61,14 +64,16 @@ def as_picture(image: ArrayOrTensor) -> NDArray[np.float64]:
 
     Args:
 
-        image (Tensor or array_like): A tensor (C, H, W) or (1, C, H, W), or an array
-                    (H, W, C) or (H, W) or what NumPy makes one of, such as a PIL image; C
-                    is 1 or 3. In [0, 1], or from 0 to 255.
+        image (Tensor, array_like or PIL.Image.Image): A tensor (C, H, W) or (1, C, H, W),
+                    or an array (H, W, C) or (H, W) or what NumPy makes one of; C is 1 or 3.
+                    In [0, 1], or from 0 to 255. Of a PIL image transparency is left out.
 
     Raises:
 
         ValueError: If its shape or range is another, or it has values that are not finite.
     """
+    if isinstance(image, Image.Image) and image.mode not in _PLAIN_MODES:
+        image = image.convert("RGB")
     values = _numpy(image)
     if isinstance(image, Tensor):
         while values.ndim == 4 and values.shape[0] == 1:

@@ -10,7 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-__all__ = ["axes_for", "frame", "show"]
+__all__ = ["UPRIGHT", "axes_for", "frame", "show"]
+
+# How images lie on their axes, whatever the user's style says of other images.
+UPRIGHT: dict[str, Any] = {"origin": "upper", "aspect": "equal"}
 
 
 def axes_for(

@@ -56,8 +56,8 @@ def visualize_clusters(
 
         clusters (Clusters): From ``attribute(..., return_clusters=True)``, of a layer of
                     one tensor with maps (N, k, h, w).
-        original_image (Tensor or numpy.ndarray): The example's image, as in
-                    :func:`visualize_layer_attr`.
+        original_image (Tensor, numpy.ndarray or PIL.Image.Image): The example's image, as
+                    in :func:`visualize_layer_attr`.
         example (int, optional): Which of the N examples.
                     Default: 0
         max_clusters (int, optional): If there are more groups, those of the largest

@@ -17,7 +17,7 @@ from captum_clustered.visualization.arrays import (
     as_picture,
     resized,
 )
-from captum_clustered.visualization.canvas import axes_for, frame, show
+from captum_clustered.visualization.canvas import UPRIGHT, axes_for, frame, show
 from captum_clustered.visualization.overlay import draw_outline, draw_overlay
 from captum_clustered.visualization.scale import Scale, draw_colour_bar
 
@@ -79,7 +79,7 @@ def visualize_methods(
 
     Raises:
 
-        TypeError: If ``attributions`` is no mapping.
+        TypeError: If ``attributions`` is no mapping, or an argument no tensor or sequence.
         ValueError: If there are no images or methods; if there are not as many maps, masks
                     or names as images; if ``limit`` is given and ``scale`` is "own"; or as
                     :func:`visualize_layer_attr` raises.
@@ -96,8 +96,8 @@ def visualize_methods(
         raise ValueError(f"scale must be one of {_SCALES}; got {scale!r}.")
     if scale == "own" and limit is not None:
         raise ValueError(f"limit={limit!r} needs scale='shared'; got scale='own'.")
+    _check(attributions, original_images, masks, names)
     pictures = [as_picture(image) for image in original_images]
-    _check(attributions, pictures, masks, names)
     maps = {
         method: [
             None
@@ -136,7 +136,7 @@ def visualize_methods(
 
 def _check(
     attributions: Mapping[str, Batch],
-    pictures: Sequence[Any],
+    original_images: Batch,
     masks: Batch | None,
     names: Sequence[str] | None,
 ) -> None:
@@ -145,16 +145,22 @@ def _check(
             "attributions must be a mapping of methods' names to their maps; got "
             f"{type(attributions).__name__}."
         )
-    if not attributions or not pictures:
-        raise ValueError("attributions and original_images must have at least one entry each.")
-    parts: dict[str, Any] = {
-        f"attributions[{method!r}]": maps for method, maps in attributions.items()
-    }
-    parts |= {"masks": masks, "names": names}
+    parts: dict[str, Any] = {"original_images": original_images}
+    parts |= {f"attributions[{method!r}]": maps for method, maps in attributions.items()}
+    parts |= {name: part for name, part in (("masks", masks), ("names", names)) if part is not None}
     for name, part in parts.items():
-        if part is not None and len(part) != len(pictures):
+        if not hasattr(part, "__len__"):
+            raise TypeError(
+                f"{name} must be a tensor or a sequence, with an entry for each image; got "
+                f"{type(part).__name__}."
+            )
+    n_images = len(original_images)
+    if not attributions or not n_images:
+        raise ValueError("attributions and original_images must have at least one entry each.")
+    for name, part in parts.items():
+        if len(part) != n_images:
             raise ValueError(
-                f"{name} must have an entry for each of the {len(pictures)} original_images; got "
+                f"{name} must have an entry for each of the {n_images} original_images; got "
                 f"{len(part)}."
             )
 
@@ -174,7 +180,7 @@ def _axes(
 def _draw_image(
     axis: Axes, picture: NDArray[np.float64], mask: NDArray[np.bool_] | None, name: str | None
 ) -> None:
-    axis.imshow(picture)
+    axis.imshow(picture, **UPRIGHT)
     axis.autoscale(False)
     if mask is not None:
         draw_outline(axis, mask)

@@ -18,7 +18,7 @@ from captum_clustered.visualization.arrays import (
     backdrop,
     resized,
 )
-from captum_clustered.visualization.canvas import axes_for, frame, show
+from captum_clustered.visualization.canvas import UPRIGHT, axes_for, frame, show
 from captum_clustered.visualization.scale import LINES, Scale, draw_colour_bar
 
 __all__ = ["draw_outline", "draw_overlay", "visualize_layer_attr"]
@@ -51,9 +51,9 @@ def visualize_layer_attr(
 
         attr (Tensor or numpy.ndarray): Attribution of one example, of any size: (h, w),
                     (1, h, w), (1, 1, h, w) or, an array, (h, w, 1).
-        original_image (Tensor or numpy.ndarray): The image, in colour or grey, a tensor
-                    (C, H, W) or an array (H, W, C) or (H, W). In [0, 1] or from 0 to 255:
-                    as it was before normalisation.
+        original_image (Tensor, numpy.ndarray or PIL.Image.Image): The image, in colour or
+                    grey, a tensor (C, H, W) or an array (H, W, C) or (H, W). In [0, 1] or
+                    from 0 to 255: as it was before normalisation.
         interpolate_mode (str, optional): How the map comes to the image's size, a mode of
                     ``LayerAttribution.interpolate``: "nearest", "nearest-exact", "area",
                     "bilinear" or "bicubic".
@@ -131,8 +131,8 @@ def draw_overlay(
         mask (numpy.ndarray, optional): (H, W), outlined where it is True.
                     Default: None
     """
-    axis.imshow(backdrop(picture))
-    axis.imshow(values, **scale.drawing)
+    axis.imshow(backdrop(picture), **UPRIGHT)
+    axis.imshow(values, **UPRIGHT, **scale.drawing)
     axis.autoscale(False)
     for level, style in LINES:
         _line(axis, values, level * scale.limit, linewidths=1, **style)

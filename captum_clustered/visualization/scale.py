@@ -66,7 +66,11 @@ class Scale:
         if limit is None:
             # Maps of zeros alone get a scale, too: nothing is divided by zero.
             return cls(max(-low, high) or 1.0, low < 0)
-        if not (math.isfinite(limit) and limit > 0):
+        try:
+            is_positive = math.isfinite(limit) and limit > 0
+        except TypeError:
+            is_positive = False
+        if not is_positive:
             raise ValueError(f"limit must be a positive number; got {limit!r}.")
         ends = {(True, True): "both", (True, False): "min", (False, True): "max"}
         return cls(float(limit), low < 0, ends.get((low < -limit, high > limit), "neither"))

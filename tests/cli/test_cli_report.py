@@ -36,7 +36,8 @@ def test_a_run_of_explain(run, explain, photo):
     assert "Wrote out/report.html (0." in result.stdout
     data, text = data_of("out/report.html")
     assert [image["name"] for image in data["images"]] == [str(photo)]
-    assert len(data["images"][0]["clusters"]) == 3
+    (clusters,) = data["images"][0]["clusters"]
+    assert len(clusters["importances"]) == 3
     assert "factories:net" in text
 
 

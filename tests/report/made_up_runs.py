@@ -11,6 +11,7 @@ from captum_clustered.cli.models import Model
 from captum_clustered.cli.outputs import save_arrays
 from captum_clustered.cli.preprocessing import make_preprocessing
 from captum_clustered.comparison.data import Batch
+from captum_clustered.comparison.kept_clusters import KeptClusters
 from captum_clustered.comparison.methods import CONTROLS, MASK_CONTROL
 from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.comparison.store import BatchResult, Store
@@ -31,11 +32,14 @@ def scene(generator, size):
     return smooth + noise, disc[None, None]
 
 
-def write_compare_run(folder, n_images=8, n_methods=2, size=64, metrics=METRICS, grid=7):
+def write_compare_run(
+    folder, n_images=8, n_methods=2, size=64, metrics=METRICS, grid=7, n_clustered=2, n_clusters=3
+):
     """
     A folder as the command compare leaves it, of ``n_methods`` and the controls.
 
-    Image 1 was not compared, "method 1" failed on image 2, its map of image 3 is zero.
+    Image 1 was not compared, "method 1" failed on image 2, its map of image 3 is zero. The
+    first ``n_clustered`` methods have clusters; those of "method 1" are of a consensus of 5.
     """
     generator = torch.Generator().manual_seed(0)
     methods = [f"method {i}" for i in range(n_methods)] + [*CONTROLS, MASK_CONTROL]
@@ -52,7 +56,12 @@ def write_compare_run(folder, n_images=8, n_methods=2, size=64, metrics=METRICS,
     store = Store(folder / "state", settings)
     batches = [range(i, min(i + 4, n_images)) for i in range(0, n_images, 4)]
     for index, numbers in enumerate(batches):
-        store.save(index, *_batch(numbers, methods, metrics, size, grid, generator))
+        result, pictures = _batch(numbers, methods, metrics, size, grid, generator)
+        for method in methods[:n_clustered]:
+            maps = torch.from_numpy(pictures.maps[method])
+            n_runs = 5 if method == "method 1" else 1
+            pictures.clusters[method] = clusters(maps, n_clusters, n_runs, generator)
+        store.save(index, result, pictures)
     store.finish("method 0", len(batches), [])
     description = {
         "facts": {"Model": "a network"},
@@ -95,6 +104,24 @@ def _batch(numbers, methods, metrics, size, grid, generator):
         }
         result.costs[method] = {"seconds": 0.5, "rows": 1, "peak_memory": 0, "images": len(there)}
     return result, pictures
+
+
+def clusters(maps, k, n_runs, generator):
+    """Groups whose maps add up to those given, the last one with most of each."""
+    shares = torch.arange(1, k + 1) / (k * (k + 1) / 2)
+    parts = maps[:, None] * shares[:, None, None]
+    noise = 0.01 * torch.randn(parts.shape, generator=generator)
+    n_groups = np.where(maps.isnan().any(2).any(1), 0, k)
+    parts = (parts + noise - noise.mean(1, keepdim=True)).nan_to_num()
+    return KeptClusters(
+        importance="ablation",
+        n_runs=n_runs,
+        n_groups=n_groups,
+        maps=parts.numpy(),
+        ranges=torch.stack(parts.flatten(2).aminmax(dim=2), 2).numpy(),
+        importances=parts.sum((2, 3)).numpy(),
+        sizes=np.where(n_groups[:, None] > 0, np.arange(1, k + 1), 0),
+    )
 
 
 def failure(image, method, message):

@@ -7,6 +7,7 @@ import torch
 from made_up_runs import AWKWARD, METRICS, write_compare_run
 from nets import MlpHead, images
 
+from captum_clustered import ClusteredLayerCAM
 from captum_clustered.comparison import compare
 from captum_clustered.report.compare_run import compare_report
 from captum_clustered.report.content import Failed
@@ -103,6 +104,34 @@ def test_is_of_a_real_comparison(tmp_path):
     assert report.images[0].facts[0].startswith("predicted: class ")
 
 
+def test_has_the_clusters_of_a_real_comparison(tmp_path):
+    net, data = MlpHead(), images(2, size=(12, 10), dtype=torch.float32)
+    name = "ClusteredLayerCAM, 3 groups, shapley"
+    compare(
+        net,
+        net.relu,
+        data,
+        [name, "LayerGradCam"],
+        ["average drop"],
+        save_to=tmp_path,
+        show_progress=False,
+    )
+    (found,) = compare_report(tmp_path, None).images[1].clusters
+    assert found.title == f"{name}: 3 clusters of channels, by their Shapley value"
+    cam = ClusteredLayerCAM(net, net.relu, clusterer=3, importance="shapley")
+    _, clusters = cam.attribute(data, net(data).argmax(1), return_clusters=True)
+    order = clusters.importances[1].argsort(descending=True)
+    assert found.importances == [
+        f"{value:+.3g}".replace("-", "\N{MINUS SIGN}")
+        for value in clusters.importances[1][order].tolist()
+    ]
+    assert found.sizes == clusters.sizes[1][order].tolist()
+    maps = clusters.maps[1][order]
+    levels = [np.frombuffer(base64.b64decode(values), np.int8) for values in found.values]
+    expected = 127 * maps.flatten(1) / maps.abs().max()
+    np.testing.assert_allclose(levels, expected, atol=0.51)
+
+
 def test_images_of_other_dimensions_have_a_table_alone(tmp_path):
     net = torch.nn.Sequential(
         torch.nn.Conv1d(1, 4, 3),
@@ -152,12 +181,34 @@ def test_more_images_than_names(tmp_path):
     ]
 
 
+def test_clusters_are_those_of_each_method_that_has_some(report):
+    first, second = report.images[0].clusters
+    assert first.title == "method 0: 3 clusters of channels, by what is lost without them"
+    assert "clusterings" not in first.scale
+    assert second.title.startswith("method 1: 3 clusters")
+    assert second.scale.endswith("They are the first of the 5 clusterings that the map averages.")
+    assert "The map of a cluster is what it adds to its method's map." in report.remarks
+    # It failed on image 2.
+    assert [each.title.split(":")[0] for each in report.images[1].clusters] == ["method 0"]
+
+
+def test_a_run_without_clusters_says_why(tmp_path):
+    write_compare_run(tmp_path, n_clustered=0)
+    report = compare_report(tmp_path / "state", tmp_path / "run.json")
+    assert not any(image.clusters for image in report.images)
+    assert report.remarks[-1].startswith("There are no clusters: they are kept of a Clustered")
+
+
 def test_large_maps_are_said_to_be_shrunk(tmp_path, monkeypatch):
     write_compare_run(tmp_path)
-    monkeypatch.setattr("captum_clustered.report.packing.MAP_BYTES", 1000)
+    monkeypatch.setattr("captum_clustered.report.compare_run.MAP_BYTES", 1000)
+    # Three of each of two methods on seven images, but one failed on one of them.
+    monkeypatch.setattr("captum_clustered.report.compare_run.CLUSTER_BYTES", 39 * 9)
     report = compare_report(tmp_path / "state", tmp_path / "run.json")
-    assert any("more than 4 x 4 values were shrunk" in remark for remark in report.remarks)
+    for sentence in ("Maps of more than 4 x 4", "Maps of clusters of more than 3 x 3"):
+        assert any(remark.startswith(sentence) for remark in report.remarks)
     assert max(found.width for found in report.images[0].maps) == 4
+    assert {found.width for found in report.images[0].clusters} == {3}
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}"])

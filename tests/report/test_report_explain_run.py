@@ -30,16 +30,12 @@ def test_images_have_their_classes_and_scores(tmp_path):
     assert report.classes == {0: "cat", 1: "<dog>"}
 
 
-def test_clusters_are_the_most_important_first_and_without_empty_ones(tmp_path):
-    image = report_of(tmp_path).images[0]
-    assert [cluster.importance for cluster in image.clusters] == ["+2.5", "0", "\N{MINUS SIGN}0.5"]
-    assert [cluster.channels for cluster in image.clusters] == [
-        "7 channels",
-        "1 channel",
-        "4 channels",
-    ]
-    assert image.clusters[1].map.limit == image.clusters[0].map.limit > 0
-    assert (image.clusters[1].map.low, image.clusters[1].map.high) == (0, 0)
+def test_an_image_has_the_clusters_of_its_one_map(tmp_path):
+    (found,) = report_of(tmp_path).images[0].clusters
+    assert found.title == "3 clusters of channels, by what is lost without them (logit)"
+    assert found.importances == ["+2.5", "0", "\N{MINUS SIGN}0.5"]
+    assert found.sizes == [7, 1, 4]
+    assert found.ranges[1] == (0, 0)
 
 
 def test_maps_share_a_scale_where_they_share_a_unit(tmp_path):
@@ -57,9 +53,11 @@ def test_a_missing_gradcam_has_its_reason(tmp_path):
 
 
 def test_a_consensus_is_said_not_to_be_that_of_the_clusters(tmp_path):
-    assert report_of(tmp_path, consensus=5).remarks == [
-        "Clusters are those of the seed, one of the clusterings that are averaged."
-    ]
+    report = report_of(tmp_path, consensus=5, importance="shapley")
+    assert report.remarks == []
+    (found,) = report.images[0].clusters
+    assert found.title == "3 clusters of channels, by their Shapley value (logit)"
+    assert found.scale.endswith("They are the first of the 5 clusterings that the map averages.")
 
 
 def test_several_runs_in_a_folder_have_all_their_settings_named(tmp_path):

@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from captum_clustered.report.packing import (
-    MAP_BYTES,
     largest_side,
     limit_of,
     packed_map,
@@ -55,9 +54,9 @@ def test_large_maps_shrink_but_keep_their_range():
 
 def test_maps_together_stay_within_their_bytes():
     for n_maps in (1, 30, 6000, 10**8):
-        side = largest_side(n_maps)
-        assert side == 1 or n_maps * side**2 <= MAP_BYTES
-        assert n_maps * (side + 1) ** 2 > MAP_BYTES
+        side = largest_side(n_maps, 6_000_000)
+        assert side == 1 or n_maps * side**2 <= 6_000_000
+        assert n_maps * (side + 1) ** 2 > 6_000_000
 
 
 def test_limit_of_several_maps():

@@ -1,9 +1,10 @@
+import json
 import re
 
 import pytest
 from made_up_runs import write_compare_run, write_explain_run
 
-from captum_clustered.report import write_report
+from captum_clustered.report import compare_run, write_report
 
 
 def test_the_page_is_in_the_run_unless_it_is_said_where(tmp_path):
@@ -44,9 +45,23 @@ def test_a_place_that_cannot_be_written_to(tmp_path):
         write_report(tmp_path, tmp_path / "nowhere" / "report.html")
 
 
-def test_500_images_stay_below_20_mb(tmp_path):
-    """By the size of 12 of them: pictures do not share anything."""
-    write_compare_run(tmp_path, n_images=13, n_methods=7, size=224, grid=14)
+@pytest.mark.parametrize("grid", [7, 14, 64])
+def test_500_images_stay_below_20_mb(tmp_path, monkeypatch, grid):
+    """
+    Of 12 methods, three of them with 10 clusters; by the size of 12 images, with their share
+    of the bytes.
+    """
+    for name in ("MAP_BYTES", "CLUSTER_BYTES"):
+        share = getattr(compare_run, name) * 12 // 500
+        monkeypatch.setattr(compare_run, name, share)
+    write_compare_run(
+        tmp_path, n_images=13, n_methods=7, size=224, grid=grid, n_clustered=3, n_clusters=10
+    )
     text = write_report(tmp_path).read_text(encoding="utf-8")
     (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
     assert len(data) / 12 * 500 < 20e6
+    image = json.loads(data)["images"][0]
+    # Those of most networks are kept as they are.
+    assert image["maps"][0]["height"] == min(grid, 28)
+    assert [each["height"] for each in image["clusters"]] == [min(grid, 14)] * 3
+    assert [len(each["values"]) for each in image["clusters"]] == [10] * 3

@@ -76,6 +76,11 @@ class TestPicture:
     def test_grey_has_three_equal_channels(self, grey):
         assert as_picture(grey) == pytest.approx(np.repeat(MAP[..., None] / 5, 3, axis=2))
 
+    @pytest.mark.parametrize("mode", ["P", "RGBA", "CMYK"])
+    def test_pillows_other_kinds_of_colours_are_converted(self, mode):
+        red = Image.new("RGB", (3, 2), (255, 0, 0)).convert(mode)
+        assert as_picture(red) == pytest.approx(np.tile([1.0, 0, 0], (2, 3, 1)))
+
     def test_a_dark_picture_of_integers_stays_dark(self):
         assert as_picture(np.ones((2, 2), np.uint8)) == pytest.approx(np.full((2, 2, 3), 1 / 255))
 

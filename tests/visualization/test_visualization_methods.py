@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib import rc_context
 from matplotlib.figure import Figure
+from PIL import Image
 
 from captum_clustered.visualization import visualize_methods
 
@@ -67,6 +69,12 @@ def test_outlines_are_on_the_image_and_on_every_map():
         assert len(after.collections) == len(before.collections) + 1
 
 
+def test_the_users_style_turns_no_image():
+    with rc_context({"image.origin": "lower"}):
+        _, axes = draw()
+    assert {axis.get_ylim() for axis in axes.flat} == {(5.5, -0.5)}
+
+
 def test_axes_that_exist_are_drawn_on():
     figure = Figure()
     given = figure.subplots(2, 3)
@@ -78,6 +86,12 @@ def test_axes_that_exist_are_drawn_on():
 def test_mistakes_are_named():
     with pytest.raises(TypeError, match=r"attributions must be a mapping .*; got Tensor"):
         draw(ONES)
+    with pytest.raises(TypeError, match=r"attributions\['a'\] must be a tensor or .*got NoneType"):
+        draw({"a": None})
+    with pytest.raises(TypeError, match=r"names must be a tensor or a sequence, .*; got list_iter"):
+        draw(names=iter(["a", "b"]))
+    with pytest.raises(TypeError, match=r"original_images must be a tensor or .*; got Image"):
+        visualize_methods({"a": ONES}, Image.new("L", (8, 6)), use_pyplot=False)
     with pytest.raises(ValueError, match="must have at least one entry each"):
         draw({})
     with pytest.raises(ValueError, match=r"attributions\['a'\] must have an entry .* 2 .*; got 1"):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from matplotlib import rc_context
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from nets import GapLinear
@@ -128,6 +129,14 @@ def test_pyplot_shows_the_figure_and_else_knows_nothing_of_it(monkeypatch):
     figure, _ = visualize_layer_attr(SIGNED, IMAGE)
     assert shown == [[figure.number]]
     plt.close(figure)
+
+
+@pytest.mark.parametrize("setting", [{"image.origin": "lower"}, {"image.aspect": "auto"}])
+def test_the_users_style_turns_or_stretches_no_image(setting):
+    with rc_context(setting):
+        _, axis = draw()
+    assert axis.get_ylim() == (7.5, -0.5)
+    assert axis.get_aspect() == 1
 
 
 def test_mistakes_are_named():

@@ -36,7 +36,7 @@ def test_a_given_limit_beyond_which_are_positive_values_alone():
     assert Scale.of(MAPS[1:], 1).extend == "max"
 
 
-@pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf"), "two"])
 def test_limits_that_are_none(limit):
     with pytest.raises(ValueError, match="limit must be a positive number; got"):
         Scale.of(MAPS, limit)

@@ -53,20 +53,22 @@ class Images {
     );
     if (image.scale) row.append(element("p", {}, image.scale));
     if (image.picture !== null) row.append((row.maps = element("div", { class: "maps" })));
-    if (image.clusters.length) row.append(this.makeClusters(row));
+    row.unfolded = image.clusters.map((clusters) => this.makeClusters(row, clusters));
+    row.append(...row.unfolded);
     return row;
   }
 
-  makeClusters(row) {
-    row.clusters = element("div", { class: "maps" });
-    row.details = element(
+  makeClusters(row, clusters) {
+    const details = element(
       "details",
       {},
-      element("summary", {}, row.image.clusters_title),
-      row.clusters,
+      element("summary", {}, clusters.title),
+      element("p", {}, clusters.scale),
     );
-    row.details.addEventListener("toggle", () => this.fillClusters(row));
-    return row.details;
+    details.clusters = clusters;
+    details.append((details.maps = element("div", { class: "maps" })));
+    details.addEventListener("toggle", () => this.fillClusters(row, details));
+    return details;
   }
 
   /** Rows have come near the window, or have left it. */
@@ -100,9 +102,9 @@ class Images {
   empty(row) {
     if (row.maps.firstChild) row.maps.style.minHeight = `${row.maps.offsetHeight}px`;
     row.maps.replaceChildren();
-    if (row.clusters) {
-      row.clusters.style.minHeight = row.details.open ? `${row.clusters.offsetHeight}px` : "";
-      row.clusters.replaceChildren();
+    for (const { open, maps } of row.unfolded) {
+      if (maps.firstChild) maps.style.minHeight = open ? `${maps.offsetHeight}px` : "";
+      maps.replaceChildren();
     }
   }
 
@@ -112,21 +114,25 @@ class Images {
     const cells = image.maps.map((map, i) => this.makeMethod(row, map, i));
     row.maps.replaceChildren(this.makeInput(row), ...cells);
     this.showValues(row);
-    this.fillClusters(row);
+    row.unfolded.forEach((details) => this.fillClusters(row, details));
   }
 
-  fillClusters(row) {
-    if (!row.clusters || !row.isNear || !row.details.open || row.clusters.firstChild) return;
-    row.clusters.style.minHeight = "";
-    const cells = row.image.clusters.map((cluster) => {
-      const name = `${cluster.importance}, ${cluster.channels}`;
+  fillClusters(row, details) {
+    const { open, clusters, maps } = details;
+    if (!row.isNear || !open || maps.firstChild) return;
+    maps.style.minHeight = "";
+    const cells = clusters.importances.map((importance, i) => {
+      const channels = `${clusters.sizes[i]} channel${clusters.sizes[i] === 1 ? "" : "s"}`;
       const caption = [
-        element("span", { class: "name" }, cluster.importance),
-        element("span", { class: "range" }, cluster.channels),
+        element("span", { class: "name" }, importance),
+        element("span", { class: "range" }, channels),
       ];
-      return this.makeCell(row, cluster.map, `Cluster ${name}`, caption);
+      const [low, high] = clusters.ranges[i];
+      const { height, width } = clusters;
+      const map = { height, width, low, high, values: clusters.values[i] };
+      return this.makeCell(row, map, `Cluster ${importance}, ${channels}`, caption);
     });
-    row.clusters.replaceChildren(...cells);
+    maps.replaceChildren(...cells);
   }
 
   makeInput(row) {

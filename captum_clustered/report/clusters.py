@@ -1,0 +1,76 @@
+"""What unfolds below an image: the groups of channels behind one of its maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from captum_clustered.report.content import Clusters
+from captum_clustered.report.packing import limit_of, packed_map, rounded
+
+_WHAT = {"ablation": "what is lost without them", "shapley": "their Shapley value"}
+
+
+def shown_clusters(
+    importances: NDArray[Any],
+    sizes: NDArray[Any],
+    maps: NDArray[Any],
+    ranges: NDArray[Any],
+    *,
+    side: int,
+    importance: str,
+    method: str = "",
+    unit: str = "",
+    n_groups: int = 0,
+    n_runs: int = 1,
+) -> Clusters:
+    """
+    Groups without channels are left out.
+
+    Args:
+
+        importances (numpy.ndarray): Shape (k,).
+        sizes (numpy.ndarray): Numbers of channels, shape (k,).
+        maps (numpy.ndarray): Shape (k, height, width).
+        ranges (numpy.ndarray): The smallest and the largest value of each map, before it was
+                    shrunk, shape (k, 2).
+        side (int): The longest side; larger maps are shrunk by their means.
+        importance (str): "ablation" or "shapley".
+        method (str, optional): Whose they are.
+                    Default: "" (there is no other)
+        unit (str, optional): What importances are measured in.
+                    Default: "" (it is not known)
+        n_groups (int, optional): Their number, if these are not all of them.
+                    Default: 0 (these are all)
+        n_runs (int, optional): Number of clusterings that the map averages.
+                    Default: 1
+    """
+    order = [j for j in np.argsort(-importances, kind="stable") if sizes[j]]
+    limit = limit_of([ranges[order]]) if order else 0.0
+    packed = [packed_map(maps[j], limit, side, ranges[j]) for j in order]
+    n = len(order)
+    count = f"{n} of {n_groups}" if n_groups > n else str(n)
+    title = f"{count} cluster{'s' if count != '1' else ''} of channels, by {_WHAT[importance]}"
+    scale = f"Colours of all these clusters: from {signed(-limit)} to {signed(limit)}."
+    if n_groups > n:
+        scale += " Those of less importance are left out."
+    if n_runs > 1:
+        scale += f" They are the first of the {n_runs} clusterings that the map averages."
+    return Clusters(
+        title=f"{method}: {title}" if method else f"{title} ({unit})" if unit else title,
+        scale=scale,
+        importances=[signed(float(importances[j])) for j in order],
+        sizes=[int(sizes[j]) for j in order],
+        height=packed[0].height if packed else 0,
+        width=packed[0].width if packed else 0,
+        ranges=[(each.low, each.high) for each in packed],
+        values=[each.values for each in packed],
+    )
+
+
+def signed(value: float) -> str:
+    """A number as it is read, with its sign."""
+    # A true minus sign, as wide as the plus.
+    return "0" if not rounded(value) else f"{value:+.3g}".replace("-", "\N{MINUS SIGN}")
