@@ -20,6 +20,7 @@ from captum_clustered.cli.figure import INK, INTERPOLATION, MUTED, save_figure
 from captum_clustered.cli.run import Prepared, again
 from captum_clustered.cli.tables import titled
 from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Example, Run, cluster_summary
+from captum_clustered.dataset_run.store import GROUPS
 from captum_clustered.visualization.arrays import as_map, as_picture, resized
 from captum_clustered.visualization.overlay import draw_overlay
 from captum_clustered.visualization.scale import Scale
@@ -52,6 +53,7 @@ def summarise(folder: Path, n_examples: int) -> None:
     except (FileNotFoundError, ValueError) as error:
         raise UserError(str(error)) from error
     prepared = again(folder)
+    prepared.check_same(run)
     with explained(f"Nothing can be written to {printable(folder)}"):
         summary.save(folder)
     show(_table(summary, prepared))
@@ -174,8 +176,12 @@ class _Sheet:
 
 def _with_groups(prepared: Prepared, run: Run) -> ClusteredLayerCAM:
     cam, groups = prepared.explainer.cam, run.groups
-    if groups is not None:
-        cam.clusterer, cam.consensus = groups, 1
+    if groups is None:
+        raise UserError(
+            f"{printable(run.folder / GROUPS)} is missing or damaged; the run's command, started "
+            "again, learns the groups anew."
+        )
+    cam.clusterer, cam.consensus = groups, 1
     return cam
 
 

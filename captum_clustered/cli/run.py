@@ -21,7 +21,7 @@ from captum_clustered.cli.models import Model, load_model
 from captum_clustered.cli.preprocessing import Preprocessing, make_preprocessing
 from captum_clustered.cli.tables import failure_table
 from captum_clustered.dataset_run import LocalEngine, RayEngine, Run, explain_dataset
-from captum_clustered.dataset_run.fingerprints import hash_of_names
+from captum_clustered.dataset_run.fingerprints import describe, hash_of_names
 from captum_clustered.dataset_run.job import Engine
 from captum_clustered.whole_files import write_whole
 
@@ -83,6 +83,33 @@ class Prepared:
     def model(self) -> Model:
         """The network."""
         return self.explainer.model
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What else must be the same for results to belong together."""
+        return {
+            # Spaces are of no meaning.
+            "preprocessing": " ".join(repr(self.preprocessing.transform).split()),
+            "labels": hash_of_names(self.items.labels.to_pylist()),
+        }
+
+    def check_same(self, run: Run) -> None:
+        """
+        Raises:
+
+            UserError: If it is not what a run was made with.
+        """
+        now = {
+            **describe(self.explainer.cam),
+            **self.about,
+            "data": hash_of_names(self.items.names),
+        }
+        changed = [name for name, value in now.items() if run.manifest.settings.get(name) != value]
+        if changed:
+            raise UserError(
+                f"{printable(run.folder)} was made with other {', '.join(changed)} than there "
+                "are now; pictures of it need what there was then."
+            )
 
     def class_name(self, index: int) -> str:
         """The class's name as the model or the data have it, or its number."""
@@ -162,6 +189,15 @@ def engine_of(
         return RayEngine(workers, address, gpus_per_worker, num_workers)
 
 
+def _check_apart(data: str, folder: Path) -> None:
+    """What is written must not become a part of the data."""
+    if folder.resolve().is_relative_to(Path(data).resolve()):
+        raise UserError(
+            f"--out {printable(folder)} lies in --data {printable(data)}, so its pictures would "
+            "become data; choose a folder beside it."
+        )
+
+
 def run_data(
     choices: Choices,
     folder: Path,
@@ -189,16 +225,19 @@ def run_data(
 
         UserError: If it cannot begin, cannot go on or is interrupted by a full disk.
     """
+    _check_apart(choices.data, folder)
     prepared = prepare(choices)
     explainer, items = prepared.explainer, prepared.items
-    # As a part of the description, spaces are of no meaning.
-    transform = " ".join(repr(prepared.preprocessing.transform).split())
     done = _Done()
     with warnings.catch_warnings(record=True) as caught, run_bar() as bar:
         warnings.simplefilter("always", UserWarning)
         task = bar.add_task("Explaining", total=len(items))
 
         def progress(count: int, total: int) -> None:
+            if not done.has_begun:
+                # Now the run is known to be this one, and may end at any moment.
+                text = json.dumps(asdict(choices), indent=1) + "\n"
+                write_whole(folder / COMMAND, text.encode("utf-8", errors="surrogateescape"))
             bar.update(task, completed=count, total=total)
             done.count(count)
 
@@ -215,16 +254,11 @@ def run_data(
                 batch_size=batch_size,
                 memory=None if memory is None else int(memory * GIB),
                 chunk_size=chunk_size,
-                about={
-                    "preprocessing": transform,
-                    "labels": hash_of_names(items.labels.to_pylist()),
-                },
+                about=prepared.about,
                 retry_errors=retry_errors,
                 engine=engine,
                 progress=progress,
             )
-            text = json.dumps(asdict(choices), indent=1) + "\n"
-            write_whole(folder / COMMAND, text.encode("utf-8", errors="surrogateescape"))
     for text in dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning):
         note(text)
     _say(run, done, folder)
@@ -240,6 +274,11 @@ class _Done:
         self._first: int | None = None
         self._start = time.perf_counter()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was counted."""
+        return self._first is not None
+
     def count(self, images: int) -> None:
         if self._first is None:
             self._first, self._start = images, time.perf_counter()
@@ -252,6 +291,9 @@ def _sentences(folder: Path) -> Iterator[None]:
     """Makes what the user can mend a sentence."""
     try:
         yield
+    except KeyboardInterrupt:
+        note("Interrupted. What is stored is whole, and the same command goes on from there.")
+        raise
     except OSError as error:
         raise UserError(
             f"The results cannot be written to --out {printable(folder)}: "
@@ -271,4 +313,5 @@ def _say(run: Run, done: _Done, folder: Path) -> None:
     out.print(Text(f"{text}. Results: {printable(folder)}"), soft_wrap=True)
     if errors:
         show(failure_table(errors[:SHOWN]))
-        note(f"{len(errors)} images could not be explained: {printable(folder / 'errors.csv')}")
+        images = "1 image" if len(errors) == 1 else f"{len(errors)} images"
+        note(f"{images} could not be explained: {printable(folder / 'errors.csv')}")

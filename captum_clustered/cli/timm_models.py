@@ -73,17 +73,32 @@ def _create(name: str, pretrained: bool) -> nn.Module:
 
 
 def _model(name: str, module: nn.Module, weights: str | None) -> Model:
-    return Model(name, module, weights, None, _preset(module))
+    return Model(name, module, weights, None, _preset(name, module))
 
 
-def _preset(module: nn.Module) -> Any:
+class _Squashed(ImageClassification):
+    """Height and width are resized alike, whatever the picture's shape."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.resize_size *= 2
+
+
+def _preset(name: str, module: nn.Module) -> Any:
     """timm's way to prepare a picture, in the form that torchvision's weights have."""
     from timm.data import resolve_model_data_config
 
     config = resolve_model_data_config(module)
-    size = config["input_size"][-1]
+    *_, height, size = config["input_size"]
+    presets = {"center": ImageClassification, "squash": _Squashed}
+    mode = config["crop_mode"]
+    if mode not in presets or height != size:
+        raise UserError(
+            f"--model {name} takes pictures of {height} x {size}, cropped by {mode!r}; accepted "
+            f"are squares, cropped by {' or '.join(map(repr, presets))}."
+        )
     return functools.partial(
-        ImageClassification,
+        presets[mode],
         crop_size=size,
         resize_size=int(size / config["crop_pct"]),
         mean=config["mean"],

@@ -8,7 +8,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
@@ -89,6 +89,8 @@ class RayEngine:
 
         Raises:
 
+            ValueError: If there is no Ray at ``address``, or none is given and this machine has
+                        fewer GPUs than a worker takes.
             RuntimeError: If a worker fails, or dies too often over the same chunk.
             OSError: If a worker cannot write.
         """
@@ -96,15 +98,17 @@ class RayEngine:
 
         job = replace(job, cam=_on_cpu(job.cam), folder=job.folder.resolve())
         n_workers = min(self.workers, len(chunks))
-        with _ray(self.address, n_workers * job.manifest.threads):
+        with _ray(self.address, n_workers * job.manifest.threads, self.gpus_per_worker):
             # Once for all workers of a machine. This reference keeps it there.
             reference = ray.put(job)
+            here = os.getcwd()
             items = [{"chunk": chunk} for chunk in chunks]
             # A block for each, so that what a dead worker has finished is not done again.
             data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
                 _Worker,
                 fn_constructor_kwargs={
                     "reference": [reference],
+                    "directory": here,
                     "uses_gpu": self.gpus_per_worker > 0,
                     "readers": self.readers,
                 },
@@ -134,13 +138,17 @@ class _Worker:
     Args:
 
         reference (list): The job's reference; in a list, so that Ray does not look it up.
+        directory (str): What relative paths of the data are relative to, if it is there.
         uses_gpu (bool): Whether the model runs on the GPU that Ray has assigned.
         readers (int): Threads that read images ahead.
     """
 
-    def __init__(self, reference: list[Any], uses_gpu: bool, readers: int) -> None:
+    def __init__(self, reference: list[Any], directory: str, uses_gpu: bool, readers: int) -> None:
         import ray
 
+        # Ray's own is another.
+        with suppress(OSError):
+            os.chdir(directory)
         self._job: Job = ray.get(reference[0])
         self._readers = readers
         self._device = torch.device("cuda" if uses_gpu else "cpu")
@@ -178,26 +186,42 @@ def _on_cpu(cam: ClusteredLayerCAM) -> ClusteredLayerCAM:
 
 
 @contextmanager
-def _ray(address: str | None, n_cpus: int) -> Iterator[None]:
+def _ray(address: str | None, n_cpus: int, gpus_per_worker: float) -> Iterator[None]:
     """Ray, which is ended again if it was not there."""
     import ray.data
 
     was_there = ray.is_initialized()
     if not was_there:
         options = {} if address is not None else _on_this_machine(n_cpus)
-        ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
+        try:
+            ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise ValueError(f"address={address!r} gives no Ray: {reason(error)}") from error
     context = ray.data.DataContext.get_current()
     logger = logging.getLogger("ray.data")
     before = context.enable_progress_bars, logger.level
     context.enable_progress_bars = False
     logger.setLevel(logging.ERROR)
     try:
+        if not was_there and address is None:
+            _check_gpus(gpus_per_worker)
         yield
     finally:
         context.enable_progress_bars = before[0]
         logger.setLevel(before[1])
         if not was_there:
             ray.shutdown()
+
+
+def _check_gpus(gpus_per_worker: float) -> None:
+    """Ray would wait for them for ever; a cluster may still grow, this machine does not."""
+    import ray
+
+    there = ray.cluster_resources().get("GPU", 0)
+    if there < gpus_per_worker:
+        raise ValueError(
+            f"gpus_per_worker={gpus_per_worker:g} is more than this machine has: {there:g}."
+        )
 
 
 def _on_this_machine(n_cpus: int) -> dict[str, Any]:

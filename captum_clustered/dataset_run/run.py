@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import errno
 import io
+import itertools
 import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ from captum_clustered.whole_files import write_whole
 CHUNK_ITEMS = 512
 # How many items may be unreadable before the first that is not.
 MAX_UNREADABLE = 1000
+# How many that can be read may be impossible to explain: after so many it is the settings.
+MAX_UNEXPLAINED = 8
 # A row beside its map and its groups.
 ROW_BYTES = 64
 ALL = "all"
@@ -206,7 +209,7 @@ class _Sizes:
 
 
 class _Trial:
-    """The first image that can be read, explained: settings that cannot work fail here."""
+    """The first image that can be explained: settings that cannot work fail here."""
 
     def __init__(
         self,
@@ -217,15 +220,27 @@ class _Trial:
         device: torch.device,
     ) -> None:
         self.device = device
-        self.example, self._label = _first_readable(dataset, settings, n_items)
         self._explainer = Explainer(cam, settings, device)
-        row = self._explain(self.example[None])[0]
+        row = self._first(_readable(dataset, settings, n_items))
         self.map_shape = self._explainer.map_shape
         self.row_bytes = ROW_BYTES + sum(np.asarray(value).nbytes for value in row.values())
 
     def batch_size(self, budget: int) -> int:
         """What fits into the memory."""
         return choose_batch_size(self._explain, self.example, budget)
+
+    def _first(self, items: Iterator[tuple[Tensor, int | None]]) -> dict[str, Any]:
+        """Takes the first that can be explained for the example and returns its row."""
+        failed: Exception | None = None
+        for self.example, self._label in itertools.islice(items, MAX_UNEXPLAINED):
+            try:
+                return self._explain(self.example[None])[0]
+            except (torch.OutOfMemoryError, MemoryError):
+                raise
+            except Exception as error:  # noqa: BLE001
+                failed = failed or error
+        assert failed is not None  # noqa: S101 - there is one that can be read
+        raise failed
 
     def _explain(self, inputs: Tensor) -> list[dict[str, Any]]:
         return self._explainer.explain(inputs, [self._label] * len(inputs))
@@ -340,20 +355,30 @@ def _warn_if_otherwise_made(stored: Manifest, device: torch.device) -> None:
         )
 
 
-def _first_readable(dataset: Any, settings: Settings, n_items: int) -> tuple[Tensor, int | None]:
-    """The first item that can be read, by which settings and memory are tried."""
-    first = ""
+def _readable(
+    dataset: Any, settings: Settings, n_items: int
+) -> Iterator[tuple[Tensor, int | None]]:
+    """
+    The first items that can be read, by which settings and memory are tried.
+
+    Raises:
+
+        ValueError: If there is none.
+    """
+    first, found = "", False
     for index in range(min(n_items, MAX_UNREADABLE)):
         try:
-            value, label = read_item(dataset, index, settings.target == LABEL)
+            item = read_item(dataset, index, settings.target == LABEL)
         except Exception as error:  # noqa: BLE001
             first = first or reason(error)
             continue
-        return value, label
-    raise ValueError(
-        f"dataset has no item that can be read among its first {min(n_items, MAX_UNREADABLE)}; "
-        f"of the first: {first}"
-    )
+        found = True
+        yield item
+    if not found:
+        raise ValueError(
+            f"dataset has no item that can be read among its first {min(n_items, MAX_UNREADABLE)}; "
+            f"of the first: {first}"
+        )
 
 
 def _check_space(manifest: Manifest, missing: Sequence[int], row_bytes: int, folder: Path) -> None:

@@ -198,9 +198,11 @@ class Store:
         """
         names = None if columns is None else list(dict.fromkeys(["index", *columns]))
         try:
-            # Not by its path: pyarrow would take a folder's name for a column.
-            with self.path(chunk).open("rb") as file:
-                table = pq.read_table(file, columns=names, page_checksum_verification=True)
+            # From memory and by this thread: Arrow's own, for reading and for decoding, abort
+            # now and then a process that has torch when it ends.
+            content = pa.BufferReader(self.path(chunk).read_bytes())
+            file = pq.ParquetFile(content, page_checksum_verification=True)
+            table = file.read(names, use_threads=False)
         except (FileNotFoundError, pa.ArrowException, OSError, ValueError, KeyError):
             return None
         metadata = table.schema.metadata or {}

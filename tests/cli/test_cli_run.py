@@ -1,5 +1,6 @@
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from PIL import Image
 
 from captum_clustered.dataset_run import Run
 from captum_clustered.dataset_run import run as run_module
+from captum_clustered.dataset_run.store import Store
 
 N = 7
 
@@ -161,3 +163,60 @@ def test_a_run_of_the_python_function_has_no_model_to_load(start, run, workplace
     result = run("clusters", "out")
     assert result.exit_code == 1
     assert "was not made by captum-clustered run" in result.stderr
+
+
+def test_pictures_of_other_data_than_the_runs_are_refused(start, run, workplace):
+    assert start("--fit", "3").exit_code == 0
+    # The first by name: every number of an item then means another.
+    Image.new("RGB", (32, 32)).save(workplace / "data" / "even" / "-1.png")
+    result = run("clusters", "out")
+    assert result.exit_code == 1
+    assert "out was made with other labels, data than there are now" in result.stderr
+    assert not (workplace / "out" / "clusters.png").exists()
+
+
+def test_pictures_of_another_network_than_the_runs_are_refused(start, run, workplace):
+    assert start("--fit", "3").exit_code == 0
+    factories = workplace / "factories.py"
+    factories.write_text(factories.read_text().replace("manual_seed(0)", "manual_seed(1)"))
+    sys.modules.pop("factories")
+    result = run("clusters", "out")
+    assert result.exit_code == 1
+    assert "out was made with other weights than" in result.stderr
+
+
+def test_pictures_of_groups_that_are_lost_are_refused(start, run, workplace):
+    assert start("--fit", "3").exit_code == 0
+    (workplace / "out" / "groups.json").unlink()
+    result = run("clusters", "out")
+    assert result.exit_code == 1
+    assert "groups.json is missing or damaged" in result.stderr
+
+
+def test_a_run_that_was_interrupted_has_clusters_too(start, run, monkeypatch):
+    write = Store.write
+
+    def interrupt(store, chunk, *rest):
+        if chunk == 1:
+            raise KeyboardInterrupt
+        write(store, chunk, *rest)
+
+    monkeypatch.setattr(Store, "write", interrupt)
+    result = start("--fit", "3")
+    assert result.exit_code == 130
+    assert "Interrupted. What is stored is whole, and the same command goes on" in result.output
+    result = run("clusters", "out")
+    assert result.exit_code == 0, result.output
+    assert "over 4 images" not in result.stdout
+    assert "over 3 images" in result.stdout
+
+
+def test_results_among_the_data_are_refused(start, workplace):
+    result = start("--out", "data/out")
+    assert result.exit_code == 1
+    assert "--out data/out lies in --data" in result.stderr
+    assert start("--data", "data/even", "--out", "data/out").exit_code == 0
+
+
+def test_one_failed_image_is_one(start):
+    assert "Note: 1 image could not be explained: out/errors.csv" in start().output

@@ -1,10 +1,13 @@
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms import InterpolationMode
 
 from captum_clustered.cli import timm_models
 from captum_clustered.cli.errors import UserError
 from captum_clustered.cli.models import load_model, skeleton
+from captum_clustered.cli.preprocessing import make_preprocessing
 
 timm = pytest.importorskip("timm", reason="needs the extra timm")
 NAME = "timm:test_resnet"
@@ -36,6 +39,32 @@ def test_pictures_are_prepared_as_timm_says(weights):
     assert preset.resize_size == [int(size / config["crop_pct"])]
     assert tuple(preset.mean) == config["mean"]
     assert preset.interpolation == InterpolationMode(config["interpolation"])
+
+
+@pytest.mark.parametrize("mode", ["center", "squash"])
+def test_pictures_become_what_they_are_in_timm(mode):
+    module = timm.create_model("test_resnet")
+    module.pretrained_cfg |= {"crop_mode": mode, "crop_pct": 0.9}
+    values = np.random.default_rng(0).integers(0, 256, (150, 230, 3), dtype=np.uint8)
+    image = Image.fromarray(values)
+    config = timm.data.resolve_model_data_config(module)
+    expected = timm.data.create_transform(**config, is_training=False)(image)
+    preset = timm_models._model(NAME, module, None).preset
+    torch.testing.assert_close(make_preprocessing(preset)(image)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"crop_mode": "border"}, "160 x 160, cropped by 'border'; accepted are squares"),
+        ({"input_size": (3, 64, 48)}, "64 x 48, cropped by 'center'; accepted are squares"),
+    ],
+)
+def test_what_cannot_be_prepared_as_timm_says_is_refused(change, message):
+    module = timm.create_model("test_resnet")
+    module.pretrained_cfg |= change
+    with pytest.raises(UserError, match=message):
+        timm_models._model(NAME, module, None)
 
 
 def test_its_own_weights_are_asked_for_without_a_file(monkeypatch):

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -111,6 +112,43 @@ def test_what_ends_a_worker_is_named(tmp_path):
         run(tmp_path, Marked(), cam, engine=RayEngine(workers=1))
     # Two chunks of four were whole by then.
     assert len(Run(tmp_path).table()) == 8
+
+
+class Relative(Pictures):
+    """Is there only in the directory of the process that was called."""
+
+    def __getitem__(self, index):
+        Path("marker").stat()
+        return super().__getitem__(index)
+
+
+def test_relative_paths_mean_the_same_in_workers(tmp_path, whole, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("marker").touch()
+    run("out", Relative(), engine=RayEngine(workers=1))
+    assert contents("out") == whole
+
+
+@pytest.fixture
+def not_started(monkeypatch):
+    """As if there were no Ray yet; what is then started is that of these tests."""
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda *_, **__: None)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+
+
+def test_an_address_without_a_cluster_is_named(tmp_path, not_started, monkeypatch):
+    def fail(*_, **__):
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(ValueError, match=r"address='10\.0\.0\.9:6379' gives no Ray: Could not"):
+        run(tmp_path, engine=RayEngine(address="10.0.0.9:6379"))
+
+
+def test_gpus_that_this_machine_lacks_are_not_waited_for(tmp_path, not_started):
+    with pytest.raises(ValueError, match="gpus_per_worker=1 is more than this machine has: 0"):
+        run(tmp_path, engine=RayEngine(gpus_per_worker=1))
 
 
 @pytest.mark.parametrize(

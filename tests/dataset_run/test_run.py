@@ -138,6 +138,15 @@ def test_one_image_that_the_network_fails_on_is_an_error_alone(tmp_path):
     assert found.table(["score"])["score"].null_count == 1
 
 
+def test_a_first_image_that_cannot_be_explained_stops_no_other(tmp_path):
+    inputs = [(torch.ones(2, 8, 8), label) for label in (7, 1, 2)]
+    found = run(tmp_path, inputs, target="label")
+    [(item, error)] = found.errors()
+    assert item == "0"
+    assert "target 7 is out of range" in error
+    assert found.table(["target"])["target"].to_pylist() == [None, 1, 2]
+
+
 def test_inputs_of_another_shape_are_errors(tmp_path):
     inputs = [torch.ones(2, 8, 8), torch.ones(2, 9, 8), torch.ones(2, 8, 8)]
     [(item, error)] = run(tmp_path, inputs).errors()

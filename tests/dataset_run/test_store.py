@@ -1,5 +1,10 @@
 """A chunk counts if it is whole, and of this run."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from small_runs import contents, run
 
@@ -94,3 +99,29 @@ def test_chunks_and_batches_are_fixed_slices():
         [8, 9, 10],
     ]
     assert list(map(list, manifest.batches_of(2))) == [[8, 9], [10]]
+
+
+READING = """
+import os, sys
+import torch
+from captum_clustered.dataset_run import Run
+run = Run(sys.argv[1])
+before = len(os.listdir("/proc/self/task"))
+run.attributions(run.table())
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+def test_reading_starts_no_threads(tmp_path):
+    # Arrow's and torch's at the end of a process now and then abort it.
+    run(tmp_path)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", READING, tmp_path],
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert int(done.stdout) == 0
