@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -34,6 +35,7 @@ def render(report: Report) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["breakable"] = breakable
     template = environment.from_string(_text("page.html.jinja"))
     palette = base64.b64encode(TABLE.tobytes()).decode("ascii")
     return template.render(
@@ -48,6 +50,11 @@ def render(report: Report) -> str:
         by_method=any(number.by_method for number in report.numbers),
         version=__version__,
     )
+
+
+def breakable(name: str) -> Markup:
+    """A name that a narrow column may break where a word starts, as breakable in images.js."""
+    return Markup("<wbr>").join(re.split("(?<=[a-z])(?=[A-Z])", name))
 
 
 def _text(name: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from made_up_runs import AWKWARD, write_compare_run
 
 from captum_clustered.report import write_report
+from captum_clustered.report.html import breakable
 
 
 @pytest.fixture
@@ -33,6 +34,11 @@ def test_the_policy_allows_the_style_and_script_of_the_page_alone(page):
         f"style-src '{digest(style)}'",
         f"script-src '{digest(script)}'",
     ]
+
+
+def test_names_may_be_broken_where_a_word_starts():
+    assert breakable("ClusteredLayerCAM, <i>") == "Clustered<wbr>Layer<wbr>CAM, &lt;i&gt;"
+    assert breakable("Fake-CAM") == "Fake-CAM"
 
 
 def test_nothing_is_loaded_from_elsewhere(page):

@@ -258,6 +258,22 @@ def test_filters_hide_the_other_images(open_page, choices, kept):
     assert len(names(page)) == N_IMAGES - 1
 
 
+def test_an_image_without_label_is_neither_right_nor_wrong(open_page):
+    page = open_page("compare")
+    page.evaluate("images.rows[3].image.label = null")
+    shown = {}
+    for verdict in ("", "right", "wrong"):
+        page.locator("#verdict").select_option(verdict)
+        shown[verdict] = names(page)
+    assert [*set(shown[""]) - set(shown["right"]) - set(shown["wrong"])] == ["image-4.png"]
+
+
+def test_a_narrow_column_breaks_names_between_words(open_page):
+    page = open_page("compare")
+    parts = page.evaluate("breakable('ClusteredLayerCAM').map((part) => part.tagName ?? part)")
+    assert parts == ["Clustered", "WBR", "Layer", "WBR", "CAM"]
+
+
 def test_images_are_ordered_by_a_metric(open_page):
     page = open_page("compare")
     before = names(page)

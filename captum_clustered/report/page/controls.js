@@ -12,11 +12,16 @@ function valueOf(image) {
   return image.values[number][page.numbers[number].by_method ? chosen("method") : 0];
 }
 
+/** Without a label a prediction is neither right nor wrong. */
+function verdictOf(image) {
+  if (image.label === null) return null;
+  return image.label === image.prediction ? "right" : "wrong";
+}
+
 function isShown(image) {
   if (chosen("label") !== "" && String(image.label) !== chosen("label")) return false;
   if (chosen("prediction") !== "" && String(image.prediction) !== chosen("prediction")) return false;
-  const verdict = image.label === image.prediction ? "right" : "wrong";
-  if (chosen("verdict") !== "" && verdict !== chosen("verdict")) return false;
+  if (chosen("verdict") !== "" && verdictOf(image) !== chosen("verdict")) return false;
   if (chosen("number") === "" || (chosen("from") === "" && chosen("to") === "")) return true;
   const value = valueOf(image);
   if (value === null) return false;

@@ -13,6 +13,12 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+/** A name that a narrow column may break where a word starts: Clustered|Layer|CAM. */
+function breakable(name) {
+  const words = name.split(/(?<=[a-z])(?=[A-Z])/);
+  return words.flatMap((word, i) => (i === 0 ? [word] : [document.createElement("wbr"), word]));
+}
+
 /** A number as it is read. */
 function shown(value) {
   if (value === null) return "–";
@@ -143,7 +149,7 @@ class Images {
 
   makeMethod(row, map, i) {
     const method = this.page.methods[i];
-    const caption = [element("span", { class: "name" }, method.name)];
+    const caption = [element("span", { class: "name" }, ...breakable(method.name))];
     if (method.is_control) caption.push(element("span", { class: "range" }, "control"));
     caption.push(element("span", { class: "value" }));
     const cell = this.makeCell(row, map, method.name, caption);
