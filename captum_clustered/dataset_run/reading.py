@@ -29,10 +29,10 @@ class Run:
     - ``label``: its class as the data say, null if they do not.
     - ``prediction``, ``target``: the class with the largest score and the one explained.
     - ``score``, ``baseline_score``: of the target, and with the whole layer ablated.
-    - ``importances``, ``sizes``: of each group of channels, see
+    - ``importances``, ``sizes``: lists with a number for each group of channels, see
       :class:`captum_clustered.Clusters`.
-    - ``scale``, ``attribution``: the map in half precision divided by its largest absolute
-      value, flattened, and that value.
+    - ``scale``, ``attribution``: a map's largest absolute value, and the map divided by it,
+      a list of its height times width values in half precision, row after row.
 
     Args:
 

@@ -412,6 +412,14 @@ def test_two_processes_do_not_write_into_one_folder(tmp_path):
     assert run(tmp_path, Pictures(3)).is_complete
 
 
+def test_one_process_does_not_write_twice_into_one_folder(tmp_path):
+    def again(done, total):
+        with pytest.raises(RuntimeError, match="this process is already writing"):
+            run(tmp_path / "." / ".." / tmp_path.name)
+
+    assert run(tmp_path, progress=again).is_complete
+
+
 def test_other_programs_can_read_the_files(tmp_path):
     run(tmp_path)
     path = tmp_path / "chunks" / "chunk-0000001.parquet"
