@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
-import resource
-import sys
 from collections.abc import Callable, Sequence
 from multiprocessing import get_context
-from pathlib import Path
 
 import torch
+from process_memory import highest_memory
 
 from speed.calls import make_calls, make_case
 
@@ -52,19 +49,6 @@ def _on_cpu(model: str, batch_size: int, name: str, threads: int) -> float:
     torch.set_num_threads(threads)
     case = make_case(model, batch_size, "cpu")
     make_calls(case.first())[name]()
-    before = _highest()
+    before = highest_memory()
     make_calls(case)[name]()
-    return _highest() - before
-
-
-def _highest() -> float:
-    """The most MiB that this process has had."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Linux hands the figure of getrusage on from the process that started this one.
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
-        if found:
-            return int(found[1]) / 2**10
-    # Kilobytes, bytes on macOS.
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return highest_memory() - before

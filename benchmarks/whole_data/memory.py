@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import tempfile
 from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+
+from process_memory import highest_memory
 
 from captum_clustered.dataset_run import LocalEngine
 from whole_data.case import Case
@@ -33,6 +33,4 @@ def memory(case: Case, n_images: list[int], num_workers: int) -> dict[str, float
 def _peak(case: Case, num_workers: int, sender: Connection) -> None:
     with tempfile.TemporaryDirectory() as folder:
         case.run(Path(folder), LocalEngine(num_workers))
-    # Kilobytes on Linux, bytes on macOS.
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    sender.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+    sender.send(highest_memory())
