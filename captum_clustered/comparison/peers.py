@@ -66,6 +66,13 @@ class PeerCAM(LayerAttribution):
             ImportError: If grad-cam is not installed.
             ValueError: If there is no such method, forward_func is no module or layer is
                         not in it.
+
+        Examples::
+
+            >>> cam = PeerCAM(net, net.layer4, "LayerCAM")
+            >>> attribution = cam.attribute(torch.rand(2, 3, 224, 224), target=0)
+            >>> attribution.shape
+            torch.Size([2, 1, 7, 7])
         """
         super().__init__(forward_func, layer)
         if cam not in PEERS:
