@@ -42,8 +42,6 @@ def kmeans(rows: Tensor, n_clusters: int, seeds: Sequence[int], n_init: int = 1)
     if n_clusters >= n_rows:
         own = torch.arange(n_rows, device=rows.device)
         return own.expand(len(seeds), n_examples, n_rows)
-    # Distances are formed from products, which are precise only near the origin.
-    rows = rows - rows.mean(1, keepdim=True)
     uniforms = torch.cat(
         [
             torch.rand(
@@ -55,10 +53,11 @@ def kmeans(rows: Tensor, n_clusters: int, seeds: Sequence[int], n_init: int = 1)
             for seed in seeds
         ]
     )
+    points = _with_ones(rows)
     # Without a copy of the rows, which would cost more than the sums.
-    square = torch.linalg.vector_norm(rows, dim=2).square()
-    centres = _seeded(rows, square, uniforms)
-    labels, inertia = _lloyd(rows, square, centres)
+    square = torch.linalg.vector_norm(points[..., :-1], dim=2).square()
+    centres = _seeded(points, square, uniforms)
+    labels, inertia = _lloyd(points, square, centres)
     if n_init == 1:
         return labels.transpose(0, 1)
     shape = (n_examples, len(seeds), n_init)
@@ -67,61 +66,89 @@ def kmeans(rows: Tensor, n_clusters: int, seeds: Sequence[int], n_init: int = 1)
     return labels.view(*shape, n_rows).gather(2, chosen).squeeze(2).transpose(0, 1)
 
 
-def _seeded(rows: Tensor, square: Tensor, uniforms: Tensor) -> Tensor:
+def _with_ones(rows: Tensor) -> Tensor:
     """
-    Greedy k-means++ (Arthur and Vassilvitskii 2007): centres (N, runs, k, P).
+    The rows around their mean, and behind each a one: points (N, C, P + 1).
+
+    The products that take nearly all of the time then do two more things at once: a number
+    in the last place of the other factor is added to each product, and sums of points end
+    in how many they are. Around the mean, since squared distances are formed from products,
+    which are precise only near the origin.
+    """
+    n_examples, n_rows, width = rows.shape
+    points = rows.new_empty(n_examples, n_rows, width + 1)
+    torch.sub(rows, rows.mean(1, keepdim=True), out=points[..., :-1])
+    points[..., -1] = 1
+    return points
+
+
+def _seeded(points: Tensor, square: Tensor, uniforms: Tensor) -> Tensor:
+    """
+    Greedy k-means++ (Arthur and Vassilvitskii 2007): centres (N, runs, k, P + 1).
 
     Args:
 
-        rows (Tensor): Shape (N, C, P).
-        square (Tensor): Their squared lengths (N, C).
+        points (Tensor): See _with_ones.
+        square (Tensor): Their squared lengths (N, C), without the one.
         uniforms (Tensor): Numbers in [0, 1) that decide, shape (runs, k).
     """
-    n_examples, n_rows, _ = rows.shape
-    square = square[:, None, None]
-    uniforms = uniforms.to(rows.device, non_blocking=True)
-    example = torch.arange(n_examples, device=rows.device)[:, None, None]
+    n_examples, n_rows, width = points.shape
+    n_runs, n_clusters = uniforms.shape
+    uniforms = uniforms.to(points.device, non_blocking=True)
     # Candidates of one seed are spread evenly, so that one uniform number serves all.
-    offsets = torch.arange(N_CANDIDATES, device=rows.device) / N_CANDIDATES
+    offsets = torch.arange(N_CANDIDATES, device=points.device) / N_CANDIDATES
     shares = (uniforms[..., None] + offsets) % 1
+    # Where each example begins among all points.
+    start = torch.arange(0, n_examples * n_rows, n_rows, device=points.device)[:, None, None]
+    all_points, all_squares = points.view(-1, width), square.view(-1)
+    lengths, turned = square[:, None], points.transpose(1, 2)
+
+    def distances(index: Tensor) -> Tensor:
+        """Squared, (N, runs, T, C), from the points of these numbers (N, runs, T)."""
+        place = (index + start).flatten()
+        # |x - y|^2 = |x|^2 + (x.(-2 y) + |y|^2)
+        factor = all_points.index_select(0, place).view(n_examples, -1, width).mul_(-2)
+        factor[..., -1] = all_squares.index_select(0, place).view(n_examples, -1)
+        found = torch.baddbmm(lengths, factor, turned)
+        return found.clamp_(min=0).view(*index.shape, n_rows)
 
     first = (uniforms[:, 0] * n_rows).long().clamp(max=n_rows - 1)
-    centres = [rows[:, first]]
-    distance = _distances(rows, square, centres[0][:, :, None])[:, :, 0]
-    for step in range(1, uniforms.shape[1]):
+    chosen = [first[:, None].expand(n_examples, n_runs, 1)]
+    distance = distances(chosen[0]).squeeze(2)
+    for step in range(1, n_clusters):
         cdf = distance.cumsum(2, dtype=torch.float64)
-        index = torch.searchsorted(cdf, shares[:, step] * cdf[..., -1:], right=True).clamp(
-            max=n_rows - 1
-        )
-        candidates = rows[example, index]
-        reached = torch.minimum(_distances(rows, square, candidates), distance[:, :, None])
-        best = reached.sum(3).argmin(2)[..., None, None]
-        distance = reached.gather(2, best.expand(-1, -1, 1, n_rows)).squeeze(2)
-        centres.append(candidates.gather(2, best.expand(-1, -1, 1, rows.shape[2])).squeeze(2))
-    return torch.stack(centres, 2)
+        index = torch.searchsorted(cdf, shares[:, step] * cdf[..., -1:], right=True)
+        index.clamp_(max=n_rows - 1)
+        reached = torch.minimum(distances(index), distance[:, :, None])
+        best = reached.sum(3).argmin(2, keepdim=True)
+        distance = reached.gather(2, best[..., None].expand(-1, -1, 1, n_rows)).squeeze(2)
+        chosen.append(index.gather(2, best))
+    place = (torch.cat(chosen, 2) + start).flatten()
+    return all_points.index_select(0, place).view(n_examples, n_runs, n_clusters, width)
 
 
-def _distances(rows: Tensor, square: Tensor, points: Tensor) -> Tensor:
-    """Squared distances (N, runs, T, C) from points (N, runs, T, P) to the rows."""
-    products = (points.flatten(1, 2) @ rows.transpose(1, 2)).view(*points.shape[:3], -1)
-    norms = points.square().sum(3, keepdim=True)
-    return (square + norms - 2 * products).clamp(min=0)
+def _lloyd(points: Tensor, square: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    """
+    Labels (N, runs, C) and inertia (N, runs) after Lloyd's iterations.
 
+    Args:
 
-def _lloyd(rows: Tensor, square: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels (N, runs, C) and inertia (N, runs) after Lloyd's iterations; see _seeded."""
-    n_examples, n_rows, _ = rows.shape
-    n_runs, n_clusters, width = centres.shape[1:]
-    flat = (n_examples, n_runs * n_clusters)
-    member, old = rows.new_empty(2, n_examples, n_runs, n_clusters, n_rows)
+        points (Tensor): See _with_ones.
+        square (Tensor): Their squared lengths (N, C), without the one.
+        centres (Tensor): Points to begin with, (N, runs, k, P + 1); they are moved.
+    """
+    n_examples, n_rows, _ = points.shape
+    n_runs, n_clusters = centres.shape[1:3]
+    flat = centres.view(n_examples, n_runs * n_clusters, -1)
+    means, bias = flat[..., :-1], flat[..., -1]
+    sums = torch.empty_like(flat)
+    total, size = sums[..., :-1], sums[..., -1:]
+    scores, member, old = points.new_empty(3, n_examples, n_runs, n_clusters, n_rows)
+    flat_scores, turned = scores.flatten(1, 2), points.transpose(1, 2)
     for step in range(MAX_ITER + 1):
         # |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2): the nearest centre has the largest score.
-        scores = torch.baddbmm(
-            centres.square().sum(3).view(*flat, 1),
-            centres.reshape(*flat, width),
-            rows.transpose(1, 2),
-            beta=-0.5,
-        ).view(n_examples, n_runs, n_clusters, n_rows)
+        torch.mul(torch.linalg.vecdot(means, means), -0.5, out=bias)
+        torch.bmm(flat, turned, out=flat_scores)
         top = scores.amax(2, keepdim=True)
         # Comparing with the maximum is several times faster than argmax, and in the type that
         # the sums need there is nothing to convert. A row between two equal centres belongs
@@ -129,15 +156,16 @@ def _lloyd(rows: Tensor, square: Tensor, centres: Tensor) -> tuple[Tensor, Tenso
         torch.eq(scores, top, out=member)
         # On an accelerator the comparison would wait for the device; there the
         # iterations run to their end, which leaves a converged example as it is.
-        is_checked = rows.device.type == "cpu" and step % CHECK_EVERY == CHECK_EVERY - 1
+        is_checked = points.device.type == "cpu" and step % CHECK_EVERY == CHECK_EVERY - 1
         if step == MAX_ITER or (is_checked and torch.equal(member, old)):
             break
-        size = member.sum(3, keepdim=True)
-        means = torch.bmm(member.view(*flat, n_rows), rows).view_as(centres) / size.clamp(min=1)
-        centres = torch.where(size > 0, means, centres)
+        torch.bmm(member.flatten(1, 2), points, out=sums)
+        # To the mean, as a step: a centre without members stays where it is.
+        difference = torch.addcmul(total, size, means, value=-1)
+        means.addcdiv_(difference, size.clamp_(min=1))
         member, old = old, member
     inertia = square.sum(1)[:, None] - 2 * top.sum((2, 3))
     # Numbers as floating point, whose minimum is found a hundred times faster. Rows that are
     # not finite have no nearest centre, which the caller finds out later.
-    number = torch.arange(n_clusters, device=rows.device, dtype=rows.dtype)[:, None]
+    number = torch.arange(n_clusters, device=points.device, dtype=points.dtype)[:, None]
     return torch.where(member > 0, number, n_clusters - 1).amin(2).long(), inertia
