@@ -119,7 +119,13 @@ def reason(error: BaseException) -> str:
 def in_processes(
     reader: BatchReader, batches: Sequence[Sequence[int]], num_workers: int, pin_memory: bool
 ) -> Iterator[Batch]:
-    """Batches in their order, read ahead by workers of a DataLoader."""
+    """
+    Batches in their order, read ahead by workers of a DataLoader.
+
+    Raises:
+
+        RuntimeError: If a worker dies.
+    """
     loader: Iterable[Batch] = DataLoader(
         reader,
         sampler=batches,
@@ -130,7 +136,16 @@ def in_processes(
         # Or else it draws from the global one.
         generator=torch.Generator(),
     )
-    return iter(loader)
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if num_workers == 0:
+            raise
+        # What a data set raises is in the batch; what comes here has ended a worker.
+        raise RuntimeError(
+            f"a process that reads images has died ({str(error).strip()}): too little memory, or a "
+            "file that its reader cannot survive. With num_workers=0 they are read in this one."
+        ) from error
 
 
 def in_threads(

@@ -1,3 +1,5 @@
+import os
+import signal
 import time
 
 import pytest
@@ -35,6 +37,21 @@ def test_batches_come_in_order(how, num_workers):
         assert batch.good == [index for index in batch.items if index != 3]
         assert batch.inputs[:, 0].tolist() == batch.good == batch.labels
     assert found[1].errors == {3: "KeyError: 'no such thing\\nand more'"}
+
+
+class Deadly(Uneven):
+    """Kills the process that reads 5, if it is a worker."""
+
+    def __getitem__(self, index):
+        if index == 5 and torch.utils.data.get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+def test_a_worker_that_dies_is_named():
+    batches = in_processes(BatchReader(Deadly(), (1,)), BATCHES, 1, pin_memory=False)
+    with pytest.raises(RuntimeError, match=r"a process that reads images has died \(DataLoader w"):
+        list(batches)
 
 
 def test_a_batch_without_a_good_item():
