@@ -475,10 +475,18 @@ def run(
         str | None,
         typer.Option(help="Of a Ray cluster (default: this machine).", show_default=False),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Number of Ray's workers.")] = 2,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of Ray's workers (default: 2).", show_default=False),
+    ] = None,
     gpus_per_worker: Annotated[
-        float, typer.Option(min=0, help="GPUs, or the part of one, of each of Ray's workers.")
-    ] = 0,
+        float | None,
+        typer.Option(
+            min=0,
+            help="GPUs, or the part of one, of each of Ray's workers (default: 0).",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, ...")] = "cpu",
 ) -> None:
     """

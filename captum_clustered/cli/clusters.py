@@ -30,6 +30,8 @@ __all__ = ["summarise"]
 SHEET = "clusters.png"
 # Rows of the sheet.
 MAX_CLUSTERS = 12
+# Classes beside the mean of all, as many as fit there; clusters.csv has all.
+MAX_CLASSES = 4
 CELL, TEXT, GAP, TITLE, CAPTION = 1.7, 3.0, 0.12, 1.0, 0.42
 DPI = 100
 
@@ -68,12 +70,14 @@ def summarise(folder: Path, n_examples: int) -> None:
 def _table(summary: ClusterSummary, prepared: Prepared) -> Group:
     settings = prepared.explainer.settings
     unit = "Shapley value" if settings.importance == "shapley" else "drop"
-    targets = sorted({mean.target for mean in summary.means if mean.target is not None})
+    targets = _frequent(summary)
+    n_targets = len({mean.target for mean in summary.means}) - 1
     total = next(mean.images for mean in summary.means)
+    some = "" if len(targets) == n_targets else f" (the {len(targets)} most frequent)"
     columns = ["Cluster", "Channels", "All images"]
     columns += [prepared.class_name(target) for target in targets]
     group, table = titled(
-        f"Mean {unit} of the {settings.score} over {total} images, by explained class",
+        f"Mean {unit} of the {settings.score} over {total} images, by explained class{some}",
         *columns,
         right=columns,
     )
@@ -146,11 +150,10 @@ class _Sheet:
     def _facts(self, cluster: int) -> str:
         means = [mean for mean in self._summary.means if mean.cluster == cluster]
         lines = [f"{means[0].channels} channels", f"mean {_signed(means[0])}"]
-        # As many classes as fit beside the pictures.
         lines += [
             f"{_short(self._prepared.class_name(mean.target), 16)} {_signed(mean)}"
-            for mean in means[1:5]
-            if mean.target is not None
+            for mean in means
+            if mean.target in _frequent(self._summary)
         ]
         return "\n".join(lines)
 
@@ -183,6 +186,12 @@ def _with_groups(prepared: Prepared, run: Run) -> ClusteredLayerCAM:
         )
     cam.clusterer, cam.consensus = groups, 1
     return cam
+
+
+def _frequent(summary: ClusterSummary) -> list[int]:
+    """The classes that were explained most often, in their order."""
+    images = {mean.target: mean.images for mean in summary.means if mean.target is not None}
+    return sorted(sorted(images, key=lambda target: -images[target])[:MAX_CLASSES])
 
 
 def _signed(mean: ClusterMean) -> str:

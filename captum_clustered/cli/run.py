@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.text import Text
+from torch.utils.data import get_worker_info
 
 from captum_clustered.cli.console import note, out, printable, run_bar, show
 from captum_clustered.cli.errors import UserError, explained, one_line
@@ -176,17 +177,32 @@ def fit_of(text: str | None) -> str | int | None:
 
 
 def engine_of(
-    name: str, num_workers: int, address: str | None, workers: int, gpus_per_worker: float
+    name: str,
+    num_workers: int,
+    address: str | None,
+    workers: int | None,
+    gpus_per_worker: float | None,
 ) -> Engine:
     """
+    Args:
+
+        name (str): "local" or "ray".
+        num_workers (int): What reads images.
+        address, workers, gpus_per_worker: Of Ray; None leaves them to :class:`RayEngine`.
+
     Raises:
 
-        UserError: If it is not installed.
+        UserError: If it is not installed, or options of Ray are given for another.
     """
+    options = {"address": address, "workers": workers, "gpus_per_worker": gpus_per_worker}
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     if name == "local":
+        if given:
+            names = ", ".join(f"--{key.replace('_', '-')}" for key in given)
+            raise UserError(f"{names} would have no effect: they are for --engine ray.")
         return LocalEngine(num_workers)
     with explained("--engine ray does not work"):
-        return RayEngine(workers, address, gpus_per_worker, num_workers)
+        return RayEngine(readers=num_workers, **given)
 
 
 def _check_apart(data: str, folder: Path) -> None:
@@ -229,8 +245,7 @@ def run_data(
     prepared = prepare(choices)
     explainer, items = prepared.explainer, prepared.items
     done = _Done()
-    with warnings.catch_warnings(record=True) as caught, run_bar() as bar:
-        warnings.simplefilter("always", UserWarning)
+    with _notes(), run_bar() as bar:
         task = bar.add_task("Explaining", total=len(items))
 
         def progress(count: int, total: int) -> None:
@@ -259,8 +274,6 @@ def run_data(
                 engine=engine,
                 progress=progress,
             )
-    for text in dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning):
-        note(text)
     _say(run, done, folder)
     return run
 
@@ -284,6 +297,27 @@ class _Done:
             self._first, self._start = images, time.perf_counter()
         self.images = images - self._first
         self.seconds = time.perf_counter() - self._start
+
+
+@contextmanager
+def _notes() -> Iterator[None]:
+    """
+    Says each warning once, as soon as it is there: at the end of hours it would be late, and a
+    list of all of them would grow with the data.
+    """
+    said: set[str] = set()
+
+    def say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        text = str(message)
+        # Processes that read images share the terminal, and not what was said.
+        if category is UserWarning and text not in said and get_worker_info() is None:
+            said.add(text)
+            note(text)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = say
+        yield
 
 
 @contextmanager

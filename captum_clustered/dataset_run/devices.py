@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import platform
 
 import torch
 from torch.nn import Module
@@ -23,3 +24,9 @@ def device_of(cam: ClusteredLayerCAM) -> torch.device:
     for tensor in itertools.chain(module.parameters(), module.buffers()):
         return tensor.device
     return torch.device("cpu")
+
+
+def name_of(device: torch.device) -> str:
+    """Kind and name, on which the last bits of results depend."""
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return f"{device.type} ({kind})"

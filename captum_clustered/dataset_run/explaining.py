@@ -77,6 +77,7 @@ class Explainer:
         Raises:
 
             torch.OutOfMemoryError, MemoryError: If memory is short.
+            RuntimeError: If the GPU is broken, for which no image is to blame.
         """
         labels = dict(zip(batch.good, batch.labels, strict=True))
         columns: dict[int, Columns] = {index: {"error": why} for index, why in batch.errors.items()}
@@ -135,6 +136,9 @@ class Explainer:
         except (torch.OutOfMemoryError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001
+            if self._device.type == "cuda":
+                # After some errors nothing works any more, and this says so.
+                torch.cuda.synchronize(self._device)
             if len(items) == 1:
                 return {items[0]: {"error": f"it cannot be explained: {reason(error)}"}}
         found: dict[int, Columns] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
@@ -56,14 +55,13 @@ def describe(cam: ClusteredLayerCAM) -> dict[str, Any]:
     }
 
 
-def made_with(device: torch.device) -> dict[str, str]:
+def made_with(device: str) -> dict[str, str]:
     """Versions and the device, on which the last bits of results depend."""
-    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "captum_clustered": __version__,
         "captum": version("captum"),
         "torch": torch.__version__,
-        "device": f"{device.type} ({kind})",
+        "device": device,
     }
 
 

@@ -78,6 +78,16 @@ class Job:
 class Engine(Protocol):
     """What computes the chunks that are missing."""
 
+    def device(self, cam: ClusteredLayerCAM) -> str:
+        """
+        On what, for the manifest.
+
+        Raises:
+
+            ValueError: If it cannot compute where the method's model is.
+        """
+        ...
+
     def run(self, job: Job, chunks: Sequence[int], advance: Callable[[int], None]) -> None:
         """
         Args:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from captum_clustered.dataset_run.devices import device_of
+from captum_clustered import ClusteredLayerCAM
+from captum_clustered.dataset_run.devices import device_of, name_of
 from captum_clustered.dataset_run.job import Job
 from captum_clustered.dataset_run.loading import in_processes
 
@@ -34,6 +35,10 @@ class LocalEngine:
     def __post_init__(self) -> None:
         if not isinstance(self.num_workers, int) or self.num_workers < 0:
             raise ValueError(f"num_workers={self.num_workers!r} must be an int of at least 0.")
+
+    def device(self, cam: ClusteredLayerCAM) -> str:
+        """See :class:`captum_clustered.dataset_run.job.Engine`."""
+        return name_of(device_of(cam))
 
     def run(self, job: Job, chunks: Sequence[int], advance: Callable[[int], None]) -> None:
         """See :class:`captum_clustered.dataset_run.job.Engine`."""

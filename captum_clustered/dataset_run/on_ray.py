@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from captum_clustered import ClusteredLayerCAM
-from captum_clustered.dataset_run.devices import device_of, module_of
+from captum_clustered.dataset_run.devices import device_of, module_of, name_of
 from captum_clustered.dataset_run.job import Job
 from captum_clustered.dataset_run.loading import in_threads, reason
 
@@ -82,6 +82,18 @@ class RayEngine:
                 raise ValueError(f"{name}={value!r} must be an int of at least {minimum}.")
         if not self.gpus_per_worker >= 0:
             raise ValueError(f"gpus_per_worker={self.gpus_per_worker!r} must be at least 0.")
+
+    def device(self, cam: ClusteredLayerCAM) -> str:
+        """See :class:`captum_clustered.dataset_run.job.Engine`."""
+        if self.gpus_per_worker > 0:
+            return "cuda (of workers of Ray)"
+        where = device_of(cam)
+        if where.type != "cpu":
+            raise ValueError(
+                f"gpus_per_worker=0 computes on CPUs, and the model is on {where}: give each "
+                "worker a GPU or a part of one, or bring the model to the CPU."
+            )
+        return name_of(where)
 
     def run(self, job: Job, chunks: Sequence[int], advance: Callable[[int], None]) -> None:
         """

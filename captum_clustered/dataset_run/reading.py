@@ -85,16 +85,22 @@ class Run:
 
         Raises:
 
-            ValueError: If a column is unknown.
+            ValueError: If a column is unknown, or a chunk is damaged: without it others would
+                        be taken for its items.
         """
         _check_columns(columns)
         for chunk in range(self.manifest.n_chunks):
             table = self._store.read(chunk, self.manifest, columns)
             if table is not None:
                 yield table
+            elif self._store.path(chunk).exists():
+                raise ValueError(
+                    f"{self._store.path(chunk)} is damaged or cannot be read; the call or command "
+                    "that made the run computes it again."
+                )
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """As :meth:`tables`, in one."""
+        """As :meth:`tables`, in one; of an unfinished run, without the chunks to come."""
         _check_columns(columns)
         schema = SCHEMA if columns is None else pa.schema([SCHEMA.field(c) for c in columns])
         tables = [table.replace_schema_metadata(None) for table in self.tables(columns)]

@@ -130,8 +130,8 @@ def explain_dataset(
     Raises:
 
         ValueError: If an argument is not one of the values above, there is no item that can
-                    be read, or the folder holds a run of something else; the message names
-                    what differs.
+                    be read, the engine cannot compute where the model is, or the folder holds
+                    a run of something else; the message names what differs.
         RuntimeError: If another process is writing into the folder.
         OSError: If the folder cannot be written to or its disk is too small or full; what is
                     there stays as it is.
@@ -166,17 +166,19 @@ def explain_dataset(
         # As JSON gives it back.
         **json.loads(json.dumps(dict(about or {}))),
     }
+    engine = engine or LocalEngine()
+    made = made_with(engine.device(cam))
     store = Store(Path(out))
     with only_writer(store.folder):
         stored = store.read_manifest()
         if stored is not None:
             _check_same(stored, given, n_items, sizes, store.folder)
-            _warn_if_otherwise_made(stored, device)
+            _warn_if_otherwise_made(stored, made)
         n_threads = stored.threads if stored is not None else torch.get_num_threads()
         with threads(n_threads):
             trial = _Trial(cam, settings, dataset, n_items, device)
             if stored is None:
-                manifest = _begin(trial, given, n_items, sizes, n_threads)
+                manifest = _begin(trial, given, n_items, sizes, n_threads, made)
                 store.write_manifest(manifest)
             else:
                 manifest = stored
@@ -188,7 +190,7 @@ def explain_dataset(
                 if n_fit:
                     cam = _fitted(cam, settings, dataset, n_fit, manifest, store.folder)
                 job = Job(cam, settings, dataset, names, manifest, store.folder)
-                (engine or LocalEngine()).run(job, missing, counter.advance)
+                engine.run(job, missing, counter.advance)
         result = Run(store.folder)
         _write_errors(result)
     return result
@@ -247,7 +249,12 @@ class _Trial:
 
 
 def _begin(
-    trial: _Trial, given: dict[str, Any], n_items: int, sizes: _Sizes, n_threads: int
+    trial: _Trial,
+    given: dict[str, Any],
+    n_items: int,
+    sizes: _Sizes,
+    n_threads: int,
+    made: dict[str, str],
 ) -> Manifest:
     """The manifest of a new run."""
     budget = sizes.memory or default_budget(trial.device)
@@ -263,7 +270,7 @@ def _begin(
         threads=n_threads,
         attribution_shape=trial.map_shape,
         input_shape=list(trial.example.shape),
-        made_with=made_with(trial.device),
+        made_with=made,
     )
 
 
@@ -340,8 +347,7 @@ def _check_same(
         )
 
 
-def _warn_if_otherwise_made(stored: Manifest, device: torch.device) -> None:
-    now = made_with(device)
+def _warn_if_otherwise_made(stored: Manifest, now: Mapping[str, str]) -> None:
     differences = [
         f"{name} {before} and now {now.get(name)}"
         for name, before in stored.made_with.items()

@@ -1,12 +1,16 @@
 import csv
 import json
 import sys
+import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from captum_clustered.dataset_run import Run
+from captum_clustered.cli import clusters as cli_clusters
+from captum_clustered.cli import run as cli_run
+from captum_clustered.cli.items import ImageItems
+from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Run
 from captum_clustered.dataset_run import run as run_module
 from captum_clustered.dataset_run.store import Store
 
@@ -131,6 +135,37 @@ def test_ray_that_is_not_installed_is_a_sentence(start, monkeypatch):
     result = start("--engine", "ray")
     assert result.exit_code == 1
     assert "pip install captum_clustered[ray]" in result.stderr
+
+
+def test_options_of_ray_are_refused_without_it(start):
+    result = start("--workers", "3", "--gpus-per-worker", "1")
+    assert result.exit_code == 1
+    message = "--workers, --gpus-per-worker would have no effect: they are for --engine ray."
+    assert message in result.stderr
+
+
+def test_warnings_are_said_once_and_at_once(start, monkeypatch):
+    said = []
+    monkeypatch.setattr(cli_run, "note", said.append)
+    image = ImageItems.image
+
+    def warned(self, index):
+        assert said == (["odd pixels"] if index else said)
+        warnings.warn("odd pixels", stacklevel=1)
+        return image(self, index)
+
+    monkeypatch.setattr(ImageItems, "image", warned)
+    assert start().exit_code == 0
+    assert said.count("odd pixels") == 1
+
+
+def test_of_many_classes_the_most_frequent_are_shown():
+    images = {7: 3, 1: 9, 5: 4, 2: 1, 0: 8}
+    means = [
+        ClusterMean(0, 4, target, number, 1.0, 0.0, 1.0)
+        for target, number in [(None, 25), *images.items()]
+    ]
+    assert cli_clusters._frequent(ClusterSummary(means, [])) == [0, 1, 5, 7]
 
 
 def test_clusters_over_all_images(start, run, workplace):

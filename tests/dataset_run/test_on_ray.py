@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from nets import MlpHead
-from small_runs import N, Pictures, contents, run
+from small_runs import N, Pictures, contents, method, run
 
 from captum_clustered import ClusteredLayerCAM
-from captum_clustered.dataset_run import RayEngine, Run, on_ray
+from captum_clustered.dataset_run import LocalEngine, RayEngine, Run, on_ray
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -149,6 +149,18 @@ def test_an_address_without_a_cluster_is_named(tmp_path, not_started, monkeypatc
 def test_gpus_that_this_machine_lacks_are_not_waited_for(tmp_path, not_started):
     with pytest.raises(ValueError, match="gpus_per_worker=1 is more than this machine has: 0"):
         run(tmp_path, engine=RayEngine(gpus_per_worker=1))
+
+
+def test_workers_without_a_gpu_refuse_a_model_on_one():
+    cam = method()
+    cam.forward_func.to("meta")
+    with pytest.raises(ValueError, match=r"gpus_per_worker=0 computes on CPUs.* is on meta"):
+        RayEngine().device(cam)
+
+
+def test_the_manifest_says_where_workers_compute():
+    assert RayEngine(gpus_per_worker=0.5).device(method()).startswith("cuda")
+    assert RayEngine().device(method()) == LocalEngine().device(method())
 
 
 @pytest.mark.parametrize(

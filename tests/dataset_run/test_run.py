@@ -15,6 +15,8 @@ from torch.utils.data import TensorDataset
 from captum_clustered import ClusteredLayerCAM, scores
 from captum_clustered.dataset_run import LocalEngine, Run, store
 from captum_clustered.dataset_run import run as run_module
+from captum_clustered.dataset_run.explaining import Explainer, Settings
+from captum_clustered.dataset_run.loading import Batch
 
 COLUMNS = ["index", "scale", "attribution"]
 
@@ -244,6 +246,33 @@ def test_other_versions_are_remarked_on(tmp_path):
     path.write_text(json.dumps(content))
     with pytest.warns(UserWarning, match=r"begun with torch 1\.0 and now 2"):
         run(tmp_path)
+
+
+def test_a_damaged_chunk_is_not_left_out_without_a_word(tmp_path):
+    found = run(tmp_path)
+    path = found._store.path(1)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    for read in (found.table, found.errors, lambda: found.table(["item"])):
+        with pytest.raises(
+            ValueError, match=r"chunk-0000001\.parquet is damaged.*computes it again"
+        ):
+            read()
+    assert run(tmp_path).table().equals(run(tmp_path / "other").table())
+    assert path.read_bytes() == whole
+
+
+def test_a_device_that_is_broken_ends_the_run(monkeypatch):
+    def broken(device=None):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "synchronize", broken)
+    # On this device nothing can be explained, and it is the device's fault.
+    explainer = Explainer(method(), Settings(), torch.device("cuda"))
+    monkeypatch.setattr(explainer, "explain", lambda *_: broken())
+    x = torch.zeros(1, 2, 12, 10)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        explainer.rows(Batch([0], [0], x, [0], {}), ["0"])
 
 
 def test_a_finished_run_reads_but_one_image(tmp_path):
