@@ -11,6 +11,8 @@ from torch import Tensor
 
 # Up to so many players the 2^k coalitions are all evaluated.
 MAX_EXACT_PLAYERS = 10
+# Games are made on the CPU, whatever torch's default device is.
+CPU = torch.device("cpu")
 
 
 class Game(Protocol):
@@ -41,7 +43,7 @@ class LeaveOneOut:
     """
 
     def __init__(self, n_players: int) -> None:
-        self.coalitions = ~torch.eye(n_players, dtype=torch.bool)[:, None]
+        self.coalitions = ~torch.eye(n_players, dtype=torch.bool, device=CPU)[:, None]
 
     def importances(self, gains: Tensor) -> Tensor:
         """The falls, whatever the empty coalition is worth."""
@@ -115,11 +117,13 @@ def sampled_size(n_players: int, n_samples: int) -> int:
 
 
 def _exact(n: int) -> LinearGame:
-    codes = torch.arange(1, 2**n - 1)
-    keep = (codes[:, None] >> torch.arange(n)) & 1 == 1
+    codes = torch.arange(1, 2**n - 1, device=CPU)
+    keep = (codes[:, None] >> torch.arange(n, device=CPU)) & 1 == 1
     # |S|! (n - |S| - 1)! / n! for the step from S to S with the player.
     step = torch.tensor(
-        [1 / (n * math.comb(n - 1, size)) for size in range(n)], dtype=torch.float64
+        [1 / (n * math.comb(n - 1, size)) for size in range(n)],
+        dtype=torch.float64,
+        device=CPU,
     )
     size = keep.sum(1)
     joined = torch.where(keep, step[(size - 1).clamp(min=0)][:, None], -step[size][:, None])
@@ -129,10 +133,12 @@ def _exact(n: int) -> LinearGame:
 
 def _sampled(n: int, n_samples: int, seed: int) -> LinearGame:
     generator = torch.Generator().manual_seed(seed)
-    drawn = [torch.randperm(n, generator=generator) for _ in range((n_samples + 1) // 2)]
+    drawn = [
+        torch.randperm(n, generator=generator, device=CPU) for _ in range((n_samples + 1) // 2)
+    ]
     orders = [order for pair in drawn for order in (pair, pair.flip(0))][:n_samples]
-    keep = torch.zeros(len(orders), n - 1, n, dtype=torch.bool)
-    weights = torch.zeros(n, 1 + len(orders) * (n - 1), dtype=torch.float64)
+    keep = torch.zeros(len(orders), n - 1, n, dtype=torch.bool, device=CPU)
+    weights = torch.zeros(n, 1 + len(orders) * (n - 1), dtype=torch.float64, device=CPU)
     for i, order in enumerate(orders):
         first = 1 + i * (n - 1)
         for position, player in enumerate(order.tolist()):
@@ -147,9 +153,9 @@ def _sampled(n: int, n_samples: int, seed: int) -> LinearGame:
 
 def _embedded(game: LinearGame, players: Tensor, n_players: int) -> LinearGame:
     """The game of some players among all, the others kept and of no importance."""
-    keep = torch.ones(len(game.coalitions), 1, n_players, dtype=torch.bool)
+    keep = torch.ones(len(game.coalitions), 1, n_players, dtype=torch.bool, device=CPU)
     keep[:, :, players] = game.coalitions
-    weights = torch.zeros(1, n_players, game.weights.shape[2], dtype=game.weights.dtype)
+    weights = torch.zeros(1, n_players, game.weights.shape[2], dtype=game.weights.dtype, device=CPU)
     weights[:, players] = game.weights
     return LinearGame(keep, weights)
 

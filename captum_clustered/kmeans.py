@@ -9,7 +9,7 @@ from torch import Tensor
 
 # Lloyd's inertia moves by less than 0.2 % after this many iterations on feature maps.
 MAX_ITER = 20
-# How often to look whether anything still moves; further iterations would change nothing.
+# How often to look whether any row still changes its centre; from then on none would.
 CHECK_EVERY = 4
 # Candidates for each seed, as in scikit-learn's greedy k-means++; two are 1 % better
 # than one, more add nothing that is worth their time.
@@ -22,8 +22,8 @@ def kmeans(rows: Tensor, n_clusters: int, seeds: Sequence[int], n_init: int = 1)
 
     All examples, seeds and restarts run together. The random numbers are drawn on the
     CPU from generators of our own and shared by all examples, so that an example's
-    labels depend neither on its companions in the batch nor on the global generator,
-    and nothing waits for the device.
+    labels depend neither on its companions in the batch, up to rounding, nor on the global
+    generator, and nothing waits for the device.
 
     Args:
 
@@ -49,6 +49,7 @@ def kmeans(rows: Tensor, n_clusters: int, seeds: Sequence[int], n_init: int = 1)
                 n_clusters,
                 dtype=torch.float64,
                 generator=torch.Generator().manual_seed(seed),
+                device="cpu",
             )
             for seed in seeds
         ]
@@ -155,7 +156,7 @@ def _lloyd(points: Tensor, square: Tensor, centres: Tensor) -> tuple[Tensor, Ten
         # to both here, and to the first in the labels.
         torch.eq(scores, top, out=member)
         # On an accelerator the comparison would wait for the device; there the
-        # iterations run to their end, which leaves a converged example as it is.
+        # iterations run to their end, in which a converged example keeps its labels.
         is_checked = points.device.type == "cpu" and step % CHECK_EVERY == CHECK_EVERY - 1
         if step == MAX_ITER or (is_checked and torch.equal(member, old)):
             break

@@ -144,7 +144,7 @@ class _Pass:
         self.rows = rows
         self._n_rows = rows[1] - rows[0]
         self.trunk = trunk
-        self._row = torch.tensor(0)
+        self._row = torch.tensor(0, device="cpu")
         is_bounded = task.perturbations_per_eval is not None
         self._limit = None if is_bounded else Limit(MAX_ELEMENTS // self._n_rows)
         self.calls = 0
@@ -162,7 +162,7 @@ class _Pass:
                 raise RuntimeError("The model took a tensor without values for its result.")
             return scores
 
-        rows = torch.arange(self._n_rows)
+        rows = torch.arange(self._n_rows, device="cpu")
         with tap(self._task.layer, self._task.at_input, self._edit), quiet_fallback():
             scores = torch.func.vmap(score, randomness="same")(rows)
         if self._limit is not None and self._limit.was_exceeded:

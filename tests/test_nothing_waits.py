@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from captum_clustered import ClusteredLayerCAM
 
@@ -29,6 +30,13 @@ def equal_states(first, second):
     return True
 
 
+def to_cpu(tensor):
+    """Which fake tensors do without waiting."""
+    if tensor.device.type == "cuda":
+        raise DataDependentOutputException(torch.Tensor.cpu)
+    return tensor
+
+
 @pytest.fixture
 def explain(monkeypatch):
     """Explains two images on a GPU that is not there."""
@@ -42,34 +50,68 @@ def explain(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device=None: torch.zeros(1))
     monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device=None: None)
     monkeypatch.setattr(torch, "equal", equal_states)
+    monkeypatch.setattr(torch.Tensor, "cpu", to_cpu)
 
     def attribute(tail=nn.Identity, perturbations_per_eval=None, **options):
-        # Else a pass that waits would be done again in another way.
+        # Else a pass that waits would be done again in another way, with or without a warning.
         warnings.simplefilter("error")
+        passes = []
         with FakeTensorMode(), torch.device("cuda"):
             net = Net(tail()).eval()
             cam = ClusteredLayerCAM(net, net.conv, **options)
+            net.conv.register_forward_pre_hook(lambda *_: passes.append(1))
             x = torch.randn(2, 3, 10, 10)
-            return cam.attribute(x, 1, perturbations_per_eval=perturbations_per_eval)
+            attribution = cam.attribute(x, 1, perturbations_per_eval=perturbations_per_eval)
+            return attribution, len(passes)
 
     with warnings.catch_warnings():
         yield attribute
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "n_passes"),
     [
-        {},
-        {"consensus": 3, "scaling": "drop"},
-        {"importance": "shapley", "clusterer": 6},
-        {"tail": lambda: nn.Conv2d(32, 32, 1)},
-        {"tail": lambda: nn.Conv2d(32, 32, 1), "perturbations_per_eval": 4},
+        # One pass in vain, for stand-ins cannot be made of fake tensors, and one.
+        ({}, 2),
+        ({"consensus": 3, "scaling": "drop"}, 2),
+        ({"importance": "shapley", "clusterer": 6}, 2),
+        # The scores of the whole and of ten ablations, in three parts.
+        ({"tail": lambda: nn.Conv2d(32, 32, 1), "perturbations_per_eval": 4}, 4),
     ],
 )
-def test_only_the_check_of_the_result_waits(explain, monkeypatch, options):
+def test_only_the_check_of_the_result_waits(explain, monkeypatch, options, n_passes):
     with pytest.raises(DataDependentOutputException):
         explain(**options)
     monkeypatch.setattr(torch, "isfinite", lambda _: SimpleNamespace(all=lambda: True))
-    attribution = explain(**options)
+    attribution, found = explain(**options)
+    assert found == n_passes
     assert attribution.device.type == "cuda"
     assert attribution.shape == (2, 1, 8, 8)
+
+
+class Waits(TorchDispatchMode):
+    """Collects the operations for whose result the CPU would wait."""
+
+    names = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero")
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.__name__.startswith(self.names):
+            self.found.append(func.__name__)
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("importance", ["ablation", "shapley"])
+def test_stand_ins_for_ablated_tensors_do_not_wait(importance):
+    passes = []
+    net = Net(nn.AvgPool2d(2)).eval()
+    net.conv.register_forward_pre_hook(lambda *_: passes.append(1))
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=6, importance=importance)
+    with Waits() as waits:
+        cam.attribute(torch.randn(2, 3, 10, 10), 1)
+    # Whether the result is finite.
+    assert waits.found == ["_local_scalar_dense.default"]
+    assert len(passes) == 1

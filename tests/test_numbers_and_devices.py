@@ -131,6 +131,26 @@ def test_data_parallel_without_a_gpu_is_the_model_itself(net, x):
     torch.testing.assert_close(explain(parallel, net.conv, x)[0], expected)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"consensus": 3},
+        {"importance": "shapley", "clusterer": 4},
+        {"importance": "shapley", "clusterer": 12, "n_samples": 3},
+    ],
+)
+@pytest.mark.parametrize("perturbations_per_eval", [None, 3])
+def test_torchs_default_device_does_not_matter(net, x, options, perturbations_per_eval):
+    cam = ClusteredLayerCAM(net, net.conv, **options)
+    arguments = {"perturbations_per_eval": perturbations_per_eval, "return_convergence_delta": True}
+    expected = cam.attribute(x, 1, **arguments)
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = cam.attribute(x, 1, **arguments)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
 @CUDA
 def test_cuda_equals_cpu(net, x):
     expected, clusters = explain(net, net.conv, x)

@@ -157,7 +157,9 @@ class RandomMap(LayerAttribution):
         # another process would count other forward passes.
         values = layer_values(self, inputs, additional_forward_args, attribute_to_layer_input)
         size = (1, *values.shape[2:])
-        maps = [torch.rand(size, generator=self._generator(image)) for image in inputs]
+        maps = [
+            torch.rand(size, generator=self._generator(image), device="cpu") for image in inputs
+        ]
         return torch.stack(maps).to(inputs.device)
 
     def _generator(self, image: Tensor) -> torch.Generator:

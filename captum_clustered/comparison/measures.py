@@ -165,7 +165,7 @@ def _infidelity(case: Case) -> Tensor:
 
     def perturb(inputs: Tensor) -> tuple[Tensor, Tensor]:
         scale = NOISE * inputs.flatten(1).std(1).view(-1, *[1] * (inputs.dim() - 1))
-        noise = torch.randn(inputs.shape, generator=generator).to(inputs) * scale
+        noise = torch.randn(inputs.shape, generator=generator, device="cpu").to(inputs) * scale
         return noise, inputs - noise
 
     as_input = InputAttribution(_Given(case)).attribute(case.inputs)
@@ -193,7 +193,7 @@ def _max_sensitivity(case: Case) -> Tensor:
     def perturb(inputs: Any, radius: float) -> Any:
         if isinstance(inputs, tuple):
             return tuple(perturb(tensor, radius) for tensor in inputs)
-        noise = torch.rand(inputs.shape, generator=generator).to(inputs)
+        noise = torch.rand(inputs.shape, generator=generator, device="cpu").to(inputs)
         return inputs + (2 * noise - 1) * radius
 
     result: Tensor = sensitivity_max(

@@ -77,6 +77,6 @@ def pixel_counts(n_pixels: int, n_steps: int) -> Tensor:
     """
     if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 1:
         raise ValueError(f"n_steps={n_steps!r} must be an int of at least 1.")
-    steps = torch.arange(n_steps + 1)
+    steps = torch.arange(n_steps + 1, device="cpu")
     # Rounded half up.
     return (2 * n_pixels * steps + n_steps) // (2 * n_steps)

@@ -167,4 +167,4 @@ def _noise(inputs: Tensor, noise: float, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(operator.index(seed))
     except (TypeError, RuntimeError, ValueError, OverflowError):
         raise ValueError(f"seed={seed!r} must be an int of 64 bits.") from None
-    return (noise * torch.randn(inputs.shape[1:], generator=generator)).to(inputs)
+    return (noise * torch.randn(inputs.shape[1:], generator=generator, device="cpu")).to(inputs)
