@@ -501,7 +501,6 @@ def run(
             from captum_clustered.cli.run import Choices, engine_of, fit_of, run_data
         except ModuleNotFoundError as error:
             raise UserError(_needs("run", error)) from error
-        from captum_clustered.cli.outputs import prepare_folder
         from captum_clustered.cli.targets import target_of
 
         choices = Choices(
@@ -526,7 +525,6 @@ def run(
             },
             target=target_of(target),
         )
-        prepare_folder(out_dir)
         run_data(
             choices,
             out_dir,

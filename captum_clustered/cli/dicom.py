@@ -161,7 +161,13 @@ def _range(header: Any) -> tuple[float, float]:
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if is_signed else (0, 2**bits - 1)
     slope = float(header.get("RescaleSlope") or 1)
     intercept = float(header.get("RescaleIntercept") or 0)
-    return low * slope + intercept, high * slope + intercept
+    low, high = low * slope + intercept, high * slope + intercept
+    # With a negative slope pydicom's windows end the other way round; values alone do not.
+    return (low, high) if _has_window(header) else (min(low, high), max(low, high))
+
+
+def _has_window(header: Any) -> bool:
+    return "WindowCenter" in header and "WindowWidth" in header
 
 
 def _bytes(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:

@@ -19,6 +19,7 @@ from captum_clustered.cli.errors import UserError, explained, one_line
 from captum_clustered.cli.explain import Explainer, Settings
 from captum_clustered.cli.items import ImageItems, list_items
 from captum_clustered.cli.models import Model, load_model
+from captum_clustered.cli.outputs import prepare_folder
 from captum_clustered.cli.preprocessing import Preprocessing, make_preprocessing
 from captum_clustered.cli.tables import failure_table
 from captum_clustered.dataset_run import LocalEngine, RayEngine, Run, explain_dataset
@@ -160,7 +161,13 @@ def again(folder: Path) -> Prepared:
         for name in ("mean", "std"):
             content[name] = None if content[name] is None else tuple(content[name])
         choices = Choices(**content)
-    return prepare(choices)
+    try:
+        return prepare(choices)
+    except UserError as error:
+        raise UserError(
+            f"What {printable(path)} names cannot be loaded: {error} Paths in it count from the "
+            "folder in which the run was called."
+        ) from error
 
 
 def fit_of(text: str | None) -> str | int | None:
@@ -242,6 +249,7 @@ def run_data(
         UserError: If it cannot begin, cannot go on or is interrupted by a full disk.
     """
     _check_apart(choices.data, folder)
+    prepare_folder(folder)
     prepared = prepare(choices)
     explainer, items = prepared.explainer, prepared.items
     done = _Done()

@@ -55,6 +55,19 @@ def gray(path, frame=None):
         ({"bits": 8, "interpretation": "MONOCHROME1"}, [[255, 204], [153, 0]]),
         # Rescaling alone moves black and white along.
         ({"bits": 8, "RescaleSlope": "2", "RescaleIntercept": "-100"}, [[0, 51], [102, 255]]),
+        # A negative slope turns values round: 255 - stored.
+        ({"bits": 8, "RescaleSlope": "-1", "RescaleIntercept": "255"}, [[255, 204], [153, 0]]),
+        # The window's black is 51 again, and its white 102.
+        (
+            {
+                "bits": 8,
+                "RescaleSlope": "-1",
+                "RescaleIntercept": "255",
+                "WindowCenter": "77",
+                "WindowWidth": "52",
+            },
+            [[255, 255], [255, 0]],
+        ),
         # Linear window: (x - (c - 0.5)) / (w - 1) + 0.5; black from 51, white from 102.
         ({"bits": 8, "WindowCenter": "77", "WindowWidth": "52"}, [[0, 0], [255, 255]]),
         ({"bits": 8, "WindowCenter": "102.5", "WindowWidth": "205"}, [[0, 64], [128, 255]]),

@@ -2,6 +2,7 @@ import csv
 import json
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -200,6 +201,17 @@ def test_a_run_of_the_python_function_has_no_model_to_load(start, run, workplace
     assert "was not made by captum-clustered run" in result.stderr
 
 
+def test_what_a_run_was_made_with_is_looked_for_where_it_was_called(pictures, run, monkeypatch):
+    usual = ("--model", "factories:net", "--layer", "1", "--size", "32", "--num-workers", "0")
+    assert run("run", "--data", pictures.name, *usual, "--fit", "3", "--out", "out").exit_code == 0
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    Path("factories.py").write_text((Path("..") / "factories.py").read_text())
+    result = run("clusters", "../out")
+    assert result.exit_code == 1
+    assert "There is no --data data. Paths in it count from the folder" in result.stderr
+
+
 def test_pictures_of_other_data_than_the_runs_are_refused(start, run, workplace):
     assert start("--fit", "3").exit_code == 0
     # The first by name: every number of an item then means another.
@@ -250,6 +262,7 @@ def test_results_among_the_data_are_refused(start, workplace):
     result = start("--out", "data/out")
     assert result.exit_code == 1
     assert "--out data/out lies in --data" in result.stderr
+    assert not (workplace / "data" / "out").exists()
     assert start("--data", "data/even", "--out", "data/out").exit_code == 0
 
 
