@@ -139,6 +139,10 @@ def list_items(
     if not found:
         raise UserError(f"{name} has no image files.")
     items = [(item, text) for file, text in found for item in frame_names(base / file, file)]
+    # A file and a frame of it, too, and a file by two names.
+    twice = None if data.is_dir() else _first_twice([item for item, _ in items])
+    if twice is not None:
+        raise UserError(f"{name} has {twice} in two lines.")
     texts = [text for _, text in items]
     try:
         known = _known(sorted(set(texts) - {""}), model, n_classes, name)
@@ -190,23 +194,20 @@ def _of_table(path: Path, name: str) -> list[tuple[str, str]]:
         reader = csv.DictReader(file, skipinitialspace=True)
         if FILE not in (reader.fieldnames or ()):
             raise UserError(f"{name} must have a column file in its first line.")
-        rows = [
+        return [
             ((row[FILE] or "").strip(), (row.get(LABEL) or "").strip())
             for row in reader
             if (row[FILE] or "").strip()
         ]
-    twice = _first_twice([file for file, _ in rows])
-    if twice is not None:
-        raise UserError(f"{name} has {twice} in two lines.")
-    return rows
 
 
 def _first_twice(names: Sequence[str]) -> str | None:
     seen: set[str] = set()
     for name in names:
-        if name in seen:
+        same = os.path.normpath(name)
+        if same in seen:
             return name
-        seen.add(name)
+        seen.add(same)
     return None
 
 

@@ -86,6 +86,7 @@ def test_labels_are_numbers_or_names(tmp_path, model, labels, expected, names):
         ("image,label\na.png,1", "must have a column file"),
         ("file\n", "has no image files"),
         ("file\na.png\nb.png\na.png", r"has a\.png in two lines"),
+        ("file\na.png\n./a.png", r"has \./a\.png in two lines"),
         ("file,label\na.png,2", "label 2 is out of range"),
         ("file,label\na.png,x\nb.png,y\nc.png,z", "labels of 3 kinds and net has 2 classes"),
     ],
@@ -104,6 +105,16 @@ def test_mistakes_in_paths(tmp_path, tree):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="has no image files"):
         items(tmp_path / "empty")
+
+
+def test_a_file_and_a_frame_of_it_are_not_both_items(tmp_path):
+    pytest.importorskip("pydicom", reason="needs the extra dicom")
+    from test_cli_dicom import write
+
+    write(tmp_path / "clip.dcm", [[[0, 1]], [[2, 3]]], frames=2)
+    (tmp_path / "list.csv").write_text("file\nclip.dcm\nclip.dcm#2")
+    with pytest.raises(UserError, match=r"has clip\.dcm#2 in two lines"):
+        items(tmp_path / "list.csv")
 
 
 def test_frames_are_items_with_the_label_of_their_file(tmp_path):
