@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,8 +139,10 @@ def in_processes(
         # Or else it draws from the global one.
         generator=torch.Generator(),
     )
+    iterator = iter(loader)
     try:
-        yield from loader
+        with _deaths_wait_for_the_reader():
+            yield from iterator
     except RuntimeError as error:
         if num_workers == 0:
             raise
@@ -146,6 +151,28 @@ def in_processes(
             f"a process that reads images has died ({str(error).strip()}): too little memory, or a "
             "file that its reader cannot survive. With num_workers=0 they are read in this one."
         ) from error
+
+
+@contextmanager
+def _deaths_wait_for_the_reader() -> Iterator[None]:
+    """
+    Without torch's handler of SIGCHLD, which says that a worker has died by an error wherever
+    this process happens to be: in the middle of an explanation, which would be taken for the
+    image's fault. Whoever asks a worker for a batch is told anyway.
+    """
+    signals = getattr(signal, "SIGCHLD", None)
+    if signals is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signals)
+    is_torchs = getattr(handler, "__module__", "").startswith("torch.utils.data")
+    if is_torchs:
+        signal.signal(signals, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if is_torchs:
+            signal.signal(signals, handler)
 
 
 def in_threads(
