@@ -107,6 +107,7 @@ class _Sheet:
         self._settings = prepared.explainer.settings
         self._cam = _with_groups(prepared, run)
         self._clusters = summary.clusters[:MAX_CLUSTERS]
+        self._targets = _frequent(summary)
 
     def draw(self) -> Figure:
         rows = {j: [e for e in self._summary.examples if e.cluster == j] for j in self._clusters}
@@ -153,7 +154,7 @@ class _Sheet:
         lines += [
             f"{_short(self._prepared.class_name(mean.target), 16)} {_signed(mean)}"
             for mean in means
-            if mean.target in _frequent(self._summary)
+            if mean.target in self._targets
         ]
         return "\n".join(lines)
 

@@ -78,9 +78,9 @@ class Job:
 class Engine(Protocol):
     """What computes the chunks that are missing."""
 
-    def device(self, cam: ClusteredLayerCAM) -> str:
+    def device_name(self, cam: ClusteredLayerCAM) -> str:
         """
-        On what, for the manifest.
+        What it computes on, for the manifest.
 
         Raises:
 

@@ -160,19 +160,20 @@ def _deaths_wait_for_the_reader() -> Iterator[None]:
     this process happens to be: in the middle of an explanation, which would be taken for the
     image's fault. Whoever asks a worker for a batch is told anyway.
     """
-    signals = getattr(signal, "SIGCHLD", None)
-    if signals is None or threading.current_thread() is not threading.main_thread():
+    # Windows has none.
+    of_children = getattr(signal, "SIGCHLD", None)
+    if of_children is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    handler = signal.getsignal(signals)
+    handler = signal.getsignal(of_children)
     is_torchs = getattr(handler, "__module__", "").startswith("torch.utils.data")
     if is_torchs:
-        signal.signal(signals, signal.SIG_DFL)
+        signal.signal(of_children, signal.SIG_DFL)
     try:
         yield
     finally:
         if is_torchs:
-            signal.signal(signals, handler)
+            signal.signal(of_children, handler)
 
 
 def in_threads(

@@ -36,7 +36,7 @@ class LocalEngine:
         if not isinstance(self.num_workers, int) or self.num_workers < 0:
             raise ValueError(f"num_workers={self.num_workers!r} must be an int of at least 0.")
 
-    def device(self, cam: ClusteredLayerCAM) -> str:
+    def device_name(self, cam: ClusteredLayerCAM) -> str:
         """See :class:`captum_clustered.dataset_run.job.Engine`."""
         return name_of(device_of(cam))
 

@@ -83,7 +83,7 @@ class RayEngine:
         if not self.gpus_per_worker >= 0:
             raise ValueError(f"gpus_per_worker={self.gpus_per_worker!r} must be at least 0.")
 
-    def device(self, cam: ClusteredLayerCAM) -> str:
+    def device_name(self, cam: ClusteredLayerCAM) -> str:
         """See :class:`captum_clustered.dataset_run.job.Engine`."""
         if self.gpus_per_worker > 0:
             return "cuda (of workers of Ray)"

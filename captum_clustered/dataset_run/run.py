@@ -167,7 +167,7 @@ def explain_dataset(
         **json.loads(json.dumps(dict(about or {}))),
     }
     engine = engine or LocalEngine()
-    made = made_with(engine.device(cam))
+    made = made_with(engine.device_name(cam))
     store = Store(Path(out))
     with only_writer(store.folder):
         stored = store.read_manifest()

@@ -155,12 +155,12 @@ def test_workers_without_a_gpu_refuse_a_model_on_one():
     cam = method()
     cam.forward_func.to("meta")
     with pytest.raises(ValueError, match=r"gpus_per_worker=0 computes on CPUs.* is on meta"):
-        RayEngine().device(cam)
+        RayEngine().device_name(cam)
 
 
 def test_the_manifest_says_where_workers_compute():
-    assert RayEngine(gpus_per_worker=0.5).device(method()).startswith("cuda")
-    assert RayEngine().device(method()) == LocalEngine().device(method())
+    assert RayEngine(gpus_per_worker=0.5).device_name(method()).startswith("cuda")
+    assert RayEngine().device_name(method()) == LocalEngine().device_name(method())
 
 
 @pytest.mark.parametrize(
