@@ -20,12 +20,12 @@ from skimage import data
 from torch import Tensor
 
 from captum_clustered.cli.demo import MEAN, SETTINGS, STD, demo_model, pictures
-from captum_clustered.cli.figure import save_figure
-from captum_clustered.cli.preprocessing import make_preprocessing
 from captum_clustered.comparison import compare
-from captum_clustered.comparison.measures import DEFAULT
 from captum_clustered.comparison.methods import SLOW as SLOW_METHODS
 from captum_clustered.comparison.methods import default_methods
+from captum_clustered.comparison.metrics import DEFAULT
+from captum_clustered.data.preprocessing import make_preprocessing
+from captum_clustered.visualization.explanation import save_figure
 
 # Those of scikit-image that are in the package itself.
 PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "rocket", "stereo_motorcycle")

@@ -22,13 +22,10 @@ from captum.log import log_usage
 from torch import Tensor
 from torch.nn import Module
 
-from captum_clustered.channel_gram import ChannelGram
-from captum_clustered.clusterers import Clusterer, ClustererType, FixedLabels, make_clusterer
-from captum_clustered.clusters import Clusters
-from captum_clustered.evaluation import Evaluation, PlanError, Task, not_reached, per_example
-from captum_clustered.layer_tap import Tensors, layer_name, tap
-from captum_clustered.model_state import ModelState
-from captum_clustered.plan import (
+from captum_clustered._ablation.hooks import Tensors, layer_name, tap
+from captum_clustered._ablation.loop import replay
+from captum_clustered._ablation.model import ModelState
+from captum_clustered._ablation.planner import (
     IMPORTANCES,
     LayerBaselines,
     Plan,
@@ -36,14 +33,22 @@ from captum_clustered.plan import (
     check_finite,
     check_layer,
 )
-from captum_clustered.precision import without_autocast
-from captum_clustered.process_switches import eager_mode
-from captum_clustered.recorder import Recorder
-from captum_clustered.replay import replay
-from captum_clustered.result import Result
-from captum_clustered.rows import channel_first
-from captum_clustered.scaling import SCALINGS
-from captum_clustered.single_pass import single_pass
+from captum_clustered._ablation.precision import without_autocast
+from captum_clustered._ablation.recorder import Recorder
+from captum_clustered._ablation.request import Evaluation, PlanError, Task, not_reached, per_example
+from captum_clustered._ablation.torch_settings import eager_mode
+from captum_clustered._ablation.vmap_pass import single_pass
+from captum_clustered._clustering.channel_gram import ChannelGram
+from captum_clustered._clustering.clusterers import (
+    Clusterer,
+    ClustererType,
+    FixedLabels,
+    make_clusterer,
+)
+from captum_clustered._clustering.features import channel_first
+from captum_clustered._clustering.groups import SCALINGS
+from captum_clustered._maps import Result
+from captum_clustered.clusters import Clusters
 
 TensorOrTuple = Union[Tensor, tuple[Tensor, ...]]
 # Restarts of k-means where it runs once for all images.

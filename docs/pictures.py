@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from captum_clustered import ClusteredLayerCAM
 from captum_clustered.cli.demo import MEAN, PICTURES, STD, demo_model, pictures
-from captum_clustered.cli.preprocessing import make_preprocessing
+from captum_clustered.data.preprocessing import make_preprocessing
 from captum_clustered.visualization import (
     visualize_clusters,
     visualize_layer_attr,

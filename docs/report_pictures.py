@@ -13,7 +13,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from captum_clustered.cli.compare import Choices, compare_folder
 from captum_clustered.cli.demo import MEAN, SETTINGS, STD, demo_model
-from captum_clustered.cli.preprocessing import make_preprocessing
+from captum_clustered.data.preprocessing import make_preprocessing
 from captum_clustered.report import write_report
 
 FOLDER = Path(__file__).parent / "images"

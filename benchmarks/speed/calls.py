@@ -15,9 +15,9 @@ from torch.nn import Module
 from torchvision import models
 
 from captum_clustered import ClusteredLayerCAM
+from captum_clustered._clustering.features import channel_rows
+from captum_clustered._clustering.kmeans import kmeans
 from captum_clustered.comparison.peers import PeerCAM
-from captum_clustered.kmeans import kmeans
-from captum_clustered.rows import channel_rows
 
 FORWARD = "plain forward"
 LAYERS = {

@@ -9,11 +9,11 @@ from typing import Any
 from study.checkpoints import load_network
 
 from captum_clustered import ClusteredLayerCAM
-from captum_clustered.cli.items import ImageItems, list_items
-from captum_clustered.cli.models import Model
-from captum_clustered.cli.preprocessing import make_preprocessing
+from captum_clustered.data.image_list import ImageItems, list_items
+from captum_clustered.data.preprocessing import make_preprocessing
 from captum_clustered.dataset_run import Run, explain_dataset
-from captum_clustered.dataset_run.job import Engine
+from captum_clustered.dataset_run.engine import Engine
+from captum_clustered.models.load import Model
 
 CLASSES = 2
 # (pixel - 127) / 128, as the network was trained.

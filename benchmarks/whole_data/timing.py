@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from captum_clustered.dataset_run import LocalEngine, Run
+from captum_clustered.dataset_run.engine import Job
 from captum_clustered.dataset_run.explaining import Settings
-from captum_clustered.dataset_run.job import Job
 from captum_clustered.dataset_run.loading import Batch, in_processes
 from whole_data.case import Case
 

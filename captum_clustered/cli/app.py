@@ -13,6 +13,7 @@ import typer
 from rich.text import Text
 
 from captum_clustered import __version__
+from captum_clustered._errors import UserError, explained, one_line
 from captum_clustered.cli.console import (
     note,
     out,
@@ -22,11 +23,10 @@ from captum_clustered.cli.console import (
     show,
     show_error,
 )
-from captum_clustered.cli.errors import UserError, explained, one_line
 
 if TYPE_CHECKING:
-    from captum_clustered.cli.explain import Explainer
-    from captum_clustered.cli.preprocessing import Preprocessing
+    from captum_clustered.data.preprocessing import Preprocessing
+    from captum_clustered.explain import Explainer
 
 # What needs torchvision or matplotlib is imported by the commands, so that --help is fast.
 
@@ -149,10 +149,10 @@ def explain(
     """
     means, stds = _numbers(mean, "--mean"), _numbers(std, "--std")
     with _sentences():
-        from captum_clustered.cli.explain import Explainer, Settings
-        from captum_clustered.cli.models import load_model
         from captum_clustered.cli.outputs import prepare_folder, save_left_out
-        from captum_clustered.cli.preprocessing import make_preprocessing
+        from captum_clustered.data.preprocessing import make_preprocessing
+        from captum_clustered.explain import Explainer, Settings
+        from captum_clustered.models.load import load_model
 
         settings = Settings(
             layer=layer,
@@ -198,10 +198,10 @@ def layers(
     with _sentences():
         import torch
 
-        from captum_clustered.cli.layers import list_layers
-        from captum_clustered.cli.models import skeleton
-        from captum_clustered.cli.preprocessing import make_preprocessing
         from captum_clustered.cli.tables import layer_table
+        from captum_clustered.data.preprocessing import make_preprocessing
+        from captum_clustered.models.layers import list_layers
+        from captum_clustered.models.load import skeleton
 
         network, where = skeleton(model)
         # Vision transformers are built for one size of input.
@@ -240,10 +240,10 @@ def demo(
             pictures,
             quality_table,
         )
-        from captum_clustered.cli.explain import Explainer
         from captum_clustered.cli.explain_image import explain_image
         from captum_clustered.cli.outputs import prepare_folder
-        from captum_clustered.cli.preprocessing import make_preprocessing
+        from captum_clustered.data.preprocessing import make_preprocessing
+        from captum_clustered.explain import Explainer
 
         prepare_folder(out_dir)
         network = demo_model()
@@ -329,10 +329,10 @@ def compare(
             )
         except ModuleNotFoundError as error:
             raise UserError(str(error)) from error
-        from captum_clustered.cli.models import load_model
         from captum_clustered.cli.outputs import prepare_folder
-        from captum_clustered.cli.preprocessing import make_preprocessing
         from captum_clustered.cli.targets import target_of
+        from captum_clustered.data.preprocessing import make_preprocessing
+        from captum_clustered.models.load import load_model
 
         choices = Choices(
             images=images,
@@ -568,11 +568,11 @@ def _explain_all(
     explainer: Explainer, preprocessing: Preprocessing, images: Sequence[Path], out_dir: Path
 ) -> list[tuple[str, str]]:
     """Explains each image; one that fails does not keep the others from being explained."""
-    from captum_clustered.cli.dicom import frames_of
     from captum_clustered.cli.explain_image import explain_image
-    from captum_clustered.cli.images import read_image
     from captum_clustered.cli.outputs import output_names
     from captum_clustered.cli.tables import failure_table
+    from captum_clustered.data.dicom import frames_of
+    from captum_clustered.data.images import read_image
 
     images = [frame for path in images for frame in frames_of(path)]
     failures: list[tuple[str, str]] = []

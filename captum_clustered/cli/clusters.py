@@ -14,14 +14,14 @@ from rich.console import Group
 from rich.text import Text
 
 from captum_clustered import ClusteredLayerCAM
+from captum_clustered._errors import UserError, explained
 from captum_clustered.cli.console import out, printable, show
-from captum_clustered.cli.errors import UserError, explained
-from captum_clustered.cli.figure import INK, INTERPOLATION, MUTED, save_figure
 from captum_clustered.cli.run import Prepared, again
 from captum_clustered.cli.tables import titled
 from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Example, Run, cluster_summary
 from captum_clustered.dataset_run.store import GROUPS
 from captum_clustered.visualization.arrays import as_map, as_picture, resized
+from captum_clustered.visualization.explanation import INK, INTERPOLATION, MUTED, save_figure
 from captum_clustered.visualization.overlay import draw_overlay
 from captum_clustered.visualization.scale import Scale
 

@@ -17,18 +17,18 @@ from rich.console import Group
 from rich.text import Text
 from torch import nn
 
+from captum_clustered._errors import UserError, explained
 from captum_clustered.cli.console import note, out, printable, progress_bar, show
-from captum_clustered.cli.errors import UserError, explained
-from captum_clustered.cli.explain import Explainer, Settings
-from captum_clustered.cli.figure import save_figure
-from captum_clustered.cli.folder import ImageFolder, image_files, mask_files, read_labels
-from captum_clustered.cli.layers import MAP, find_layer, kind_of, trace
-from captum_clustered.cli.models import Model
-from captum_clustered.cli.preprocessing import Preprocessing
 from captum_clustered.cli.tables import titled
 from captum_clustered.comparison import Comparison, compare
 from captum_clustered.comparison.left_out import left_out
 from captum_clustered.comparison.methods import CLUSTERED, known
+from captum_clustered.data.image_folder import ImageFolder, image_files, mask_files, read_labels
+from captum_clustered.data.preprocessing import Preprocessing
+from captum_clustered.explain import Explainer, Settings
+from captum_clustered.models.layers import MAP, find_layer, kind_of, trace
+from captum_clustered.models.load import Model
+from captum_clustered.visualization.explanation import save_figure
 
 __all__ = [
     "Choices",

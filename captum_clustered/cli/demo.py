@@ -15,10 +15,10 @@ from rich.console import Group
 from torch import Tensor
 
 from captum_clustered import ClusteredLayerCAM, InputAttribution, metrics, scores
-from captum_clustered.cli.errors import UserError
-from captum_clustered.cli.explain import Explainer, Settings
-from captum_clustered.cli.models import Model
+from captum_clustered._errors import UserError
 from captum_clustered.cli.tables import titled
+from captum_clustered.explain import Explainer, Settings
+from captum_clustered.models.load import Model
 
 __all__ = [
     "MEAN",

@@ -8,13 +8,13 @@ from PIL import Image
 from rich.text import Text
 from torch import Tensor
 
+from captum_clustered._errors import explained
 from captum_clustered.cli.console import out, printable, show
-from captum_clustered.cli.errors import explained
-from captum_clustered.cli.explain import Explainer, Explanation
-from captum_clustered.cli.figure import draw, save_figure
 from captum_clustered.cli.outputs import save_arrays
-from captum_clustered.cli.preprocessing import Preprocessing
 from captum_clustered.cli.tables import class_table, cluster_table
+from captum_clustered.data.preprocessing import Preprocessing
+from captum_clustered.explain import Explainer, Explanation
+from captum_clustered.visualization.explanation import draw, save_figure
 
 __all__ = ["explain_image"]
 

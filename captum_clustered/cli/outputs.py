@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from captum_clustered import __version__
+from captum_clustered._errors import UserError, one_line
 from captum_clustered.cli.console import printable
-from captum_clustered.cli.dicom import split_frame
-from captum_clustered.cli.errors import UserError, one_line
-from captum_clustered.cli.explain import Explanation, Settings
-from captum_clustered.cli.models import Model
-from captum_clustered.cli.preprocessing import Preprocessing
+from captum_clustered.data.dicom import split_frame
+from captum_clustered.data.preprocessing import Preprocessing
+from captum_clustered.explain import Explanation, Settings
+from captum_clustered.models.load import Model
 
 __all__ = ["output_names", "prepare_folder", "save_arrays", "save_left_out"]
 

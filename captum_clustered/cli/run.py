@@ -14,18 +14,18 @@ from typing import Any
 from rich.text import Text
 from torch.utils.data import get_worker_info
 
+from captum_clustered._errors import UserError, explained, one_line
+from captum_clustered._storage.atomic import write_whole
+from captum_clustered._storage.fingerprints import describe, hash_of_names
 from captum_clustered.cli.console import note, out, printable, run_bar, show
-from captum_clustered.cli.errors import UserError, explained, one_line
-from captum_clustered.cli.explain import Explainer, Settings
-from captum_clustered.cli.items import ImageItems, list_items
-from captum_clustered.cli.models import Model, load_model
 from captum_clustered.cli.outputs import prepare_folder
-from captum_clustered.cli.preprocessing import Preprocessing, make_preprocessing
 from captum_clustered.cli.tables import failure_table
+from captum_clustered.data.image_list import ImageItems, list_items
+from captum_clustered.data.preprocessing import Preprocessing, make_preprocessing
 from captum_clustered.dataset_run import LocalEngine, RayEngine, Run, explain_dataset
-from captum_clustered.dataset_run.fingerprints import describe, hash_of_names
-from captum_clustered.dataset_run.job import Engine
-from captum_clustered.whole_files import write_whole
+from captum_clustered.dataset_run.engine import Engine
+from captum_clustered.explain import Explainer, Settings
+from captum_clustered.models.load import Model, load_model
 
 __all__ = ["Choices", "Prepared", "again", "engine_of", "fit_of", "prepare", "run_data"]
 
@@ -49,7 +49,7 @@ class Choices:
         weights (str or None): Name or file.
         size, mean, std: As in :func:`make_preprocessing`.
         device (str): Where the model is.
-        settings (dict): Of :class:`captum_clustered.cli.explain.Settings`.
+        settings (dict): Of :class:`captum_clustered.explain.Settings`.
         target (str or int): "prediction", "label" or a class.
     """
 

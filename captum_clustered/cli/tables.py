@@ -10,9 +10,9 @@ from rich.console import Group, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from captum_clustered.cli.explain import Explanation, Settings
-from captum_clustered.cli.layers import LayerRow
-from captum_clustered.cli.models import Model
+from captum_clustered.explain import Explanation, Settings
+from captum_clustered.models.layers import LayerRow
+from captum_clustered.models.load import Model
 
 __all__ = ["class_table", "cluster_table", "failure_table", "layer_table", "titled"]
 

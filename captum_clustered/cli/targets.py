@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from captum_clustered.cli.errors import UserError
+from captum_clustered._errors import UserError
 
 __all__ = ["target_of"]
 

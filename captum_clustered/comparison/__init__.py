@@ -7,7 +7,7 @@ installed, its methods can be compared, too.
 
 try:
     from captum_clustered.comparison.case import Case
-    from captum_clustered.comparison.measures import Metric
+    from captum_clustered.comparison.metrics import Metric
     from captum_clustered.comparison.peers import PeerCAM
     from captum_clustered.comparison.result import Comparison
     from captum_clustered.comparison.runner import compare

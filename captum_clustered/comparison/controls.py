@@ -16,8 +16,8 @@ from captum.attr import LayerAttribution
 from captum.log import log_usage
 from torch import Tensor
 
+from captum_clustered._ablation.hooks import Tensors, tap
 from captum_clustered.comparison.forward import Forward, digest
-from captum_clustered.layer_tap import Tensors, tap
 
 # Standard deviation of the centre Gaussian, as a share of each side of the image.
 CENTRE_SIGMA = 0.25

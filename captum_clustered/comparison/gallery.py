@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from captum_clustered.comparison.pictures import as_bytes, shrunk, stretched
-from captum_clustered.metrics.masking import explanation_mask
+from captum_clustered.metrics._masking import explanation_mask
 
 # Images in the gallery, and the pixels of their longer side.
 N_IMAGES = 6

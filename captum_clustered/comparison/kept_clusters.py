@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from captum_clustered.result import Result
+from captum_clustered._maps import Result
 
 # Of an image. More are rarely looked at, and one for each channel would fill the disk.
 MOST_CLUSTERS = 20

@@ -16,6 +16,7 @@ from captum.attr import LayerAttribution, LayerGradCam, LayerGradientXActivation
 from torch import Tensor
 from torch.nn import Module
 
+from captum_clustered._maps import Result
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.comparison.channel_ablation import ChannelAblation
 from captum_clustered.comparison.choices import chosen, unknown
@@ -29,7 +30,6 @@ from captum_clustered.comparison.controls import (
 from captum_clustered.comparison.data import Batch
 from captum_clustered.comparison.forward import CountedForward, Forward
 from captum_clustered.comparison.peers import PEERS, PeerCAM, peers_installed
-from captum_clustered.result import Result
 from captum_clustered.scores import _Score, model_of
 
 Factory = Callable[[Forward, Module], LayerAttribution]

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from captum_clustered._maps import Result
 from captum_clustered.comparison.data import Batch
 from captum_clustered.comparison.kept_clusters import KeptClusters
-from captum_clustered.result import Result
 
 # The longer side of pictures, and of maps that are not of a layer's size, such as a mask's.
 SIDE = 224

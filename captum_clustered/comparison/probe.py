@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from captum_clustered.comparison.batch_run import isolated, logits_of
+from captum_clustered._ablation.hooks import Tensors, layer_name, tap
+from captum_clustered._ablation.model import ModelState
+from captum_clustered._ablation.request import not_reached
+from captum_clustered.comparison.batch import isolated, logits_of
 from captum_clustered.comparison.data import Batch
 from captum_clustered.comparison.forward import Forward
-from captum_clustered.evaluation import not_reached
-from captum_clustered.layer_tap import Tensors, layer_name, tap
-from captum_clustered.model_state import ModelState
 from captum_clustered.scores import model_of
 
 # Of the logits that tell a forward_func from another one, so many are kept.

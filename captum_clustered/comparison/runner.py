@@ -16,19 +16,19 @@ from captum.attr import LayerAttribution
 from torch import Tensor
 from torch.nn import Module
 
+from captum_clustered._ablation.hooks import layer_name
+from captum_clustered._ablation.model import ModelState, model_behind
 from captum_clustered._version import __version__
-from captum_clustered.comparison.batch_run import BatchRun, WrongModelError, data_failure
+from captum_clustered.comparison.batch import BatchRun, WrongModelError, data_failure
 from captum_clustered.comparison.case import Case
 from captum_clustered.comparison.data import Batch, Data, DataError, batches
 from captum_clustered.comparison.forward import SCORES, GuardedForward, digest
-from captum_clustered.comparison.measures import Metric, make_metrics
 from captum_clustered.comparison.methods import Factory, describe, make_methods
+from captum_clustered.comparison.metrics import Metric, make_metrics
 from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.comparison.probe import probe
 from captum_clustered.comparison.result import Comparison
 from captum_clustered.comparison.store import FIRST_IMAGE, OUTPUTS, BatchResult, Store
-from captum_clustered.layer_tap import layer_name
-from captum_clustered.model_state import ModelState, model_behind
 
 MethodChoice = Union[str, Mapping[str, Union[LayerAttribution, Factory]]]
 MetricChoice = Union[str, Mapping[str, Union[Metric, Callable[[Case], Tensor]]]]

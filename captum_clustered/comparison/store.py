@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
 
+from captum_clustered._storage.atomic import remove_unfinished, write_whole
 from captum_clustered.comparison.pictures import Pictures
-from captum_clustered.whole_files import remove_unfinished, write_whole
 
 SETTINGS = "settings.json"
 # What is known only at the end; not there while a comparison runs.

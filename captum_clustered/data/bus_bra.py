@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from captum_clustered.data.files import check_files, check_split, find_folder, read_table
-from captum_clustered.data.masked_images import MaskedImages, Sample, Transform
+from captum_clustered.data.base import MaskedImages, Sample, Transform
 from captum_clustered.data.masks import MaskFile
 from captum_clustered.data.patients import check_patients_apart
+from captum_clustered.data.tables import check_files, check_split, find_folder, read_table
 
 N_IMAGES = 1875
 CLASSES = ("benign", "malignant")

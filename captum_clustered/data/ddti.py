@@ -6,10 +6,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from captum_clustered.data.base import MaskedImages, Sample, Transform
 from captum_clustered.data.ddti_case import Case, read_case
-from captum_clustered.data.files import find_folder
-from captum_clustered.data.masked_images import MaskedImages, Sample, Transform
 from captum_clustered.data.masks import Polygons
+from captum_clustered.data.tables import find_folder
 
 CLASSES = ("benign", "malignant")
 LABEL = {"2": 0, "3": 0, "4a": 1, "4b": 1, "4c": 1, "5": 1}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from captum_clustered.data.files import check_files, check_split, read_table
-from captum_clustered.data.masked_images import MaskedImages, Sample, Transform
+from captum_clustered.data.base import MaskedImages, Sample, Transform
 from captum_clustered.data.masks import MaskFile
 from captum_clustered.data.patients import check_patients_apart
+from captum_clustered.data.tables import check_files, check_split, read_table
 
 
 class ImageTable(MaskedImages):

@@ -8,7 +8,7 @@ from typing import Any
 from sklearn.model_selection import train_test_split
 from torch.utils.data import Dataset, Subset
 
-from captum_clustered.data.masked_images import MaskedImages
+from captum_clustered.data.base import MaskedImages
 
 
 def split_by_patient(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from captum_clustered.data.files import check_files, check_split, find_folder
-from captum_clustered.data.masked_images import MaskedImages, Sample, Transform
+from captum_clustered.data.base import MaskedImages, Sample, Transform
 from captum_clustered.data.masks import Box, Boxes
+from captum_clustered.data.tables import check_files, check_split, find_folder
 
 N_IMAGES = {"train": 3500, "val": 500, "test": 1000, "trainval": 4000}
 CLASSES = ("benign", "malignant")

@@ -10,7 +10,7 @@ if find_spec("pyarrow") is None:
     )
 
 from captum_clustered.dataset_run.local import LocalEngine
-from captum_clustered.dataset_run.on_ray import RayEngine
+from captum_clustered.dataset_run.ray import RayEngine
 from captum_clustered.dataset_run.reading import Run
 from captum_clustered.dataset_run.run import explain_dataset
 from captum_clustered.dataset_run.summary import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from captum_clustered import ClusteredLayerCAM
 from captum_clustered.dataset_run.devices import device_of, name_of
-from captum_clustered.dataset_run.job import Job
+from captum_clustered.dataset_run.engine import Job
 from captum_clustered.dataset_run.loading import in_processes
 
 
@@ -37,11 +37,11 @@ class LocalEngine:
             raise ValueError(f"num_workers={self.num_workers!r} must be an int of at least 0.")
 
     def device_name(self, cam: ClusteredLayerCAM) -> str:
-        """See :class:`captum_clustered.dataset_run.job.Engine`."""
+        """See :class:`captum_clustered.dataset_run.engine.Engine`."""
         return name_of(device_of(cam))
 
     def run(self, job: Job, chunks: Sequence[int], advance: Callable[[int], None]) -> None:
-        """See :class:`captum_clustered.dataset_run.job.Engine`."""
+        """See :class:`captum_clustered.dataset_run.engine.Engine`."""
         device = device_of(job.cam)
         batches = in_processes(
             job.reader, job.batches(chunks), self.num_workers, device.type == "cuda"

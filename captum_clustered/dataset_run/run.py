@@ -21,8 +21,11 @@ import torch
 from torch import Tensor
 
 from captum_clustered import ClusteredLayerCAM
+from captum_clustered._storage.atomic import write_whole
+from captum_clustered._storage.fingerprints import describe, hash_of_names, made_with
 from captum_clustered.dataset_run.batch_size import choose_batch_size, default_budget
 from captum_clustered.dataset_run.devices import device_of
+from captum_clustered.dataset_run.engine import Engine, Job, threads
 from captum_clustered.dataset_run.explaining import (
     LABEL,
     PREDICTION,
@@ -30,14 +33,11 @@ from captum_clustered.dataset_run.explaining import (
     Explainer,
     Settings,
 )
-from captum_clustered.dataset_run.fingerprints import describe, hash_of_names, made_with
-from captum_clustered.dataset_run.job import Engine, Job, threads
 from captum_clustered.dataset_run.loading import BatchReader, in_threads, read_item, reason
 from captum_clustered.dataset_run.local import LocalEngine
 from captum_clustered.dataset_run.lock import only_writer
 from captum_clustered.dataset_run.reading import Run, read_groups
 from captum_clustered.dataset_run.store import ERRORS, GROUPS, Manifest, Store
-from captum_clustered.whole_files import write_whole
 
 # Of a chunk, if nothing is said: about so many items, in whole batches.
 CHUNK_ITEMS = 512

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from captum_clustered.whole_files import remove_unfinished, write_whole
+from captum_clustered._storage.atomic import remove_unfinished, write_whole
 
 MANIFEST = "manifest.json"
 GROUPS = "groups.json"

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from captum_clustered._storage.atomic import write_whole
 from captum_clustered.dataset_run.reading import Run
-from captum_clustered.whole_files import write_whole
 
 COLUMNS = ("index", "item", "error", "label", "target", "importances", "sizes")
 # In the place of a class: the mean over all images.

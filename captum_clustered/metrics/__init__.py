@@ -15,18 +15,18 @@ tracks gradients.
 """
 
 from captum_clustered.metrics.adcc import adcc
-from captum_clustered.metrics.average_drop import average_drop
 from captum_clustered.metrics.average_gain import average_gain
 from captum_clustered.metrics.coherency import coherency
 from captum_clustered.metrics.complexity import complexity
 from captum_clustered.metrics.deletion import deletion, deletion_curve
+from captum_clustered.metrics.faithfulness import average_drop
 from captum_clustered.metrics.increase_in_confidence import increase_in_confidence
-from captum_clustered.metrics.insertion import (
+from captum_clustered.metrics.insertion_deletion import (
     insertion,
     insertion_curve,
     insertion_minus_deletion,
 )
-from captum_clustered.metrics.localisation import (
+from captum_clustered.metrics.localization import (
     EnergyShares,
     energy_pointing_game,
     energy_shares,

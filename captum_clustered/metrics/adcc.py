@@ -9,9 +9,9 @@ import torch
 from captum._utils.typing import TargetType
 from torch import Tensor
 
-from captum_clustered.metrics.average_drop import average_drop
 from captum_clustered.metrics.coherency import coherency
 from captum_clustered.metrics.complexity import complexity
+from captum_clustered.metrics.faithfulness import average_drop
 
 
 def adcc(

@@ -9,8 +9,8 @@ import torch
 from captum._utils.typing import TargetType
 from torch import Tensor
 
-from captum_clustered.metrics.confidence import masked_confidence
-from captum_clustered.metrics.filling import Filling
+from captum_clustered.metrics._confidence import masked_confidence
+from captum_clustered.metrics._filling import Filling
 
 
 def average_gain(

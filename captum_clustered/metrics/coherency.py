@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_clustered.metrics.filling import masked_inputs
-from captum_clustered.metrics.masking import explanation_mask
+from captum_clustered.metrics._filling import masked_inputs
+from captum_clustered.metrics._masking import explanation_mask
 
 
 def coherency(

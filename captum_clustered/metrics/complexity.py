@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from captum_clustered.metrics.masking import explanation_mask
+from captum_clustered.metrics._masking import explanation_mask
 
 
 def complexity(attributions: Tensor, inputs: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from captum._utils.typing import TargetType
 from torch import Tensor
 
-from captum_clustered.metrics.filling import Filling
+from captum_clustered.metrics._filling import Filling
 from captum_clustered.metrics.perturbation_curve import area_under, perturbation_curve
 
 

@@ -9,9 +9,9 @@ import torch
 from captum._utils.typing import TargetType
 from torch import Tensor
 
-from captum_clustered.metrics.confidence import confidence_of_variants
-from captum_clustered.metrics.filling import Filling, fill
-from captum_clustered.metrics.masking import explanation_mask, pixel_ranks
+from captum_clustered.metrics._confidence import confidence_of_variants
+from captum_clustered.metrics._filling import Filling, fill
+from captum_clustered.metrics._masking import explanation_mask, pixel_ranks
 
 
 def perturbation_curve(

@@ -10,9 +10,9 @@ import torch
 from captum._utils.typing import TargetType
 from torch import Tensor
 
-from captum_clustered.metrics.confidence import confidence, confidence_of_variants
+from captum_clustered.metrics._confidence import confidence, confidence_of_variants
+from captum_clustered.metrics._masking import explanation_mask, is_number, pixel_ranks
 from captum_clustered.metrics.imputation import LinearImputation
-from captum_clustered.metrics.masking import explanation_mask, is_number, pixel_ranks
 
 
 def road(

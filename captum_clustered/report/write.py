@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from captum_clustered.report.content import Report
-from captum_clustered.report.explain_run import LEFT_OUT, explain_report
-from captum_clustered.report.html import render
+from captum_clustered.report.from_explanations import LEFT_OUT, explain_report
+from captum_clustered.report.page import render
 
 # As the command compare lays its folder out.
 STATE = "state"
@@ -61,7 +61,7 @@ def _report(folder: Path) -> Report:
     command, python = folder / STATE / SETTINGS, folder / SETTINGS
     if command.exists() or python.exists():
         # Not before: it needs pandas.
-        from captum_clustered.report.compare_run import compare_report
+        from captum_clustered.report.from_comparison import compare_report
 
         if command.exists():
             return compare_report(folder / STATE, folder / RUN)

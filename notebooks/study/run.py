@@ -17,10 +17,10 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from captum_clustered import compare
-from captum_clustered.cli.figure import save_figure
 from captum_clustered.comparison import Comparison
-from captum_clustered.comparison.measures import DEFAULT, DEFAULT_WITH_MASKS
 from captum_clustered.comparison.methods import default_methods
+from captum_clustered.comparison.metrics import DEFAULT, DEFAULT_WITH_MASKS
+from captum_clustered.visualization.explanation import save_figure
 from study import auc
 from study.checkpoints import load_network
 from study.groups import fitted_groups, fitted_method

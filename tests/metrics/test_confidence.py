@@ -2,7 +2,7 @@ import pytest
 import torch
 from toys import brightness
 
-from captum_clustered.metrics.confidence import confidence, confidence_of_variants
+from captum_clustered.metrics._confidence import confidence, confidence_of_variants
 
 
 def test_targets_and_arguments_follow_their_examples():

@@ -3,7 +3,7 @@ import torch
 from nets import images
 from scipy import ndimage
 
-from captum_clustered.metrics.filling import BLUR, fill, gaussian_blur, masked_inputs
+from captum_clustered.metrics._filling import BLUR, fill, gaussian_blur, masked_inputs
 
 
 def test_numbers_means_and_tensors_by_hand():

@@ -13,7 +13,7 @@ from captum_clustered.metrics import (
     insertion_curve,
     insertion_minus_deletion,
 )
-from captum_clustered.metrics.filling import gaussian_blur
+from captum_clustered.metrics._filling import gaussian_blur
 from captum_clustered.scores import probability
 
 

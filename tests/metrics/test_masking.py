@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from captum_clustered.metrics.masking import explanation_mask, hard_mask, pixel_ranks
+from captum_clustered.metrics._masking import explanation_mask, hard_mask, pixel_ranks
 
 
 def test_masks_are_relu_then_upsampled_then_stretched():

@@ -1,0 +1,1 @@
+"""Ablate groups of channels and read the score: the second step of the method."""

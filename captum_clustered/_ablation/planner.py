@@ -1,0 +1,220 @@
+"""From a layer's tensors to the evaluations that their attribution needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Union
+
+import torch
+from torch import Tensor
+
+from captum_clustered._ablation.coalitions import (
+    MAX_EXACT_PLAYERS,
+    Game,
+    LeaveOneOut,
+    sampled_size,
+    shapley,
+)
+from captum_clustered._ablation.hooks import Tensors
+from captum_clustered._ablation.plan import Ablation
+from captum_clustered._ablation.precision import without_autocast
+from captum_clustered._ablation.request import Evaluation
+from captum_clustered._clustering.clusterers import Clusterer
+from captum_clustered._clustering.features import channel_first, channel_rows
+from captum_clustered._clustering.groups import membership
+
+IMPORTANCES = ("ablation", "shapley")
+# What to expect of a clusterer that does not say how many groups it makes.
+GUESSED_GROUPS = 10
+
+LayerBaselines = Union[None, int, float, Tensor, tuple[Union[int, float, Tensor], ...]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    Clusters the layer's channels and sets up the game among the groups.
+
+    Attributes:
+
+        n_examples (int): Number of examples N in the batch.
+        clusterer (Clusterer): Groups the channels.
+        consensus (int): Number of runs R of the clusterer.
+        importance (str): "ablation" or "shapley".
+        n_samples (int): Permutations for sampled Shapley values.
+        seed (int): Seed of the permutations.
+        channel_dim (int): The layer's dimension of channels.
+        layer_baselines: What the user gave.
+        wants_empty (bool): Whether the score of the baseline is asked for.
+        layer_name (str): The layer in error messages.
+    """
+
+    n_examples: int
+    clusterer: Clusterer
+    consensus: int
+    importance: str
+    n_samples: int
+    seed: int
+    channel_dim: int
+    layer_baselines: LayerBaselines
+    wants_empty: bool
+    layer_name: str
+
+    @property
+    def has_empty(self) -> bool:
+        """Whether the empty coalition is evaluated."""
+        return self.wants_empty or self.importance == "shapley"
+
+    @property
+    def expected_rows(self) -> int:
+        """The number of evaluations, as far as it can be told before clustering."""
+        k = self.clusterer.n_groups or GUESSED_GROUPS
+        if self.importance == "ablation":
+            coalitions = k
+        elif k <= MAX_EXACT_PLAYERS:
+            coalitions = 2**k - 2
+        else:
+            coalitions = sampled_size(k, self.n_samples)
+        return 1 + self.has_empty + self.consensus * coalitions
+
+    def __call__(self, tensors: Tensors) -> Ablation:
+        """
+        Raises:
+
+            ValueError: If a tensor is not (N, C, ...) with finite values where the
+                        clusterer needs them, or if the baselines do not fit.
+        """
+        check_layer(tensors, self.n_examples, self.channel_dim, self.layer_name)
+        if not self.clusterer.on_device:
+            check_finite(tensors, self.layer_name)
+        with without_autocast(tensors[0]):
+            return self._planned(tensors)
+
+    def _planned(self, tensors: Tensors) -> Ablation:
+        if self.clusterer.n_tensors not in (None, len(tensors)):
+            raise ValueError(
+                f"clusterer has fixed labels for {self.clusterer.n_tensors} tensors, but layer "
+                f"{self.layer_name} has {len(tensors)}: give a tuple with labels for each of them."
+            )
+        labels: list[Tensor] = []
+        n_groups: list[int] = []
+        for index, tensor in enumerate(tensors):
+            rows = channel_rows(channel_first(tensor, self.channel_dim))
+            label, count = self.clusterer(rows, index)
+            labels.append(label + sum(n_groups))
+            n_groups.append(count)
+        return Ablation(
+            values=tensors,
+            baselines=format_baselines(self.layer_baselines, tensors),
+            channel_dim=self.channel_dim,
+            labels=tuple(labels),
+            n_groups=tuple(n_groups),
+            games=self._games(labels, sum(n_groups)),
+            has_empty=self.has_empty,
+        )
+
+    def _games(self, labels: Sequence[Tensor], n_groups: int) -> tuple[Game, ...]:
+        if self.importance == "ablation":
+            return (LeaveOneOut(n_groups),) * self.consensus
+        games: list[Game] = []
+        for run in range(self.consensus):
+            present = None
+            if n_groups > MAX_EXACT_PLAYERS:
+                runs = torch.cat([label[run] for label in labels], 1)
+                present = membership(runs, n_groups).any(2).cpu()
+            games.append(shapley(n_groups, present, self.n_samples, self.seed))
+        return tuple(games)
+
+
+def check_layer(tensors: Tensors, n_examples: int, channel_dim: int, layer_name: str) -> None:
+    """
+    Raises:
+
+        ValueError: If the tensors are not (N, C, ...) with a dimension of channels.
+    """
+    if not tensors:
+        raise ValueError(f"layer {layer_name} has no floating-point tensor to attribute to.")
+    for tensor in tensors:
+        shape = tuple(tensor.shape)
+        if tensor.dim() < 2 or tensor.shape[0] != n_examples or tensor.numel() == 0:
+            raise ValueError(
+                f"layer {layer_name} must have tensors of shape (N, C, ...) with N = {n_examples}, "
+                f"the number of examples in inputs; got shape {shape}."
+            )
+        if not -tensor.dim() < channel_dim < tensor.dim():
+            raise ValueError(
+                f"channel_dim={channel_dim} is no dimension of channels of layer {layer_name}, "
+                f"whose shape is {shape}; dimension 0 is that of the examples."
+            )
+
+
+def check_finite(tensors: Tensors, layer_name: str) -> None:
+    """
+    Raises:
+
+        ValueError: If a tensor holds NaN or infinite values.
+    """
+    for tensor in tensors:
+        if not torch.isfinite(tensor).all():
+            raise ValueError(
+                f"layer {layer_name} has NaN or infinite activations on these inputs, which "
+                "cannot be attributed."
+            )
+
+
+def check_evaluation(evaluation: Evaluation, layer_name: str) -> None:
+    """
+    Finds out why an attribution is not finite.
+
+    Raises:
+
+        ValueError: If the layer, a baseline or a score is not finite.
+    """
+    check_finite(evaluation.ablation.values, layer_name)
+    if not all(torch.isfinite(baseline).all() for baseline in evaluation.ablation.baselines):
+        raise ValueError("layer_baselines must be finite; got NaN or infinite values.")
+    if not torch.isfinite(evaluation.scores).all():
+        raise ValueError(
+            "forward_func returned NaN or an infinite score for these inputs or for an ablation of "
+            f"layer {layer_name}: what it loses cannot be measured."
+        )
+
+
+def format_baselines(layer_baselines: LayerBaselines, tensors: Tensors) -> Tensors:
+    """
+    The baselines as one tensor for each of the layer's, which it broadcasts to.
+
+    Raises:
+
+        ValueError: If their number or shape does not fit the layer.
+        TypeError: If one is neither a number nor a tensor.
+    """
+    if layer_baselines is None:
+        layer_baselines = (0,) * len(tensors)
+    if not isinstance(layer_baselines, tuple):
+        layer_baselines = (layer_baselines,)
+    if len(layer_baselines) != len(tensors):
+        raise ValueError(
+            f"layer_baselines must have one entry for each of the layer's tensors, {len(tensors)}; "
+            f"got {len(layer_baselines)}."
+        )
+    return tuple(map(_format_baseline, layer_baselines, tensors))
+
+
+def _format_baseline(baseline: int | float | Tensor, tensor: Tensor) -> Tensor:
+    if not isinstance(baseline, (int, float, Tensor)):
+        raise TypeError(
+            f"layer_baselines must hold numbers or tensors; got {type(baseline).__name__}."
+        )
+    formatted = torch.as_tensor(baseline, dtype=tensor.dtype, device=tensor.device)
+    try:
+        fits = torch.broadcast_shapes(formatted.shape, tensor.shape) == tensor.shape
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"layer_baselines of shape {tuple(formatted.shape)} does not broadcast to the layer's "
+            f"shape {tuple(tensor.shape)}."
+        )
+    return formatted

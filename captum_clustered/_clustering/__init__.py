@@ -1,0 +1,1 @@
+"""Group a layer's channels: the first step of the method."""

@@ -1,0 +1,232 @@
+"""From what a user may pass as ``clusterer`` to group labels of feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, Union
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from torch import Tensor
+
+from captum_clustered._clustering.kmeans import kmeans
+
+
+class SupportsFitPredict(Protocol):
+    """scikit-learn's clustering contract."""
+
+    def fit_predict(self, X: Any, y: Any = None) -> Any: ...  # noqa: N803
+
+
+ClustererType = Union[
+    int,
+    SupportsFitPredict,
+    Callable[[Tensor], Any],
+    Tensor,
+    tuple[Tensor, ...],
+]
+
+
+class Clusterer(Protocol):
+    """Groups the rows of each example, once for each run."""
+
+    n_groups: int | None
+    """Number of groups where it is known before the data is seen."""
+    n_tensors: int | None
+    """Number of tensors that the layer must have, if not any."""
+    on_device: bool
+    """Whether the labels are computed where the data is, without waiting for it."""
+
+    def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
+        """
+        Args:
+
+            rows (Tensor): Shape (N, C, P), float32 or float64.
+            index (int): Which of the layer's tensors the rows come from.
+            n_init (int): Restarts, where the method has any.
+
+        Returns:
+            tuple[Tensor, int]: Labels 0..k-1 of shape (R, N, C), int64, on the device of
+            the rows, and k.
+        """
+        ...
+
+
+def make_clusterer(clusterer: ClustererType, consensus: int, seed: int) -> Clusterer:
+    """
+    Checks ``clusterer`` and wraps it as a :class:`Clusterer` of ``consensus`` runs.
+
+    Raises:
+
+        TypeError: If ``clusterer`` is none of the kinds that are accepted.
+        ValueError: If it does not fit ``consensus``.
+    """
+    seeds = range(seed, seed + consensus)
+    if isinstance(clusterer, (int, np.integer)) and not isinstance(clusterer, bool):
+        if clusterer < 1:
+            raise ValueError(f"clusterer={clusterer}: the number of clusters must be at least 1.")
+        return _KMeans(int(clusterer), seeds)
+    if isinstance(clusterer, Tensor) or (
+        isinstance(clusterer, tuple)
+        and clusterer
+        and all(isinstance(labels, Tensor) for labels in clusterer)
+    ):
+        _refuse_consensus(consensus, "fixed labels")
+        return FixedLabels(clusterer)
+    if hasattr(clusterer, "fit_predict") and not isinstance(clusterer, type):
+        return _Estimator(clusterer, seeds)
+    if callable(clusterer) and not isinstance(clusterer, type):
+        _refuse_consensus(consensus, "a callable")
+        return _Function(clusterer)
+    raise TypeError(
+        f"clusterer={clusterer!r} is not understood: give the number of clusters (int), an "
+        "object with fit_predict, a callable from rows (C, P) to C labels, or a LongTensor of "
+        "C fixed labels (a tuple of them for a layer of several tensors)."
+    )
+
+
+def _refuse_consensus(consensus: int, kind: str) -> None:
+    if consensus > 1:
+        raise ValueError(
+            f"consensus={consensus} averages clusterings of different seeds, and {kind} as "
+            "clusterer has no seed: use consensus=1, an int or an estimator with random_state."
+        )
+
+
+class _KMeans:
+    on_device = True
+    n_tensors: int | None = None
+
+    def __init__(self, n_clusters: int, seeds: Sequence[int]) -> None:
+        self.n_groups: int | None = n_clusters
+        self._n_clusters = n_clusters
+        self._seeds = seeds
+
+    def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
+        labels = kmeans(rows, self._n_clusters, self._seeds, n_init)
+        return labels, min(self._n_clusters, rows.shape[1])
+
+
+class FixedLabels:
+    """The same groups for every image, known beforehand."""
+
+    on_device = True
+
+    def __init__(self, labels: Tensor | tuple[Tensor, ...]) -> None:
+        self._labels = []
+        for label in labels if isinstance(labels, tuple) else (labels,):
+            if label.dim() != 1 or _is_no_integer(label) or not len(label):
+                raise ValueError(
+                    "clusterer given as fixed labels must be a LongTensor of shape (C,), one "
+                    f"label for each channel; got {label.dtype} of shape {tuple(label.shape)}."
+                )
+            # A copy of our own, on the CPU, so that counting groups waits for no device.
+            label = label.detach().cpu().long().clone()
+            _check_range(label, len(label), "clusterer")
+            self._labels.append(label)
+        self.n_groups: int | None = sum(_n_labels(label) for label in self._labels)
+        self.n_tensors: int | None = len(self._labels)
+
+    @property
+    def labels(self) -> tuple[Tensor, ...]:
+        """Copies of the labels of each tensor."""
+        return tuple(label.clone() for label in self._labels)
+
+    def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
+        labels = self._labels[index]
+        if len(labels) != rows.shape[1]:
+            raise ValueError(
+                f"clusterer has fixed labels for {len(labels)} channels, but the layer has "
+                f"{rows.shape[1]}."
+            )
+        moved = _noise_last(labels).to(rows.device, non_blocking=True)
+        return moved.expand(1, rows.shape[0], -1), _n_labels(labels)
+
+
+class _Estimator:
+    on_device = False
+    n_tensors: int | None = None
+
+    def __init__(self, estimator: Any, seeds: Sequence[int]) -> None:
+        # As scikit-learn does, work on clones: the user's object stays unfitted.
+        # Steps of a pipeline have a random_state each.
+        params = estimator.get_params() if hasattr(estimator, "get_params") else {}
+        states = [name for name in params if name.split("__")[-1] == "random_state"]
+        if len(seeds) > 1 and not states:
+            raise ValueError(
+                f"consensus={len(seeds)} averages clusterings of different seeds, and "
+                f"{type(estimator).__name__} has no random_state: use consensus=1."
+            )
+        # What has a random_state keeps it if there is only one run; what has none would
+        # draw from NumPy's global generator.
+        self._seeded = [name for name in states if len(seeds) > 1 or params[name] is None]
+        self._estimator = estimator
+        self._seeds = seeds
+        n_clusters = getattr(estimator, "n_clusters", None)
+        self.n_groups: int | None = n_clusters if isinstance(n_clusters, int) else None
+
+    def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
+        name = type(self._estimator).__name__
+        labels = []
+        for seed in self._seeds:
+            for row in rows.cpu().numpy():
+                estimator = clone(self._estimator, safe=False)
+                if self._seeded:
+                    estimator.set_params(**dict.fromkeys(self._seeded, seed))
+                # A copy, since it may work in place.
+                labels.append(_checked(estimator.fit_predict(row.copy()), len(row), name))
+        return _stacked(labels, len(self._seeds), rows)
+
+
+class _Function:
+    on_device = False
+    n_tensors: int | None = None
+    n_groups: int | None = None
+
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        self._function = function
+
+    def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
+        # Copies, since it may work in place.
+        labels = [_checked(self._function(row.clone()), len(row), "the callable") for row in rows]
+        return _stacked(labels, 1, rows)
+
+
+def _stacked(labels: list[Tensor], n_runs: int, rows: Tensor) -> tuple[Tensor, int]:
+    stacked = torch.stack(labels).view(n_runs, *rows.shape[:2])
+    return stacked.to(rows.device), int(stacked.max()) + 1
+
+
+def _checked(labels: Any, n_rows: int, who: str) -> Tensor:
+    labels = torch.as_tensor(labels)
+    if labels.shape != (n_rows,) or _is_no_integer(labels):
+        raise ValueError(
+            f"clusterer: {who} must return {n_rows} integer labels, one for each channel; got "
+            f"{labels.dtype} of shape {tuple(labels.shape)}."
+        )
+    labels = labels.long()
+    _check_range(labels, n_rows, f"clusterer: {who}")
+    return _noise_last(labels)
+
+
+def _is_no_integer(labels: Tensor) -> bool:
+    return labels.is_floating_point() or labels.is_complex() or labels.dtype is torch.bool
+
+
+def _check_range(labels: Tensor, n_rows: int, who: str) -> None:
+    low, high = int(labels.min()), int(labels.max())
+    if low < -1 or high >= n_rows:
+        raise ValueError(
+            f"{who} gives labels from {low} to {high}; with {n_rows} channels they must lie "
+            f"between -1 (noise) and {n_rows - 1}."
+        )
+
+
+def _n_labels(labels: Tensor) -> int:
+    return int(_noise_last(labels).max()) + 1
+
+
+def _noise_last(labels: Tensor) -> Tensor:
+    """Noise (-1), as HDBSCAN marks it, is one more group, the last."""
+    return torch.where(labels < 0, labels.max() + 1, labels)

@@ -1,0 +1,1 @@
+"""Write files and tell their content apart."""

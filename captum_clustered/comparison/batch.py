@@ -1,0 +1,399 @@
+"""All methods and metrics on one batch, whatever fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar, Union
+
+import torch
+from torch import Tensor
+
+from captum_clustered._ablation.model import ModelState
+from captum_clustered.comparison.case import Case, remembered_probability, seed_of
+from captum_clustered.comparison.data import Batch
+from captum_clustered.comparison.forward import Forward
+from captum_clustered.comparison.gallery import N_IMAGES, maps_of, picture
+from captum_clustered.comparison.methods import Method
+from captum_clustered.comparison.metrics import Metric
+from captum_clustered.comparison.pictures import Pictures
+from captum_clustered.comparison.store import BatchResult
+
+T = TypeVar("T")
+# Name of a curve -> place of an image in the batch -> its curve.
+Curves = dict[str, dict[int, Tensor]]
+Target = Union[str, int]
+NAN = float("nan")
+
+
+@dataclass
+class BatchRun:
+    """
+    Attributes:
+
+        forward_func (Callable): Returns logits, and leaves its inputs alone.
+        model_state (ModelState): Puts the model back as it was before a batch.
+        methods (list): The methods.
+        metrics (dict): The metrics by name.
+        target (str or int): "prediction", "label" or a class.
+        at_input (bool): Whether the layer's input is meant.
+        seed (int): Seed of everything.
+    """
+
+    forward_func: Forward
+    model_state: ModelState
+    methods: list[Method]
+    metrics: dict[str, Metric]
+    target: Target
+    at_input: bool
+    seed: int
+
+    def __call__(
+        self, index: int, start: int, batch: Batch, pictures: Pictures | None = None
+    ) -> BatchResult:
+        """
+        The results of a batch whose first image has the number ``start``.
+
+        Its pictures are put into ``pictures``, where that is given.
+        """
+        # Statistics and states of one batch must not reach the next one either: a
+        # comparison that goes on in another process has not seen it.
+        with self.model_state.restored():
+            return self._run(index, start, batch, pictures)
+
+    def _run(self, index: int, start: int, batch: Batch, pictures: Pictures | None) -> BatchResult:
+        result = BatchResult()
+        whole = batch
+        numbers = list(range(start, start + len(whole)))
+        with isolated(seed_of(self.seed, index, "logits"), batch.inputs):
+            parts = _piecewise(
+                lambda indices: logits_of(self.forward_func, whole.select(indices).inputs),
+                len(whole),
+                lambda i, error: _fail(result, numbers[i], "", "", error),
+            )
+        if not parts:
+            return result
+        indices, logits = _joined(parts)
+        n_classes = logits.shape[1]
+        kept = self._with_a_target(
+            whole, indices, n_classes, lambda i, error: _fail(result, numbers[i], "", "", error)
+        )
+        if not kept:
+            return result
+        logits = logits[[indices.index(i) for i in kept]]
+        batch = whole.select(kept)
+        numbers = [numbers[i] for i in kept]
+        predictions = logits.argmax(1)
+        target = self._target(predictions, batch, n_classes)
+        result.images = [
+            {
+                "image": numbers[i],
+                "label": None if batch.labels is None else int(batch.labels[i]),
+                "prediction": int(predictions[i]),
+                "target": int(target[i]),
+            }
+            for i in range(len(numbers))
+        ]
+        n_shown = sum(number < N_IMAGES for number in numbers) if batch.inputs.dim() == 4 else 0
+        result.gallery = [
+            {"image": numbers[i], "picture": picture(batch.inputs[i]), "maps": {}}
+            for i in range(n_shown)
+        ]
+        if pictures is not None:
+            pictures.start(batch)
+        probability = remembered_probability(self.forward_func, len(batch))
+        for method in self.methods:
+            try:
+                self._run_method(method, batch, target, probability, index, result, pictures)
+            except Exception as error:  # noqa: BLE001
+                # Of what is made of its maps; whatever it is, the other methods go on.
+                for number in numbers:
+                    _fail(result, number, method.name, "", error)
+        return result
+
+    def _with_a_target(
+        self,
+        batch: Batch,
+        indices: list[int],
+        n_classes: int,
+        failed: Callable[[int, Exception], None],
+    ) -> list[int]:
+        """Those of the images whose label is a class, if labels are what is explained."""
+        if self.target != "label":
+            return indices
+        if batch.labels is None:
+            raise ValueError("target='label' needs labels in data.")
+        labels, kept = batch.labels.tolist(), []
+        for i in indices:
+            if 0 <= labels[i] < n_classes:
+                kept.append(i)
+                continue
+            error = ValueError(
+                f"target='label', but label {labels[i]} is none of forward_func's {n_classes} "
+                f"classes, 0 to {n_classes - 1}"
+            )
+            failed(i, error)
+        return kept
+
+    def _target(self, predictions: Tensor, batch: Batch, n_classes: int) -> Tensor:
+        if self.target == "prediction":
+            return predictions
+        if self.target == "label" and batch.labels is not None:
+            return batch.labels.to(predictions.device)
+        if int(self.target) >= n_classes:
+            raise ValueError(
+                f"target={self.target} must be a class from 0 to {n_classes - 1}, of which "
+                f"forward_func returns {n_classes}."
+            )
+        return torch.full_like(predictions, int(self.target))
+
+    def _run_method(
+        self,
+        method: Method,
+        batch: Batch,
+        target: Tensor,
+        probability: Forward,
+        index: int,
+        result: BatchResult,
+        pictures: Pictures | None,
+    ) -> None:
+        numbers = [image["image"] for image in result.images]
+
+        def explain(part: Batch, part_target: Tensor) -> Tensor:
+            return method.explain(part, part_target, self.at_input)[0]
+
+        rows = method.rows()
+        with isolated(seed_of(self.seed, index, method.name), batch.inputs), _cost() as cost:
+            parts = _piecewise(
+                lambda indices: method.explain(
+                    batch.select(indices), target[indices], self.at_input
+                ),
+                len(batch),
+                lambda i, error: _fail(result, numbers[i], method.name, "", error),
+            )
+        if not parts:
+            return
+        indices, maps = _joined([(some, maps) for some, (maps, _) in parts])
+        cost |= {"rows": method.rows() - rows, "images": len(indices)}
+        result.costs[method.name] = cost
+        if pictures is not None:
+            pictures.add(method.name, indices, maps)
+            try:
+                pictures.add_clusters(method.name, [(some, found) for some, (_, found) in parts])
+            except Exception as error:  # noqa: BLE001
+                # There are the maps all the same.
+                for i in indices:
+                    _fail(result, numbers[i], method.name, "clusters", error)
+        # What is behind the maps is as large as the layer; metrics need the memory.
+        del parts
+        part = batch.select(indices)
+        for i, packed in zip(
+            indices, maps_of(maps, part.inputs) if result.gallery else [], strict=False
+        ):
+            if i < len(result.gallery):
+                result.gallery[i]["maps"][method.name] = packed
+        case = Case(
+            method=method.name,
+            inputs=part.inputs,
+            target=target[indices],
+            attributions=maps,
+            labels=part.labels,
+            masks=part.masks,
+            forward_func=self.forward_func,
+            probability=probability,
+            explainer=explain,
+            seed=seed_of(self.seed, index),
+        )
+        result.values[method.name] = {}
+        result.metric_seconds[method.name] = {}
+        curves: Curves = {}
+        for name, metric in self.metrics.items():
+            self._run_metric(name, metric, case, indices, index, result, curves)
+        result.curves[method.name] = {
+            name: {
+                "n": len(found),
+                "sum": torch.stack([found[i] for i in sorted(found)]).double().sum(0).tolist(),
+            }
+            for name, found in curves.items()
+        }
+
+    def _run_metric(
+        self,
+        name: str,
+        metric: Metric,
+        case: Case,
+        indices: list[int],
+        index: int,
+        result: BatchResult,
+        curves: Curves,
+    ) -> None:
+        numbers = [result.images[i]["image"] for i in indices]
+        values: list[float | None] = [None] * len(result.images)
+        seed = seed_of(self.seed, index, case.method, name)
+
+        def evaluate(some: list[int]) -> list[float]:
+            part = case.select(some)
+            found = _values(metric, part)
+            for curve_name, curve in part.curves.items():
+                curves.setdefault(curve_name, {}).update(zip(some, curve, strict=True))
+            return found
+
+        with isolated(seed, case.inputs), _cost() as cost:
+            parts = _piecewise(
+                evaluate,
+                len(indices),
+                lambda i, error: _fail(result, numbers[i], case.method, name, error),
+            )
+        for some, found in parts:
+            for i, value in zip(some, found, strict=True):
+                values[indices[i]] = value
+        result.values[case.method][name] = values
+        result.metric_seconds[case.method][name] = cost["seconds"]
+
+
+def _piecewise(
+    function: Callable[[list[int]], T], n: int, failed: Callable[[int, Exception], None]
+) -> list[tuple[list[int], T]]:
+    """
+    The function on all of n examples or, should that fail, on each by itself.
+
+    Gives the examples that it worked for, with its results.
+    """
+    everything = list(range(n))
+    if n > 1:
+        try:
+            return [(everything, function(everything))]
+        except Exception:  # noqa: BLE001, S110
+            # Which example it is shows below.
+            pass
+    parts = []
+    for i in everything:
+        try:
+            parts.append(([i], function([i])))
+        except Exception as error:  # noqa: BLE001
+            failed(i, error)
+            # An exception that lives on, as that of a method that cannot be made, would
+            # keep the images and maps of this batch alive.
+            error.__traceback__ = None
+    return parts
+
+
+def _joined(parts: list[tuple[list[int], Tensor]]) -> tuple[list[int], Tensor]:
+    indices = [i for some, _ in parts for i in some]
+    shapes = sorted({tuple(tensor.shape[1:]) for _, tensor in parts})
+    if len(shapes) > 1:
+        raise ValueError(
+            "what it returns must have the same shape for all images of a batch; got "
+            f"{' and '.join(map(str, shapes))}."
+        )
+    return indices, torch.cat([tensor for _, tensor in parts])
+
+
+def _fail(
+    result: BatchResult, image: int | None, method: str, metric: str, error: Exception
+) -> None:
+    result.failures.append(_failure(image, method, metric, error, str(error)))
+
+
+def data_failure(error: Exception, n_images: int) -> dict[str, Any]:
+    """What stands in the failures for a loader that raises after so many images."""
+    images = f"{n_images} image{'s' if n_images != 1 else ''}"
+    return _failure(None, "", "", error, f"data raised after {images}: {error}")
+
+
+def _failure(
+    image: int | None, method: str, metric: str, error: Exception, message: str
+) -> dict[str, Any]:
+    return {
+        "image": image,
+        "method": method,
+        "metric": metric,
+        "error": type(error).__name__,
+        "message": message,
+    }
+
+
+def logits_of(forward_func: Forward, inputs: Tensor) -> Tensor:
+    """
+    The logits of images, checked.
+
+    Raises:
+
+        WrongModelError: If there are none, whatever the images.
+        ValueError: If they are not finite.
+    """
+    with torch.no_grad():
+        logits = forward_func(inputs)
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or logits.shape[1] < 2:
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise WrongModelError(
+            f"forward_func must return logits of shape (N, n_classes) with at least two classes; "
+            f"got {shape}.{_hint(inputs)}"
+        )
+    if len(logits) != len(inputs):
+        raise WrongModelError(
+            f"forward_func must return logits for each of the {len(inputs)} images; got "
+            f"{len(logits)}.{_hint(inputs)}"
+        )
+    if not torch.isfinite(logits).all():
+        raise ValueError("forward_func gives logits that are not finite.")
+    return logits
+
+
+def _hint(inputs: Tensor) -> str:
+    if inputs.dim() != 3:
+        return ""
+    return (
+        f" data's images have shape {tuple(inputs.shape)}: if that is a single image, give "
+        "image[None], which has the dimension of images."
+    )
+
+
+class WrongModelError(BaseException):
+    """A mistake that no other image mends."""
+
+
+def _values(metric: Metric, case: Case) -> list[float]:
+    # A metric may change what it is given, and others come after it.
+    values = metric.function(case.copied())
+    if not isinstance(values, Tensor) or tuple(values.shape) != (len(case.inputs),):
+        shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise ValueError(
+            f"A metric must return a tensor of one value for each image, shape "
+            f"({len(case.inputs)},); got {shape}."
+        )
+    floats: list[float] = values.detach().double().tolist()
+    return floats
+
+
+@contextmanager
+def isolated(seed: int, inputs: Tensor) -> Iterator[None]:
+    """Gives torch's own generators a seed for a while, and their state back."""
+    device = inputs.device
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _cost() -> Iterator[dict[str, Any]]:
+    """Seconds, and bytes on the GPU on top of those in use before."""
+    cost: dict[str, Any] = {"seconds": NAN, "peak_memory": NAN}
+    on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
+    before = 0
+    if on_gpu:
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    start = time.perf_counter()
+    yield cost
+    if on_gpu:
+        torch.cuda.synchronize()
+        cost["peak_memory"] = float(torch.cuda.max_memory_allocated() - before)
+    cost["seconds"] = time.perf_counter() - start

@@ -1,0 +1,176 @@
+"""Reading DICOM files: a picture as it would be shown, frame by frame."""
+
+from __future__ import annotations
+
+import copy
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from captum_clustered._errors import UserError, explained
+from captum_clustered.cli.console import printable
+
+__all__ = ["frame_names", "frames_of", "is_dicom", "read_dicom", "split_frame"]
+
+SUFFIXES = (".dcm", ".dicom")
+# Behind 128 bytes of anything; archives often leave suffixes away.
+MAGIC = b"DICM"
+# In an enhanced file these are told frame by frame, and elsewhere they are at the top.
+PER_FRAME = ("FrameVOILUTSequence", "PixelValueTransformationSequence")
+
+
+def split_frame(path: Path) -> tuple[Path, int | None]:
+    """``file.dcm#3`` as the file and the number of the frame, which count from 1 in DICOM."""
+    name, mark, number = path.name.rpartition("#")
+    if not mark or not number.isdecimal() or path.exists():
+        return path, None
+    return path.with_name(name), int(number)
+
+
+def is_dicom(path: Path) -> bool:
+    """By its suffix or, without one, by its first bytes."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    # Dotted identifiers are names of files without a suffix.
+    if path.suffix and not path.suffix[1:].isdecimal():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == MAGIC
+    except OSError:
+        return False
+
+
+def frame_names(path: Path, name: str) -> list[str]:
+    """
+    The items of a file: itself or, if it has several frames, each of them.
+
+    Args:
+
+        path (Path): A file of any kind.
+        name (str): What it is called.
+    """
+    if not is_dicom(path):
+        return [name]
+    try:
+        frames = _n_frames(_header(path))
+    except UserError:
+        # Why it cannot be read will be said when it is read.
+        return [name]
+    return [name] if frames == 1 else [f"{name}#{frame}" for frame in range(1, frames + 1)]
+
+
+def frames_of(path: Path) -> list[Path]:
+    """A file, or each frame of one with several, as :func:`read_image` takes it."""
+    if not path.is_file():
+        return [path]
+    return [path.with_name(name) for name in frame_names(path, path.name)]
+
+
+def read_dicom(path: Path, frame: int | None) -> Image.Image:
+    """
+    A frame as RGB: stored values through the modality's rescaling, then the (first) window,
+    then to a scale of 0 to 255. Without a window the whole range of values is shown.
+    MONOCHROME1 is inverted, palettes and YBR become RGB.
+
+    Args:
+
+        path (Path): The file.
+        frame (int, optional): From 1; None is the only one.
+
+    Raises:
+
+        UserError: If it cannot be read, the frame is not there or must be given, or pydicom
+                    is not installed.
+    """
+    name = printable(path)
+    header = _header(path)
+    frames = _n_frames(header)
+    if frame is None and frames > 1:
+        raise UserError(f"{name} has {frames} frames; give one: {name}#1 to {name}#{frames}.")
+    if frame is not None and not 1 <= frame <= frames:
+        raise UserError(f"{name} has no frame {frame}; its frames are 1 to {frames}.")
+    from pydicom.pixels import pixel_array
+
+    with explained(f"{name} cannot be decoded"):
+        if "Rows" not in header:
+            raise UserError(f"{name} holds no picture.")
+        index = (frame or 1) - 1
+        values = pixel_array(path, index=index)
+        return Image.fromarray(_shown(values, _of_frame(header, index)))
+
+
+def _header(path: Path) -> Any:
+    if find_spec("pydicom") is None:
+        raise UserError(
+            f"{printable(path)} is a DICOM file, and pydicom is not installed: pip install "
+            "captum_clustered[dicom]"
+        )
+    import pydicom
+
+    with explained(f"{printable(path)} cannot be read as DICOM"):
+        return pydicom.dcmread(path, stop_before_pixels=True)
+
+
+def _n_frames(header: Any) -> int:
+    return int(header.get("NumberOfFrames") or 1)
+
+
+def _of_frame(header: Any, index: int) -> Any:
+    """The header with what an enhanced file says of one frame at the top."""
+    shared = header.get("SharedFunctionalGroupsSequence") or []
+    each = header.get("PerFrameFunctionalGroupsSequence") or []
+    groups = [*shared[:1], *each[index : index + 1]]
+    parts = [part for group in groups for name in PER_FRAME for part in group.get(name) or []]
+    if not parts:
+        return header
+    merged = copy.copy(header)
+    for part in parts:
+        merged.update(part)
+    return merged
+
+
+def _shown(values: npt.NDArray[Any], header: Any) -> npt.NDArray[np.uint8]:
+    from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
+
+    interpretation = header.get("PhotometricInterpretation")
+    if interpretation == "PALETTE COLOR":
+        colours = apply_color_lut(values, header)
+        return _bytes(colours, 0, 2 ** (8 * colours.dtype.itemsize) - 1)
+    if values.ndim == 3:
+        return _bytes(values, 0, 2 ** int(header.BitsStored) - 1)
+    low, high = _range(header)
+    shown = apply_voi_lut(apply_modality_lut(values, header), header)
+    gray = _bytes(shown, low, high)
+    if interpretation == "MONOCHROME1":
+        gray = 255 - gray
+    return np.repeat(gray[..., None], 3, 2)
+
+
+def _range(header: Any) -> tuple[float, float]:
+    """What black and white are, behind the window."""
+    for name in ("VOILUTSequence", "ModalityLUTSequence"):
+        if header.get(name):
+            return 0, 2 ** int(header[name].value[0].LUTDescriptor[2]) - 1
+    bits = int(header.BitsStored)
+    is_signed = bool(header.get("PixelRepresentation"))
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if is_signed else (0, 2**bits - 1)
+    slope = float(header.get("RescaleSlope") or 1)
+    intercept = float(header.get("RescaleIntercept") or 0)
+    low, high = low * slope + intercept, high * slope + intercept
+    # With a negative slope pydicom's windows end the other way round; values alone do not.
+    return (low, high) if _has_window(header) else (min(low, high), max(low, high))
+
+
+def _has_window(header: Any) -> bool:
+    return "WindowCenter" in header and "WindowWidth" in header
+
+
+def _bytes(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+    relative = (values.astype(np.float64) - low) / (high - low)
+    scaled: npt.NDArray[np.uint8] = np.rint(np.clip(relative, 0, 1) * 255).astype(np.uint8)
+    return scaled

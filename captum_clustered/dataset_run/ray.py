@@ -1,0 +1,246 @@
+"""The engine for many machines: Ray Data."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from captum_clustered import ClusteredLayerCAM
+from captum_clustered.dataset_run.devices import device_of, module_of, name_of
+from captum_clustered.dataset_run.engine import Job
+from captum_clustered.dataset_run.loading import in_threads, reason
+
+# How often a chunk is tried again whose worker has died: a file that kills the process that
+# reads it must not do so for ever.
+RETRIES = 5
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """
+    Explains in the workers of Ray, on this machine or on a cluster.
+
+    Each worker is an actor of ``ray.data.Dataset.map_batches`` that holds the model. What
+    travels through Ray are numbers of chunks: workers read the images and write the chunks
+    themselves, so the data and the folder of the results must be under the same paths on all
+    machines, and the model's code must be installed there. A worker that dies is replaced
+    and its chunk computed again; chunks appear whole, so nothing is lost or there twice.
+
+    Results are those of :class:`LocalEngine` to the last bit on the same kind of machine,
+    since batches and numbers of threads are the same; on other hardware up to rounding.
+
+    Args:
+
+        workers (int, optional): Number of actors.
+                    Default: 2
+        address (str, optional): Of a cluster, as ``ray.init`` takes it; "auto" is the one
+                    that this machine belongs to.
+                    Default: None (what is initialised already, else Ray on this machine)
+        gpus_per_worker (float, optional): 0 computes on CPUs; 0.5 lets two workers share a
+                    GPU.
+                    Default: 0
+        readers (int, optional): Threads in each worker that read images ahead.
+                    Default: 2
+
+    Raises:
+
+        ModuleNotFoundError: If Ray Data is not installed.
+        ValueError: If a number is not one of those above.
+
+    Examples::
+
+        >>> engine = RayEngine(workers=16, address="auto", gpus_per_worker=1)
+        >>> explain_dataset(cam, dataset, "/shared/out", engine=engine)
+    """
+
+    workers: int = 2
+    address: str | None = None
+    gpus_per_worker: float = 0
+    readers: int = 2
+
+    def __post_init__(self) -> None:
+        if find_spec("ray") is None:
+            raise ModuleNotFoundError(
+                "RayEngine needs Ray Data, which is not installed: pip install "
+                "captum_clustered[ray]"
+            )
+        for name, minimum in (("workers", 1), ("readers", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < minimum:
+                raise ValueError(f"{name}={value!r} must be an int of at least {minimum}.")
+        if not self.gpus_per_worker >= 0:
+            raise ValueError(f"gpus_per_worker={self.gpus_per_worker!r} must be at least 0.")
+
+    def device_name(self, cam: ClusteredLayerCAM) -> str:
+        """See :class:`captum_clustered.dataset_run.engine.Engine`."""
+        if self.gpus_per_worker > 0:
+            return "cuda (of workers of Ray)"
+        where = device_of(cam)
+        if where.type != "cpu":
+            raise ValueError(
+                f"gpus_per_worker=0 computes on CPUs, and the model is on {where}: give each "
+                "worker a GPU or a part of one, or bring the model to the CPU."
+            )
+        return name_of(where)
+
+    def run(self, job: Job, chunks: Sequence[int], advance: Callable[[int], None]) -> None:
+        """
+        See :class:`captum_clustered.dataset_run.engine.Engine`.
+
+        Raises:
+
+            ValueError: If there is no Ray at ``address``, or none is given and this machine has
+                        fewer GPUs than a worker takes.
+            RuntimeError: If a worker fails, or dies too often over the same chunk.
+            OSError: If a worker cannot write.
+        """
+        import ray.data
+
+        job = replace(job, cam=_on_cpu(job.cam), folder=job.folder.resolve())
+        n_workers = min(self.workers, len(chunks))
+        with _ray(self.address, n_workers * job.manifest.threads, self.gpus_per_worker):
+            # Once for all workers of a machine. This reference keeps it there.
+            reference = ray.put(job)
+            here = os.getcwd()
+            items = [{"chunk": chunk} for chunk in chunks]
+            # A block for each, so that what a dead worker has finished is not done again.
+            data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+                _Worker,
+                fn_constructor_kwargs={
+                    "reference": [reference],
+                    "directory": here,
+                    "uses_gpu": self.gpus_per_worker > 0,
+                    "readers": self.readers,
+                },
+                batch_size=1,
+                compute=ray.data.ActorPoolStrategy(size=n_workers),
+                num_cpus=job.manifest.threads,
+                num_gpus=self.gpus_per_worker,
+                ray_remote_args_fn=_retries,
+            )
+            try:
+                for row in data.iter_rows():
+                    if row["failure"]:
+                        raise pickle.loads(row["failure"])  # noqa: S301 - our own worker's
+                    advance(int(row["n_items"]))
+            except ray.exceptions.RayActorError as error:
+                raise RuntimeError(
+                    f"workers of Ray died {RETRIES + 1} times over the same chunk "
+                    f"({reason(error)}). What is stored is whole, and the same call goes on from "
+                    "there."
+                ) from error
+
+
+class _Worker:
+    """
+    An actor that explains chunks.
+
+    Args:
+
+        reference (list): The job's reference; in a list, so that Ray does not look it up.
+        directory (str): What relative paths of the data are relative to, if it is there.
+        uses_gpu (bool): Whether the model runs on the GPU that Ray has assigned.
+        readers (int): Threads that read images ahead.
+    """
+
+    def __init__(self, reference: list[Any], directory: str, uses_gpu: bool, readers: int) -> None:
+        import ray
+
+        # Ray's own is another.
+        with suppress(OSError):
+            os.chdir(directory)
+        self._job: Job = ray.get(reference[0])
+        self._readers = readers
+        self._device = torch.device("cuda" if uses_gpu else "cpu")
+        module_of(self._job.cam).to(self._device)
+        torch.set_num_threads(self._job.manifest.threads)
+
+    def __call__(self, batch: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Stores the chunks; returns their numbers of items, and what failed."""
+        chunks = batch["chunk"].tolist()
+        batches = in_threads(self._job.reader, self._job.batches(chunks), self._readers)
+        failure = b""
+        try:
+            self._job.explain_chunks(chunks, batches, self._device, lambda _: None)
+        except OSError as error:
+            # A full disk, for instance. Ray would wrap it, without its cause.
+            failure = pickle.dumps(error)
+        except Exception as error:  # noqa: BLE001
+            # Not all of them can be pickled.
+            failure = pickle.dumps(RuntimeError(f"a worker of Ray failed: {reason(error)}"))
+        n_items = [len(self._job.manifest.items_of(chunk)) for chunk in chunks]
+        return {"n_items": np.array(n_items), "failure": np.array([failure] * len(chunks), object)}
+
+
+def _retries() -> dict[str, int]:
+    return {"max_task_retries": RETRIES}
+
+
+def _on_cpu(cam: ClusteredLayerCAM) -> ClusteredLayerCAM:
+    """The method as any machine can load it; the user's stays where it is."""
+    if device_of(cam).type == "cpu":
+        return cam
+    moved = copy.deepcopy(cam)
+    module_of(moved).cpu()
+    return moved
+
+
+@contextmanager
+def _ray(address: str | None, n_cpus: int, gpus_per_worker: float) -> Iterator[None]:
+    """Ray, which is ended again if it was not there."""
+    import ray.data
+
+    was_there = ray.is_initialized()
+    if not was_there:
+        options = {} if address is not None else _on_this_machine(n_cpus)
+        try:
+            ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise ValueError(f"address={address!r} gives no Ray: {reason(error)}") from error
+    context = ray.data.DataContext.get_current()
+    logger = logging.getLogger("ray.data")
+    before = context.enable_progress_bars, logger.level
+    context.enable_progress_bars = False
+    logger.setLevel(logging.ERROR)
+    try:
+        if not was_there and address is None:
+            _check_gpus(gpus_per_worker)
+        yield
+    finally:
+        context.enable_progress_bars = before[0]
+        logger.setLevel(before[1])
+        if not was_there:
+            ray.shutdown()
+
+
+def _check_gpus(gpus_per_worker: float) -> None:
+    """Ray would wait for them for ever; a cluster may still grow, this machine does not."""
+    import ray
+
+    there = ray.cluster_resources().get("GPU", 0)
+    if there < gpus_per_worker:
+        raise ValueError(
+            f"gpus_per_worker={gpus_per_worker:g} is more than this machine has: {there:g}."
+        )
+
+
+def _on_this_machine(n_cpus: int) -> dict[str, Any]:
+    return {
+        # More workers than processors may be wanted.
+        "num_cpus": n_cpus,
+        "include_dashboard": False,
+        # What this process can import, workers can: a model of the current directory.
+        "runtime_env": {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}},
+    }

@@ -1,0 +1,184 @@
+"""The probability of the target, on the inputs and on what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from captum._utils.common import (
+    _format_additional_forward_args,
+    _run_forward,
+    _select_targets,
+)
+from captum._utils.typing import TargetType
+from torch import Tensor
+
+from captum_clustered._ablation.request import per_example
+from captum_clustered.metrics._filling import Filling, masked_inputs
+from captum_clustered.metrics._masking import explanation_mask, hard_mask
+
+
+def confidence(
+    forward_func: Callable[..., Tensor],
+    inputs: Tensor,
+    target: TargetType = None,
+    additional_forward_args: Any = None,
+) -> Tensor:
+    r"""
+    Args:
+
+        forward_func (Callable): Returns probabilities.
+        inputs (Tensor): Shape (N, channels, \*spatial).
+        target (int, tuple, Tensor or list, optional): As in Captum.
+                    Default: None
+        additional_forward_args (Any, optional): As in Captum.
+                    Default: None
+
+    Returns:
+        Tensor: The target's probability on each example, shape (N,), in [0, 1] and
+        float32 at least.
+
+    Raises:
+
+        ValueError: If forward_func returns values outside of [0, 1], so no probabilities,
+                    or not one for each example, or if target has another number of
+                    examples or is no class.
+    """
+    _check_target(target, len(inputs))
+    # A copy: a forward_func that works in place must not change the caller's inputs.
+    output = _run_forward(forward_func, inputs.clone(), None, additional_forward_args)
+    # All classes are looked at: a target's logit alone could lie in [0, 1] by chance.
+    # Half precision may round a probability up by this much.
+    slack = 1e-3
+    if (
+        not isinstance(output, Tensor)
+        or output.is_complex()
+        or not output.numel()
+        # Not the other way round: every comparison with NaN is false.
+        or not (output.min() >= 0 and output.max() <= 1 + slack)
+    ):
+        raise ValueError(
+            "forward_func must return probabilities, in [0, 1], and here it does not. Wrap a "
+            "network that returns logits in captum_clustered.scores.probability."
+        )
+    _check_class(target, output)
+    return per_example(_select_targets(output, target), len(inputs)).clamp(max=1)
+
+
+def confidence_of_variants(
+    forward_func: Callable[..., Tensor],
+    variant: Callable[[Tensor, Tensor], Tensor],
+    n_variants: int,
+    inputs: Tensor,
+    target: TargetType = None,
+    additional_forward_args: Any = None,
+    max_examples_per_batch: int | None = None,
+) -> Tensor:
+    r"""
+    The target's probability on several variants of each example.
+
+    Args:
+
+        forward_func (Callable): Returns probabilities.
+        variant (Callable): Called as variant(examples, variants) with two LongTensors of
+                    shape (R,); makes that variant of that example in each of its R rows.
+        n_variants (int): V, at least 1.
+        inputs (Tensor): Shape (N, channels, \*spatial).
+        target, additional_forward_args: As in :func:`confidence`; what belongs to the
+                    examples is repeated for their variants.
+        max_examples_per_batch (int, optional): The largest R, which bounds the memory.
+                    Default: None (all rows at once)
+
+    Returns:
+        Tensor: Shape (N, V).
+
+    Raises:
+
+        ValueError: As :func:`confidence`, or if max_examples_per_batch is not positive.
+    """
+    limit = max_examples_per_batch
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ValueError(f"max_examples_per_batch={limit!r} must be None or an int of at least 1.")
+    n_examples = len(inputs)
+    _check_target(target, n_examples)
+    arguments = _format_additional_forward_args(additional_forward_args) or ()
+    found = []
+    rows = torch.arange(n_examples * n_variants, device=inputs.device)
+    for chunk in rows.split(limit or len(rows)):
+        examples, variants = chunk // n_variants, chunk % n_variants
+        found.append(
+            confidence(
+                forward_func,
+                variant(examples, variants),
+                _target_of(target, examples),
+                tuple(_argument_of(argument, examples, n_examples) for argument in arguments),
+            )
+        )
+    return torch.cat(found).view(n_examples, n_variants)
+
+
+def masked_confidence(
+    forward_func: Callable[..., Tensor],
+    inputs: Tensor,
+    attributions: Tensor,
+    target: TargetType,
+    additional_forward_args: Any,
+    filling: Filling,
+    keep: float | None,
+) -> tuple[Tensor, Tensor]:
+    """
+    The target's probability on the inputs, p, and on their explanations, o.
+
+    The arguments are those of :func:`average_drop
+    <captum_clustered.metrics.faithfulness>`; both results have shape (N,).
+    """
+    mask = explanation_mask(attributions, inputs)
+    if keep is not None:
+        mask = hard_mask(mask, keep)
+    masked = masked_inputs(inputs, mask, filling)
+    before = confidence(forward_func, inputs, target, additional_forward_args)
+    return before, confidence(forward_func, masked, target, additional_forward_args)
+
+
+def _check_target(target: TargetType, n_examples: int) -> None:
+    if _is_per_example(target) and len(target) != n_examples:
+        raise ValueError(
+            f"target has {len(target)} entries, but inputs has {n_examples} examples: give one "
+            "for each, or an int or tuple for all."
+        )
+
+
+def _check_class(target: TargetType, output: Tensor) -> None:
+    """A class that is not there, which Captum or the GPU would find without naming target."""
+    if output.dim() != 2 or target is None:
+        return
+    if isinstance(target, Tensor):
+        classes = target.flatten().tolist()
+    else:
+        classes = target if isinstance(target, list) else [target]
+    n_classes = output.shape[1]
+    bad = [i for i in classes if isinstance(i, int) and not -n_classes <= i < n_classes]
+    if bad:
+        raise ValueError(
+            f"target must be a class from 0 to {n_classes - 1}, of which forward_func returns "
+            f"{n_classes}; got {bad[0]}."
+        )
+
+
+def _is_per_example(target: TargetType) -> bool:
+    return isinstance(target, list) or (isinstance(target, Tensor) and target.numel() > 1)
+
+
+def _target_of(target: TargetType, examples: Tensor) -> TargetType:
+    if isinstance(target, list):
+        return [target[example] for example in examples.tolist()]
+    if isinstance(target, Tensor) and target.numel() > 1:
+        return target[examples.to(target.device)]
+    return target
+
+
+def _argument_of(argument: Any, examples: Tensor, n_examples: int) -> Any:
+    if isinstance(argument, Tensor) and argument.dim() and len(argument) == n_examples:
+        return argument[examples.to(argument.device)]
+    return argument

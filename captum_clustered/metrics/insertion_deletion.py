@@ -1,0 +1,198 @@
+"""How fast the class appears when a map's pixels are inserted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from captum._utils.typing import TargetType
+from torch import Tensor
+
+from captum_clustered.metrics._filling import Filling
+from captum_clustered.metrics.deletion import deletion
+from captum_clustered.metrics.perturbation_curve import area_under, perturbation_curve
+
+
+def insertion_curve(
+    forward_func: Callable[..., Tensor],
+    inputs: Tensor,
+    attributions: Tensor,
+    target: TargetType = None,
+    additional_forward_args: Any = None,
+    *,
+    filling: Filling = "blur",
+    n_steps: int = 20,
+    max_examples_per_batch: int | None = None,
+) -> Tensor:
+    r"""
+    The class probability while the most important pixels come first into the picture.
+
+    Point i of the curve is the probability of the target on the filling, with the
+    input's own pixels at those ``i / n_steps`` of the places (rounded to whole pixels,
+    half up) where the map is largest: Petsiuk et al., "RISE", BMVC 2018. The
+    map is ReLU'd and interpolated to the input as in :func:`average_drop`.
+
+    In [0, 1]; the earlier it rises, the better. For what games it see :func:`insertion`.
+
+    Args:
+
+        forward_func (Callable): Returns probabilities, as in :func:`average_drop`.
+        inputs (Tensor): Shape (N, channels, \*spatial) with one to three spatial
+                    dimensions.
+        attributions (Tensor): Shape (N, c, \*spatial) of any size. Only the order of its
+                    pixels counts. Equal ones are taken in reading order, so that a
+                    constant map uncovers the image from the top.
+        target (int, tuple, Tensor or list, optional): As in Captum.
+                    Default: None
+        additional_forward_args (Any, optional): As in Captum; tensors with N entries are
+                    repeated along with the examples.
+                    Default: None
+        filling (float, str or Tensor, optional): What stands where nothing is inserted
+                    yet, as in :func:`average_drop`.
+                    Default: "blur"
+        n_steps (int, optional): The number of steps, each of them a forward pass of every
+                    example, plus one for the start.
+                    Default: 20
+        max_examples_per_batch (int, optional): The largest number of perturbed inputs in
+                    one forward pass; bounds the memory. It may be smaller than N.
+                    Default: None (all N * (n_steps + 1) at once)
+
+    Returns:
+        Tensor: Shape (N, n_steps + 1), from the filling alone to the input itself.
+
+    Raises:
+
+        TypeError: If inputs or attributions are no tensor, inputs are no floating-point
+                    numbers, or filling is of no accepted kind.
+        ValueError: If forward_func returns no probabilities, if the shapes do not go
+                    together, if attributions are not finite, or if target, filling,
+                    n_steps or max_examples_per_batch is not one of the accepted values.
+
+    Examples::
+
+        >>> # net takes images and returns logits.
+        >>> attr = ClusteredLayerCAM(net, net.conv).attribute(input, target=1)
+        >>> curve = insertion_curve(scores.probability(net), input, attr, target=1)
+        >>> curve.shape
+        torch.Size([2, 21])
+    """
+    with torch.no_grad():
+        return perturbation_curve(
+            forward_func,
+            inputs,
+            attributions,
+            target,
+            additional_forward_args,
+            inserting=True,
+            filling=filling,
+            n_steps=n_steps,
+            max_examples_per_batch=max_examples_per_batch,
+        )
+
+
+def insertion(
+    forward_func: Callable[..., Tensor],
+    inputs: Tensor,
+    attributions: Tensor,
+    target: TargetType = None,
+    additional_forward_args: Any = None,
+    *,
+    filling: Filling = "blur",
+    n_steps: int = 20,
+    max_examples_per_batch: int | None = None,
+) -> Tensor:
+    r"""
+    Area under the :func:`insertion_curve` over the share of pixels, by trapezoids.
+
+    In [0, 1]; higher is better. Only the order of the pixels counts, so keeping
+    everything earns nothing. A network that recognises the class in the blurred image
+    already makes every map look good, and so does an image with the object in the middle
+    a Gaussian there. Without a blur, the sharp edges of what is inserted are seen by the
+    network too. Read it next to :func:`deletion`, or as :func:`insertion_minus_deletion`.
+
+    Args:
+
+        forward_func, inputs, attributions, target, additional_forward_args, filling,
+                    n_steps, max_examples_per_batch: As in :func:`insertion_curve`.
+
+    Returns:
+        Tensor: Area of each example, shape (N,).
+
+    Raises:
+
+        TypeError, ValueError: As :func:`insertion_curve`.
+
+    Examples::
+
+        >>> # net takes images and returns logits.
+        >>> attr = ClusteredLayerCAM(net, net.conv).attribute(input, target=1)
+        >>> insertion(scores.probability(net), input, attr, target=1).shape
+        torch.Size([2])
+    """
+    curve = insertion_curve(
+        forward_func,
+        inputs,
+        attributions,
+        target,
+        additional_forward_args,
+        filling=filling,
+        n_steps=n_steps,
+        max_examples_per_batch=max_examples_per_batch,
+    )
+    return area_under(curve, inputs)
+
+
+def insertion_minus_deletion(
+    forward_func: Callable[..., Tensor],
+    inputs: Tensor,
+    attributions: Tensor,
+    target: TargetType = None,
+    additional_forward_args: Any = None,
+    *,
+    filling: Filling = "blur",
+    n_steps: int = 20,
+    max_examples_per_batch: int | None = None,
+) -> Tensor:
+    r"""
+    :func:`insertion` minus :func:`deletion`, both with the same filling.
+
+    In [-1, 1]; higher is better, and a random order is 0 in expectation: with one filling
+    both curves run between the same two pictures, so what the network makes of the
+    filling cancels, as it does not between the customary insertion from a blur and
+    deletion to zero. It sees the order alone, and a Gaussian in the middle does well on
+    images with an object there.
+
+    Args:
+
+        forward_func, inputs, attributions, target, additional_forward_args, filling,
+                    n_steps, max_examples_per_batch: As in :func:`insertion_curve`.
+
+    Returns:
+        Tensor: Difference of each example, shape (N,).
+
+    Raises:
+
+        TypeError, ValueError: As :func:`insertion_curve`.
+
+    Examples::
+
+        >>> # net takes images and returns logits.
+        >>> attr = ClusteredLayerCAM(net, net.conv).attribute(input, target=1)
+        >>> insertion_minus_deletion(scores.probability(net), input, attr, target=1).shape
+        torch.Size([2])
+    """
+    inserted, deleted = (
+        area(
+            forward_func,
+            inputs,
+            attributions,
+            target,
+            additional_forward_args,
+            filling=filling,
+            n_steps=n_steps,
+            max_examples_per_batch=max_examples_per_batch,
+        )
+        for area in (insertion, deletion)
+    )
+    return inserted - deleted

@@ -1,0 +1,1 @@
+"""Load networks by name and find their layers."""

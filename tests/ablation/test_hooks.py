@@ -1,0 +1,107 @@
+import threading
+from collections import namedtuple
+
+import pytest
+import torch
+from nets import MlpHead
+from torch import nn
+
+from captum_clustered._ablation.hooks import layer_name, tap
+from captum_clustered.scores import probability
+
+Pair = namedtuple("Pair", ["values", "index"])
+
+
+class Returns(nn.Module):
+    """A layer whose output is made from its input by a function."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+
+    def forward(self, *args, **kwargs):
+        return self.make(*args, **kwargs)
+
+
+def double(tensors):
+    return tuple(2 * tensor for tensor in tensors)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: x,
+        lambda x: (x, x + 1),
+        lambda x: [x, None],
+        lambda x: Pair(x, torch.tensor([3])),
+        lambda x: {"out": x, "aux": [x - 1, "text"]},
+    ],
+)
+def test_float_tensors_of_any_output_are_edited_and_the_rest_passes_through(make):
+    layer, x = Returns(make), torch.rand(2, 3)
+    plain = layer(x)
+    with tap(layer, False, double):
+        edited = layer(x)
+    assert type(edited) is type(plain)
+    flat, before = torch.utils._pytree.tree_leaves(edited), torch.utils._pytree.tree_leaves(plain)
+    for new, old in zip(flat, before, strict=True):
+        if isinstance(old, torch.Tensor):
+            assert torch.equal(new, 2 * old if old.is_floating_point() else old)
+        else:
+            assert new == old
+
+
+def test_inputs_positional_or_by_keyword():
+    layer = Returns(lambda *args, **kwargs: (args, kwargs))
+    x = torch.rand(2)
+    with tap(layer, True, double):
+        args, kwargs = layer(x, x + 1, flag=x)
+        assert torch.equal(args[1], 2 * (x + 1))
+        assert torch.equal(kwargs["flag"], x)  # positional tensors are the layer's input
+        args, kwargs = layer(None, y=x)
+        assert args == (None,)
+        assert torch.equal(kwargs["y"], 2 * x)
+
+
+@pytest.mark.parametrize("at_input", [False, True])
+def test_none_leaves_the_layer_alone_and_the_hook_is_removed(at_input):
+    layer, x, seen = nn.Identity(), torch.rand(2), []
+    with tap(layer, at_input, seen.append):
+        assert layer(x) is x
+    assert torch.equal(seen[0][0], x)
+    layer(x)
+    assert len(seen) == 1
+
+    def interrupt(tensors):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), tap(layer, at_input, interrupt):
+        layer(x)
+    assert layer(x) is x
+
+
+@pytest.mark.parametrize("at_input", [False, True])
+def test_other_threads_are_not_served_but_their_replicas_are(at_input):
+    layer, x = nn.Identity(), torch.ones(1)
+    results = {}
+
+    def run(name, module):
+        results[name] = module(x)
+
+    with tap(layer, at_input, double):
+        # What DataParallel runs: a shallow copy of the module, in another thread.
+        replica = layer._replicate_for_data_parallel()
+        for name, module in (("same", layer), ("replica", replica)):
+            thread = threading.Thread(target=run, args=(name, module))
+            thread.start()
+            thread.join()
+    assert results["same"].item() == 1
+    assert results["replica"].item() == 2
+
+
+def test_layer_names_for_messages():
+    net = MlpHead()
+    assert layer_name(net, net.head[1]) == "'head.1' (Linear)"
+    assert layer_name(probability(net), net.conv) == "'conv' (Conv2d)"
+    assert layer_name(lambda x: net(x), net.conv) == "Conv2d"
+    assert layer_name(net, nn.ReLU()) == "ReLU"

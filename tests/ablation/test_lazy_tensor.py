@@ -1,0 +1,273 @@
+"""Ablated tensors that wait: equal to those that do not, for each function that is known."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from nets import GapLinear, MlpHead, images
+from torch import Tensor, nn
+
+from captum_clustered import ClusteredLayerCAM
+from captum_clustered._ablation import vmap_pass
+from captum_clustered._ablation.lazy_tensor import (
+    RULES,
+    AblatedTensor,
+    CannotDeferError,
+    Limit,
+    computed,
+    deferred,
+)
+
+N, C = 2, 3
+NORM = (torch.tensor([0.1, 0.2, 0.3]), torch.tensor([1.0, 2.0, 3.0]))
+# Arguments for each function that has a rule, and the number of spatial dimensions.
+ARGUMENTS = {
+    Tensor.size: (2, (), {}),
+    Tensor.dim: (2, (), {}),
+    Tensor.numel: (2, (), {}),
+    Tensor.is_floating_point: (2, (), {}),
+    torch.is_floating_point: (2, (), {}),
+    F.relu: (2, (), {}),
+    torch.relu: (2, (), {}),
+    Tensor.relu: (2, (), {}),
+    F.hardtanh: (2, (-0.5, 0.5), {}),
+    F.relu6: (2, (), {}),
+    F.silu: (2, (), {}),
+    F.hardswish: (2, (), {}),
+    F.gelu: (2, (), {"approximate": "tanh"}),
+    F.batch_norm: (2, NORM, {"training": False}),
+    F.dropout: (2, (), {"p": 0.3, "training": False}),
+    Tensor.mean: (2, ([2, -1],), {}),
+    torch.mean: (2, (), {"dim": 3, "keepdim": True}),
+    Tensor.flatten: (2, (1,), {}),
+    torch.flatten: (2, (1,), {}),
+    Tensor.reshape: (2, (N, -1), {}),
+    torch.reshape: (2, ((N, -1),), {}),
+    Tensor.view: (2, (-1, C, 20), {}),
+    F.adaptive_avg_pool1d: (1, (2,), {}),
+    F.adaptive_max_pool1d: (1, (2,), {}),
+    F.avg_pool1d: (1, (2,), {}),
+    F.max_pool1d: (1, (2,), {}),
+    F.adaptive_avg_pool2d: (2, (1,), {}),
+    F.adaptive_max_pool2d: (2, (2,), {}),
+    F.avg_pool2d: (2, (2,), {}),
+    F.max_pool2d: (2, (2,), {}),
+    F.adaptive_avg_pool3d: (3, (2,), {}),
+    F.adaptive_max_pool3d: (3, (2,), {}),
+    F.avg_pool3d: (3, (2,), {}),
+    F.max_pool3d: (3, (2,), {}),
+}
+
+
+def parts(n_spatial=2):
+    value = images(N, C, (4, 5, 4)[:n_spatial])
+    # One of each kind that layer_baselines takes: here a value for each channel.
+    baseline = torch.tensor([0.7, -0.4, 0.2], dtype=value.dtype).view(1, C, *[1] * n_spatial)
+    keep = torch.tensor([[True, False, True], [False, True, False]])
+    return value, baseline, keep.view(N, C, *[1] * n_spatial)
+
+
+def pair(n_spatial=2):
+    """A tensor that waits, and what it stands for."""
+    value, baseline, keep = parts(n_spatial)
+    return deferred(value, baseline, keep, None), torch.where(keep, value, baseline)
+
+
+def double(arguments):
+    return [a.double() if isinstance(a, Tensor) else a for a in arguments]
+
+
+def test_each_rule_is_tested():
+    assert set(ARGUMENTS) == set(RULES)
+
+
+@pytest.mark.parametrize("function", ARGUMENTS, ids=lambda f: f.__qualname__)
+def test_a_rule_gives_what_the_function_gives_and_still_waits(function):
+    n_spatial, arguments, options = ARGUMENTS[function]
+    waiting, expected = (function(t, *double(arguments), **options) for t in pair(n_spatial))
+    if isinstance(expected, Tensor):
+        assert isinstance(waiting, AblatedTensor)
+        assert waiting.shape == expected.shape
+        waiting = computed(waiting)
+    torch.testing.assert_close(waiting, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.flatten(1) @ torch.ones(60, 2, dtype=x.dtype),
+        lambda x: x + 1,
+        lambda x: torch.cat([torch.zeros_like(x), x], 1),
+        lambda x: x.mean(1),
+        lambda x: x.mean(),
+        lambda x: x.mean(dim=[]),
+        lambda x: F.adaptive_max_pool2d(x, 2, return_indices=True)[1],
+        # Positions of a channel that differ in what is kept.
+        lambda x: F.adaptive_avg_pool1d(x.reshape(N, 2, 30), 1),
+        # Channels that would be taken for rows of an image.
+        lambda x: F.adaptive_avg_pool2d(x.flatten(2), 1),
+        lambda x: F.batch_norm(x, None, None, training=True),
+        lambda x: x.view(torch.int64),
+        lambda x: x[:, 1],
+    ],
+)
+def test_all_other_functions_get_the_tensor_itself(function):
+    waiting, expected = (function(tensor) for tensor in pair())
+    torch.testing.assert_close(computed(waiting), expected, rtol=0, atol=0)
+
+
+def test_rules_follow_on_each_other():
+    waiting, expected = (F.adaptive_avg_pool1d(t.flatten(2).relu(), 1).flatten(1) for t in pair())
+    assert isinstance(waiting, AblatedTensor)
+    torch.testing.assert_close(computed(waiting), expected, rtol=0, atol=0)
+
+
+def test_dropout_in_training_mode_is_no_rule():
+    torch.manual_seed(0)
+    expected = F.dropout(pair()[1])
+    torch.manual_seed(0)
+    found = F.dropout(pair()[0])
+    torch.testing.assert_close(found, expected)
+    assert not isinstance(found, AblatedTensor)
+
+
+def test_it_looks_like_the_tensor():
+    waiting, expected = pair()
+    for name in ("shape", "dtype", "device", "ndim", "layout", "is_meta", "requires_grad"):
+        assert getattr(waiting, name) == getattr(expected, name), name
+
+
+def test_an_activation_in_place_changes_it_and_not_the_layer():
+    value, baseline, keep = parts()
+    before = value.clone()
+    waiting = deferred(value, baseline, keep, None)
+    assert F.relu(waiting, inplace=True) is waiting
+    torch.testing.assert_close(computed(waiting), torch.where(keep, before, baseline).relu())
+    torch.testing.assert_close(value, before)
+
+
+def test_what_is_written_once_computed_stays():
+    waiting, expected = pair()
+    waiting += 1
+    waiting[0] = 0
+    expected += 1
+    expected[0] = 0
+    torch.testing.assert_close(computed(waiting.relu()), expected.relu())
+
+
+WRITES = {
+    "method": lambda x: x.relu_(),
+    "inplace": lambda x: F.relu(x, inplace=True),
+    "operator": lambda x: x.__iadd__(1),
+    "item": lambda x: x.__setitem__(0, 0),
+    "slice": lambda x: x[:, 0].zero_(),
+    "other view": lambda x: x.transpose(0, 1).mul_(2),
+    "detached": lambda x: x.detach().abs_(),
+    "operator of the dispatcher": lambda x: torch.ops.aten.relu_.default(x),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_what_is_written_shows_in_views(write):
+    waiting, expected = pair()
+    views, expected_views = ([t.flatten(2), t.flatten(2).view(N, -1)] for t in (waiting, expected))
+    write(waiting)
+    write(expected)
+    for view, expected_view in zip(views, expected_views, strict=True):
+        torch.testing.assert_close(computed(view.relu()), expected_view.relu(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_what_is_written_into_a_view_shows_in_its_base(write):
+    waiting, expected = pair()
+    write(waiting.flatten(2))
+    write(expected.flatten(2))
+    torch.testing.assert_close(computed(waiting.relu()), expected.relu(), rtol=0, atol=0)
+
+
+def test_what_is_written_does_not_show_in_a_copy():
+    # Flattened, a tensor in channels-last format is a copy.
+    value, baseline, keep = parts()
+    value = value.contiguous(memory_format=torch.channels_last)
+    waiting = deferred(value, baseline, keep, None)
+    flat, expected = waiting.flatten(1), torch.where(keep, value, baseline).flatten(1)
+    waiting.zero_()
+    torch.testing.assert_close(computed(flat), expected, rtol=0, atol=0)
+
+
+def test_a_result_that_is_written_into_a_given_tensor_is_that_of_the_ablated_one():
+    waiting, expected = pair()
+    out = torch.empty(N, C, dtype=expected.dtype)
+    assert torch.mean(waiting, (2, 3), out=out) is out
+    torch.testing.assert_close(out, expected.mean((2, 3)), rtol=0, atol=0)
+
+
+def test_a_tensor_that_is_too_large_is_refused_when_it_is_needed():
+    value, baseline, keep = parts()
+    waiting = deferred(value, baseline, keep, Limit(6))
+    pooled = F.adaptive_avg_pool2d(waiting, 1)
+    assert computed(pooled).shape == (N, C, 1, 1)
+    with pytest.raises(CannotDeferError, match="too many"):
+        waiting + 1
+
+
+def test_no_ablated_feature_map_is_made_in_front_of_a_pooling(monkeypatch):
+    net = GapLinear().double()
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=4, importance="shapley", consensus=2)
+    expected = cam.attribute(images(), 0)
+    # 30 rows of 3 x 6 channels, and not of 30 positions each.
+    monkeypatch.setattr(vmap_pass, "MAX_ELEMENTS", 30 * 3 * 6)
+    passes = []
+    net.conv.register_forward_hook(lambda *_: passes.append(1))
+    torch.testing.assert_close(cam.attribute(images(), 0), expected)
+    assert len(passes) == 1
+
+
+def test_a_model_that_catches_the_refusal_gets_the_tensor_after_all(monkeypatch, recwarn):
+    def catches(x):
+        try:
+            return x * 2
+        except RuntimeError:
+            return x.relu()
+
+    model = Tail(catches)
+    cam = ClusteredLayerCAM(model, model.net.conv, clusterer=3)
+    expected = cam.attribute(images(), 0)
+    # Room for two rows of 3 x 6 x 30, and for all rows behind the pooling.
+    monkeypatch.setattr(vmap_pass, "MAX_ELEMENTS", 2 * 3 * 6 * 30)
+    torch.testing.assert_close(cam.attribute(images(), 0), expected)
+    assert not recwarn
+
+
+class Tail(nn.Module):
+    """What a model might do with the layer's output, in front of a linear layer."""
+
+    def __init__(self, tail):
+        super().__init__()
+        self.net = MlpHead().double()
+        self.tail = tail
+
+    def forward(self, x):
+        net = self.net
+        return net.head(net.pool(self.tail(net.conv(net.trunk(x)))))
+
+
+def shares_memory(x):
+    flat = x.flatten(2)
+    x[:, :, 2:].relu_()
+    x[:, :, :2].relu_()
+    return flat.view_as(x)
+
+
+def goes_around(x):
+    with torch._C.DisableTorchFunctionSubclass():
+        return x.relu()
+
+
+@pytest.mark.parametrize("tail", [shares_memory, goes_around])
+def test_models_that_cannot_wait_are_given_the_tensor(tail, recwarn):
+    model = Tail(tail)
+    cam = ClusteredLayerCAM(model, model.net.conv, clusterer=3)
+    expected = ClusteredLayerCAM(Tail(torch.relu), model.net.conv, clusterer=3)
+    expected.forward_func.net = model.net
+    torch.testing.assert_close(cam.attribute(images(), 0), expected.attribute(images(), 0))
+    assert not recwarn

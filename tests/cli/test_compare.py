@@ -1,0 +1,353 @@
+"""The command compare, on a folder of tiny images."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms._presets import ImageClassification
+
+from captum_clustered._errors import UserError
+from captum_clustered.cli import compare as command
+from captum_clustered.comparison import compare
+from captum_clustered.data.image_folder import ImageFolder, image_files, mask_files, read_labels
+from captum_clustered.data.preprocessing import make_preprocessing
+from captum_clustered.models.load import Model, load_model
+
+FAST = ("--metrics", "average drop,complexity")
+
+
+@pytest.fixture
+def images(workplace):
+    """Three pictures of 40 x 30 colours."""
+    folder = workplace / "images"
+    folder.mkdir()
+    for i in range(3):
+        values = np.random.default_rng(i).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+        Image.fromarray(values).save(folder / f"{'abc'[i]}.png")
+    return folder
+
+
+@pytest.fixture
+def masks(workplace, images):
+    """For each of them, its left half."""
+    folder = workplace / "masks"
+    folder.mkdir()
+    values = np.zeros((30, 40), np.uint8)
+    values[:, :20] = 1
+    for path in images.iterdir():
+        Image.fromarray(values).save(folder / path.name)
+    return folder
+
+
+@pytest.fixture
+def run_compare(run, images):
+    """Runs compare with a tiny network and Grad-CAM; options are added."""
+
+    def invoke(*options):
+        usual = ("--model", "factories:net", "--layer", "1", "--size", "32", "--out", "out")
+        usual += ("--images", images, "--methods", "LayerGradCam")
+        return run("compare", *usual, *options)
+
+    return invoke
+
+
+def results():
+    return pd.read_csv("out/results.csv")
+
+
+def preset(crop, resize):
+    return lambda **kwargs: ImageClassification(
+        **{"crop_size": crop, "resize_size": resize, "antialias": True} | kwargs
+    )
+
+
+class TestResults:
+    def test_are_those_of_compare(self, run_compare, images):
+        assert run_compare(*FAST, "--batch-size", "2").exit_code == 0
+        model = load_model("factories:net", None, "cpu").module
+        data = ImageFolder(
+            image_files(images, "--images"), make_preprocessing(None, size=32), batch_size=2
+        )
+        expected = compare(
+            model, model[1], data, ["LayerGradCam"], ["average drop", "complexity"]
+        ).frame
+        found = results()
+        np.testing.assert_allclose(found["value"], expected["value"], rtol=1e-6)
+        assert list(found["method"]) == list(expected["method"])
+        assert list(found["file"].unique()) == ["a.png", "b.png", "c.png"]
+
+    def test_files_and_table(self, run_compare, workplace):
+        result = run_compare("--metrics", "insertion")
+        assert result.exit_code == 0
+        for name in ("metrics.png", "curves.png", "gallery.png"):
+            with Image.open(workplace / "out" / name) as figure:
+                assert figure.size[0] > 100
+        text = (workplace / "out" / "summary.md").read_text(encoding="utf-8")
+        assert "insertion ↑" in text
+        assert "factories:net" in text
+        for method in ("LayerGradCam", "Fake-CAM", "centre Gaussian"):
+            assert method in result.stdout
+            assert method in text
+
+    def test_curves_are_left_out_without_their_metrics(self, run_compare, workplace):
+        result = run_compare(*FAST)
+        assert result.exit_code == 0
+        assert "curves.png is left out" in result.stdout
+        assert not (workplace / "out" / "curves.png").exists()
+
+    def test_options_reach_the_comparison(self, run_compare):
+        options = ("--layer", "2", "--layer-input", "--score", "margin", "--target", "2")
+        assert run_compare(*FAST, *options, "--seed", "3").exit_code == 0
+        with open("out/state/settings.json") as file:
+            settings = json.load(file)
+        assert settings["layer"].startswith("'2'")
+        assert settings["attribute_to_layer_input"] is True
+        assert settings["score"] == "margin"
+        assert settings["target"] == 2
+        assert run_compare(*FAST, "--score", "log_probability", "--out", "logs").exit_code == 0
+        assert settings["seed"] == 3
+        assert set(results()["target"]) == {2}
+
+    def test_one_image(self, run_compare, images):
+        for name in ("b.png", "c.png"):
+            (images / name).unlink()
+        result = run_compare(*FAST)
+        assert result.exit_code == 0
+        assert "One image says nothing" in result.stdout
+
+    @pytest.mark.parametrize(
+        ("given", "names"),
+        [
+            (None, None),
+            (["LayerGradCam,GradCAM++", "LayerCAM"], ["LayerGradCam", "GradCAM++", "LayerCAM"]),
+            (
+                ["ClusteredLayerCAM, consensus 10,shapley,LayerGradCam"],
+                ["ClusteredLayerCAM, consensus 10, shapley", "LayerGradCam"],
+            ),
+            (
+                ["ClusteredLayerCAM,ClusteredLayerCAM,random"],
+                ["ClusteredLayerCAM", "random"],
+            ),
+        ],
+    )
+    def test_names_of_methods(self, given, names):
+        assert command.method_names(given) == names
+
+
+class TestResume:
+    def test_goes_on_after_an_interruption(self, run_compare, monkeypatch):
+        assert run_compare(*FAST, "--batch-size", "1").exit_code == 0
+        first = results()
+        state = Path("out/state")
+        (state / "batch-000002.json").unlink()
+        kept = (state / "batch-000000.json").stat().st_mtime_ns
+        assert run_compare(*FAST, "--batch-size", "1").exit_code == 0
+        costs = ["seconds", "rows", "peak_memory"]
+        pd.testing.assert_frame_equal(
+            results().drop(columns=costs), first.drop(columns=costs), check_exact=True
+        )
+        assert (state / "batch-000000.json").stat().st_mtime_ns == kept
+        assert (state / "batch-000002.json").exists()
+
+    def test_another_batch_size_is_named(self, run_compare):
+        assert run_compare(*FAST, "--batch-size", "2").exit_code == 0
+        result = run_compare(*FAST, "--batch-size", "3")
+        assert result.exit_code == 1
+        assert "batch 0 had 2 images and has 3. Take the same --batch-size" in result.stderr
+
+    def test_other_settings_are_refused(self, run_compare):
+        assert run_compare(*FAST).exit_code == 0
+        result = run_compare(*FAST, "--seed", "1")
+        assert result.exit_code == 1
+        assert "seed was 0 and is 1" in result.stderr
+        assert "save_to" not in result.stderr
+        assert "--out" in result.stderr
+
+
+class TestMasks:
+    def test_metrics_of_place(self, run_compare, masks):
+        assert run_compare("--masks", masks, "--metrics", "energy in mask").exit_code == 0
+        found = results()
+        perfect = found[found["method"] == "mask"]["value"]
+        np.testing.assert_allclose(perfect, 1)
+        fake = found[found["method"] == "Fake-CAM"]["value"]
+        np.testing.assert_allclose(fake, 0.5, atol=0.001)
+        assert found["label"].isna().all()
+        assert found["correct"].isna().all()
+
+    @pytest.mark.parametrize("size", [(40, 60), (60, 40)])
+    def test_lie_where_the_image_does(self, workplace, size):
+        """White where the object is: after the same crop, both are the same picture."""
+        values = np.zeros((size[1], size[0]), np.uint8)
+        values[8:40, 12:36] = 255
+        path = workplace / "object.png"
+        Image.fromarray(values).save(path)
+        for preprocessing in (
+            make_preprocessing(preset(24, 32), mean=(0.0,), std=(1.0,), size=None, n_channels=3),
+            make_preprocessing(None, size=24, mean=(0.0,), std=(1.0,)),
+        ):
+            folder = ImageFolder([path], preprocessing, 1, masks={"object": [path]})
+            inputs, _, mask = next(iter(folder))
+            assert mask.shape == (1, 1, 24, 24)
+            # Only at the edge, half-way between, may rounding differ.
+            clear = (inputs[:, :1] - 0.5).abs() > 0.25
+            assert clear.float().mean() > 0.7
+            assert torch.equal(mask[clear], inputs[:, :1][clear] > 0.5)
+
+    @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "I;16"])
+    def test_any_mode(self, workplace, mode):
+        inside = np.zeros((8, 8), bool)
+        inside[2:5, 3:8] = True
+        path = workplace / "mask.png"
+        if mode == "I;16":
+            # A number that would be lost in 8 bits.
+            Image.fromarray(inside.astype(np.uint16)).save(path)
+        elif mode == "P":
+            image = Image.fromarray((~inside).astype(np.uint8), mode="P")
+            image.putpalette([255, 255, 255, 0, 0, 0])
+            image.save(path)
+        else:
+            Image.fromarray(inside.astype(np.uint8) * 255).convert(mode).save(path)
+        photo = workplace / "photo8.png"
+        Image.new("RGB", (8, 8)).save(photo)
+        folder = ImageFolder([photo], make_preprocessing(None, size=8), 1, masks={"photo8": [path]})
+        _, _, mask = next(iter(folder))
+        np.testing.assert_array_equal(mask[0, 0], inside)
+
+    def test_other_scale_and_other_proportions(self, run_compare, masks):
+        Image.open(masks / "a.png").resize((80, 60), Image.Resampling.NEAREST).save(masks / "a.png")
+        Image.new("L", (30, 40), 1).save(masks / "b.png")
+        (masks / "c.png").write_text("no image")
+        result = run_compare("--masks", masks, "--metrics", "energy in mask")
+        assert result.exit_code == 1
+        assert list(results()["file"].unique()) == ["a.png"]
+        assert "30 x 40" in result.stderr
+        assert "cannot be read as a mask" in result.stderr
+
+    def test_missing_and_ambiguous(self, run_compare, masks):
+        (masks / "a.png").rename(masks / "d.png")
+        Image.new("L", (40, 30), 1).save(masks / "b.tif")
+        result = run_compare("--masks", masks, "--metrics", "energy in mask")
+        assert result.exit_code == 1
+        assert list(results()["file"].unique()) == ["c.png"]
+        assert "it has none" in result.stderr
+        assert "b.png, b.tif" in result.stderr
+
+
+class TestLabels:
+    def write(self, text):
+        with open("labels.csv", "w") as file:
+            file.write(text)
+
+    def test_are_in_the_results(self, run_compare, masks):
+        self.write("file,label\na.png,0\nimages/b.png, 2\nc.png,1\nz.png,1\n")
+        options = ("--labels", "labels.csv", "--target", "label", "--masks", masks)
+        assert run_compare(*FAST, *options).exit_code == 0
+        found = results().drop_duplicates("file").set_index("file")
+        assert found["label"].to_dict() == {"a.png": 0, "b.png": 2, "c.png": 1}
+        assert (found["target"] == found["label"]).all()
+        assert (found["correct"] == (found["label"] == found["prediction"])).all()
+        with open("out/summary.md") as file:
+            text = file.read()
+        assert "Right and wrong predictions" in text
+        assert text.count("rows/image") == 1
+
+    def test_names_of_classes(self, workplace):
+        model = Model("net", torch.nn.Identity(), None, ["cat", "Dog", "crane", "crane"], None)
+        self.write("\ufefffile,label\na.png,dog\nb.png,cat\n,\n")
+        path = workplace / "labels.csv"
+        assert read_labels(path, model, 4) == {"a.png": 1, "b.png": 0}
+        self.write("file,label\na.png,dogs\n")
+        with pytest.raises(UserError, match=r"line 2: net has no class 'dogs'. Did you mean 'dog'"):
+            read_labels(path, model, 4)
+        self.write("file,label\na.png,crane\n")
+        with pytest.raises(UserError, match="name of classes 2 and 3"):
+            read_labels(path, model, 4)
+
+    @pytest.mark.parametrize(
+        ("text", "sentence"),
+        [
+            ("name,label\na.png,1\n", "it has no file"),
+            ("", "it has no file and no label"),
+            ("file,label\na.png,3\n", "line 2: label 3 is out of range"),
+            ("file,label\na.png,-1\n", "label -1 is out of range"),
+            ("file,label\na.png\n", "has no class ''"),
+            ("file,label\na.png,1\na.png,2\n", "line 3: a.png has another label"),
+        ],
+    )
+    def test_mistakes(self, run_compare, text, sentence):
+        self.write(text)
+        result = run_compare(*FAST, "--labels", "labels.csv")
+        assert result.exit_code == 1
+        assert sentence in result.stderr
+
+    def test_image_without_label(self, run_compare):
+        self.write("file,label\na.png,0\nb.png,1\n")
+        result = run_compare(*FAST, "--labels", "labels.csv")
+        assert result.exit_code == 1
+        assert "--labels has no line for c.png" in result.stderr
+        assert len(results()["file"].unique()) == 2
+
+
+class TestMistakes:
+    def test_unreadable_image(self, run_compare, images):
+        (images / "b.png").write_text("no image")
+        (images / "notes.txt").write_text("not meant as one")
+        result = run_compare(*FAST)
+        assert result.exit_code == 1
+        assert "Without b.png the comparison is not complete" in result.stderr
+        assert "notes.txt" not in result.stderr
+        assert list(results()["file"].unique()) == ["a.png", "c.png"]
+
+    def test_no_readable_image(self, run_compare, images):
+        for path in images.iterdir():
+            path.write_text("no image")
+        result = run_compare(*FAST)
+        assert result.exit_code == 1
+        assert "None of the images can be compared" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("options", "sentence"),
+        [
+            (("--images", "nowhere"), "There is no --images nowhere"),
+            (("--images", "factories.py"), "--images factories.py is not a folder"),
+            (("--masks", "nowhere"), "There is no --masks nowhere"),
+            (("--labels", "nowhere.csv"), "There is no file --labels nowhere.csv"),
+            (("--target", "label"), "--target label needs --labels"),
+            (("--target", "cat"), "must be prediction, label or the number"),
+            (("--target", "7"), "--target 7 is out of range"),
+            (("--methods", "GradCam"), "Did you mean 'LayerGradCam'"),
+            (("--metrics", "average drip"), "Did you mean 'average drop"),
+            (("--metrics", "IoU"), "needs masks"),
+            (("--layer", "9"), "has no layer '9'"),
+            (("--layer", "3"), "which is no spatial map"),
+            (("--model", "factories:tokens", "--layer", "block"), "only maps with channels"),
+            (("--model", "factories:gray"), "single logit"),
+            (("--model", "factories:nothing"), "has no function 'nothing'"),
+        ],
+    )
+    def test_one_sentence(self, run_compare, options, sentence):
+        result = run_compare(*options)
+        assert result.exit_code == 1
+        assert sentence in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
+
+    def test_empty_folder(self, run_compare, workplace):
+        (workplace / "empty").mkdir()
+        result = run_compare("--images", "empty")
+        assert result.exit_code == 1
+        assert "has no image files" in result.stderr
+
+    def test_missing_tabulate(self, run_compare, monkeypatch):
+        monkeypatch.setattr(command, "find_spec", lambda name: None)
+        result = run_compare(*FAST)
+        assert result.exit_code == 1
+        assert "captum_clustered[comparison]" in result.stderr
+
+
+def test_masks_by_stem(masks):
+    assert set(mask_files(masks)) == {"a", "b", "c"}

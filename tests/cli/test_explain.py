@@ -1,0 +1,354 @@
+"""The command explain."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from captum.attr import LayerGradCam
+from PIL import Image
+
+from captum_clustered import ClusteredLayerCAM, scores, tokens_to_map
+from captum_clustered.data.preprocessing import make_preprocessing
+from captum_clustered.models.load import load_model
+
+
+def arrays(path="out/photo.npz"):
+    with np.load(path) as file:
+        return dict(file)
+
+
+def tiny(name="net", size=32):
+    """The network and what the command makes of the picture for it."""
+    model = load_model(f"factories:{name}", None, "cpu")
+    preprocessing = make_preprocessing(None, model.n_channels, size)
+    return model.module, preprocessing(Image.open("photo.png"))
+
+
+def expected(module, layer, inputs, target, score=lambda net: net, at_input=False, **options):
+    cam = ClusteredLayerCAM(score(module), layer, **options)
+    attribution, clusters = cam.attribute(
+        inputs, target, attribute_to_layer_input=at_input, return_clusters=True
+    )
+    gradcam = LayerGradCam(score(module), layer).attribute(
+        inputs, target, attribute_to_layer_input=at_input
+    )
+    return attribution, clusters, gradcam
+
+
+class TestArrays:
+    def test_are_those_of_the_method(self, explain):
+        assert explain().exit_code == 0
+        module, inputs = tiny()
+        target = int(module(inputs).argmax())
+        attribution, clusters, gradcam = expected(module, module[1], inputs, target)
+        result = arrays()
+        assert result["target"] == target
+        np.testing.assert_allclose(result["attribution"], attribution[0, 0], rtol=1e-5)
+        np.testing.assert_allclose(result["gradcam"], gradcam[0, 0].detach(), rtol=1e-5)
+        np.testing.assert_array_equal(result["labels"], clusters.labels[0])
+        np.testing.assert_allclose(result["importances"], clusters.importances[0], rtol=1e-4)
+        np.testing.assert_allclose(result["maps"], clusters.maps[0], rtol=1e-4)
+        np.testing.assert_array_equal(result["sizes"], clusters.sizes[0])
+        np.testing.assert_allclose(result["score"], clusters.score[0], rtol=1e-5)
+        np.testing.assert_allclose(result["baseline_score"], clusters.baseline_score[0], rtol=1e-5)
+
+    def test_options_reach_the_method(self, explain):
+        options = ("--n-clusters", "4", "--scaling", "drop", "--importance", "shapley")
+        assert explain(*options, "--consensus", "3", "--seed", "5", "--target", "1").exit_code == 0
+        module, inputs = tiny()
+        attribution, clusters, _ = expected(
+            module,
+            module[1],
+            inputs,
+            1,
+            clusterer=4,
+            scaling="drop",
+            importance="shapley",
+            consensus=3,
+            seed=5,
+        )
+        result = arrays()
+        assert result["importances"].shape == (4,)
+        np.testing.assert_allclose(result["attribution"], attribution[0, 0], rtol=1e-4)
+        np.testing.assert_allclose(result["importances"], clusters.importances[0], rtol=1e-4)
+
+    @pytest.mark.parametrize("name", ["probability", "margin"])
+    def test_both_methods_explain_the_same_score(self, explain, name):
+        assert explain("--score", name, "--target", "2").exit_code == 0
+        module, inputs = tiny()
+        wrap = getattr(scores, name)
+        attribution, clusters, gradcam = expected(module, module[1], inputs, 2, wrap)
+        result = arrays()
+        np.testing.assert_allclose(result["attribution"], attribution[0, 0], rtol=1e-4)
+        np.testing.assert_allclose(result["gradcam"], gradcam[0, 0].detach(), rtol=1e-4)
+        np.testing.assert_allclose(result["score"], clusters.score[0], rtol=1e-5)
+
+    def test_layer_input(self, explain):
+        assert explain("--layer", "2", "--layer-input", "--target", "0").exit_code == 0
+        module, inputs = tiny()
+        attribution, _, gradcam = expected(module, module[2], inputs, 0, at_input=True)
+        result = arrays()
+        assert result["attribution"].shape == (8, 8)
+        np.testing.assert_allclose(result["attribution"], attribution[0, 0], rtol=1e-5)
+        np.testing.assert_allclose(result["gradcam"], gradcam[0, 0].detach(), rtol=1e-5)
+
+    def test_input_image_and_settings(self, explain):
+        assert explain("--mean", "0.5", "--std", "0.2,0.3,0.4").exit_code == 0
+        result = arrays()
+        resized = Image.open("photo.png").resize((32, 32), Image.Resampling.BILINEAR)
+        assert result["input_image"].dtype == np.uint8
+        np.testing.assert_array_equal(result["input_image"], np.asarray(resized))
+        settings = json.loads(str(result["settings"]))
+        assert settings["mean"] == [0.5, 0.5, 0.5]
+        assert settings["std"] == [0.2, 0.3, 0.4]
+        assert settings["layer"] == "1"
+        assert settings["model"] == "factories:net"
+        assert settings["image"].endswith("photo.png")
+
+    def test_same_twice(self, explain):
+        explain()
+        first = arrays()
+        explain()
+        second = arrays()
+        assert all(np.array_equal(first[key], second[key]) for key in first)
+
+    def test_torchvision_model(self, explain, tmp_path):
+        torch.manual_seed(0)
+        net = torchvision.models.resnet18().eval()
+        torch.save(net.state_dict(), tmp_path / "r.pth")
+        options = ("--model", "resnet18", "--weights", "r.pth", "--layer", "layer4")
+        result = explain(*options, "--size", "64", "--target", "281")
+        assert result.exit_code == 0
+        assert "tabby" in result.stdout
+        weights = torchvision.models.ResNet18_Weights.DEFAULT
+        inputs = weights.transforms(crop_size=64, resize_size=73)(Image.open("photo.png"))[None]
+        attribution, _, _ = expected(net, net.layer4, inputs, 281)
+        np.testing.assert_allclose(arrays()["attribution"], attribution[0, 0], rtol=1e-3, atol=1e-6)
+
+
+class TestTransformers:
+    def test_tokens_are_arranged(self, explain):
+        options = ("--model", "factories:tokens", "--layer", "block", "--channel-dim", "-1")
+        result = explain(*options, "--target", "1")
+        assert result.exit_code == 0
+        assert "LayerGradCam is left out" in result.stdout
+        module, inputs = tiny("tokens")
+        cam = ClusteredLayerCAM(module, module.block, channel_dim=-1)
+        attribution, clusters = cam.attribute(inputs, 1, return_clusters=True)
+        saved = arrays()
+        assert "gradcam" not in saved
+        grid = tokens_to_map(attribution, (8, 8), n_prefix=1)
+        np.testing.assert_allclose(saved["attribution"], grid[0, 0], rtol=1e-4)
+        maps = tokens_to_map(clusters.maps, (8, 8), n_prefix=1)
+        np.testing.assert_allclose(saved["maps"], maps[0], rtol=1e-4)
+
+    @pytest.mark.parametrize(
+        ("name", "channel_dim"), [("channels_last", -1), ("cube", -1), ("cube", 1)]
+    )
+    def test_channels_last(self, explain, name, channel_dim):
+        options = ("--model", f"factories:{name}", "--layer", "block", "--target", "1")
+        assert explain(*options, "--channel-dim", channel_dim).exit_code == 0
+        module, inputs = tiny(name)
+        cam = ClusteredLayerCAM(module, module.block, channel_dim=channel_dim)
+        np.testing.assert_allclose(
+            arrays()["attribution"], cam.attribute(inputs, 1)[0, 0], rtol=1e-4
+        )
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("tokens", "shape (1, 65, 8), which looks like tokens: use --channel-dim -1"),
+            ("channels_last", "which looks like map, channels last: use --channel-dim -1"),
+        ],
+    )
+    def test_forgotten_channel_dim(self, explain, name, expected):
+        result = explain("--model", f"factories:{name}", "--layer", "block")
+        assert result.exit_code == 1
+        assert expected in result.stderr
+
+    def test_tokens_that_form_no_square(self, explain):
+        options = ("--model", "factories:unsquare_tokens", "--layer", "block")
+        result = explain(*options, "--channel-dim", "-1")
+        assert result.exit_code == 1
+        assert "shape (1, 60, 8), which is no spatial map" in result.stderr
+
+
+class TestFiles:
+    def test_one_figure_for_each_image(self, explain):
+        result = explain()
+        assert result.exit_code == 0
+        with Image.open("out/photo.png") as figure:
+            assert figure.format == "PNG"
+            assert figure.width == 1600
+        assert "Wrote out/photo.png and out/photo.npz" in result.stdout
+
+    def test_same_stem_does_not_overwrite(self, explain, tmp_path):
+        (tmp_path / "other").mkdir()
+        Image.new("RGB", (8, 8), "white").save(tmp_path / "other" / "photo.jpg")
+        Image.new("RGB", (8, 8), "black").save(tmp_path / "Photo.bmp")
+        images = ["photo.png", "other/photo.jpg", "Photo.bmp", "photo.png"]
+        assert explain(images=images).exit_code == 0
+        names = {"photo", "photo-2", "Photo-3", "photo-4"}
+        assert {p.name for p in (tmp_path / "out").iterdir()} == {
+            f"{name}.{suffix}" for name in names for suffix in ("png", "npz")
+        }
+        assert arrays("out/photo-2.npz")["input_image"].min() == 255
+        assert arrays("out/Photo-3.npz")["input_image"].max() == 0
+
+    def test_names_with_dots_dollars_and_brackets(self, explain, photo):
+        photo.rename("a.b $x_ [red]c.png")
+        result = explain(images=["a.b $x_ [red]c.png"])
+        assert result.exit_code == 0
+        assert "a.b $x_ [red]c.npz" in result.stdout
+        assert arrays("out/a.b $x_ [red]c.npz")["attribution"].shape == (8, 8)
+
+
+class TestTables:
+    def test_clusters_are_sorted_by_drop(self, explain):
+        lines = explain("--n-clusters", "4").stdout.splitlines()
+        start = next(i for i, line in enumerate(lines) if line.split()[-1:] == ["Drop"])
+        rows = [line.split() for line in lines[start + 2 : start + 6]]
+        saved = arrays()
+        order = np.argsort(-saved["importances"])
+        assert [int(row[0]) for row in rows] == order.tolist()
+        assert [int(row[1]) for row in rows] == saved["sizes"][order].tolist()
+        drops = [float(row[2]) for row in rows]
+        np.testing.assert_allclose(drops, saved["importances"][order], rtol=1e-3)
+
+    def test_classes_with_probabilities(self, explain):
+        output = explain("--target", "0").stdout
+        module, inputs = tiny()
+        for index, probability in enumerate(module(inputs).softmax(1)[0].tolist()):
+            explained = "explained" if index == 0 else ""
+            row = next(line for line in output.splitlines() if f" class {index} " in line)
+            assert row.split()[2:] == [str(index), f"{probability:.2%}", *explained.split()]
+
+    def test_five_most_probable_and_the_explained_class(self, explain):
+        module, inputs = tiny("many")
+        order = module(inputs)[0].argsort(descending=True).tolist()
+        output = explain("--model", "factories:many", "--target", order[-1]).stdout
+        rows = [line.split() for line in output.splitlines() if line.startswith(" class ")]
+        assert [int(row[1]) for row in rows] == [*order[:5], order[-1]]
+        assert [row[4:] for row in rows] == [[]] * 5 + [["explained"]]
+
+    def test_single_logit(self, explain):
+        result = explain("--model", "factories:gray")
+        assert result.exit_code == 0
+        module, inputs = tiny("gray")
+        assert f"{module(inputs).sigmoid().item():.2%}" in result.stdout
+
+
+class TestEdges:
+    def test_all_zero_maps(self, explain):
+        with np.errstate(all="raise"):
+            assert explain("--model", "factories:silent").exit_code == 0
+        saved = arrays()
+        assert not saved["attribution"].any()
+        assert not saved["gradcam"].any()
+
+    def test_frozen_parameters(self, explain):
+        explain("--target", "1")
+        learning = arrays()
+        assert explain("--model", "factories:frozen", "--target", "1").exit_code == 0
+        np.testing.assert_allclose(arrays()["gradcam"], learning["gradcam"], rtol=1e-5)
+
+    def test_more_clusters_than_channels(self, explain):
+        assert explain("--n-clusters", "50").exit_code == 0
+        assert arrays()["sizes"].sum() == 12
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            (("--model", "resnet51"), "no image classification model 'resnet51'"),
+            (("--model", "factories:number"), "must return a torch.nn.Module"),
+            (("--model", "factories:maps", "--layer", "x"), "has no layer 'x'"),
+            (("--weights", "nope.pth"), "There is no file of weights nope.pth"),
+            (
+                ("--model", "factories:pairs", "--layer", "unuse"),
+                "factories:pairs has no layer 'unuse'. Did you mean 'unused'?",
+            ),
+            (("--layer", "12"), "`captum-clustered layers --model factories:net`"),
+            (("--layer", "4"), "shape (1, 3), which is no spatial map. `captum"),
+            (("--layer", "2"), "its input is one: add --layer-input"),
+            (("--model", "factories:pairs", "--layer", "pair"), "is 2 tensors"),
+            (("--model", "factories:pairs", "--layer", "unused"), "is not used when"),
+            (("--target", "3"), "--target 3 is out of range: factories:net has 3 classes, 0 to 2."),
+            (("--target", "-1"), "--target -1 is out of range"),
+            (("--channel-dim", "4"), "--channel-dim 4 is no dimension of channels"),
+            (("--channel-dim", "0"), "--channel-dim 0 is no dimension of channels"),
+            (("--channel-dim", "-1"), "looks like map: use --channel-dim 1"),
+            (("--device", "toaster"), "cannot be moved to --device toaster"),
+            (("--size", "2"), "factories:net fails on an input of shape (1, 3, 2, 2)"),
+            (("--out", "photo.png"), "--out photo.png cannot be made"),
+            (("--out", "photo.png/deeper"), "--out photo.png/deeper cannot be made"),
+        ],
+    )
+    def test_one_sentence(self, explain, options, expected):
+        result = explain(*options)
+        assert result.exit_code == 1
+        assert expected in result.stderr
+        assert result.stderr.startswith("Error: ")
+        assert result.stderr.count("\n") == 1
+        assert result.stdout == ""
+
+    def test_unwritable_folder(self, explain, monkeypatch):
+        # Permissions do not bind an administrator, so the question is answered here.
+        monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK)
+        result = explain()
+        assert result.exit_code == 1
+        assert "--out out cannot be written to" in result.stderr
+
+    def test_probability_of_a_single_logit(self, explain):
+        result = explain("--model", "factories:gray", "--score", "probability")
+        assert result.exit_code == 1
+        assert "at least two classes" in result.stderr
+
+    def test_file_that_cannot_be_written(self, explain, tmp_path):
+        (tmp_path / "out" / "photo.png").mkdir(parents=True)
+        result = explain()
+        assert result.exit_code == 1
+        assert "out/photo.png cannot be written" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            (("--mean", "a"), "must be numbers"),
+            (("--mean", "1,2"), "must be 1 or 3 numbers"),
+            (("--mean", "127"), "on a scale of 0 to 1"),
+            (("--mean", "nan"), "on a scale of 0 to 1"),
+            (("--std", "0"), "on a scale of 0 to 1"),
+            (("--scaling", "nope"), "density"),
+            (("--n-clusters", "0"), "--n-clusters"),
+        ],
+    )
+    def test_usage(self, explain, options, expected):
+        result = explain(*options)
+        assert result.exit_code == 2
+        assert expected in result.stderr
+
+
+class TestSomeImagesFail:
+    def test_others_are_done(self, explain, tmp_path):
+        (tmp_path / "text.png").write_text("no picture")
+        whole = (tmp_path / "photo.png").read_bytes()
+        (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+        images = ["missing.png", "text.png", "half.png", "out", "photo.png"]
+        (tmp_path / "out").mkdir()
+        result = explain(images=images)
+        assert result.exit_code == 1
+        assert arrays()["attribution"].shape == (8, 8)
+        assert "There is no file missing.png" in result.stderr
+        assert "text.png is not an image" in result.stderr
+        assert "half.png cannot be read as an image" in result.stderr
+        assert "out is not a file" in result.stderr
+        assert "Error: 4 of 5 images failed." in result.stderr
+
+    def test_single_image(self, explain):
+        result = explain(images=["missing.png"])
+        assert result.exit_code == 1
+        assert result.stderr == "Error: There is no file missing.png.\n"

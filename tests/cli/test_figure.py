@@ -1,0 +1,128 @@
+"""What is drawn. How it looks was judged by eye."""
+
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captum_clustered.explain import Explanation, Settings
+from captum_clustered.models.load import Model
+from captum_clustered.visualization.explanation import draw, save_figure
+
+
+def explanation(importances, gradcam=0.25, maps=None):
+    rng = np.random.default_rng(0)
+    k = len(importances)
+    maps = rng.normal(size=(k, 4, 4)) if maps is None else maps
+    return Explanation(
+        attribution=maps.sum(0),
+        gradcam=maps.sum(0) * gradcam if gradcam else None,
+        labels=np.arange(k),
+        importances=np.array(importances, dtype=float),
+        maps=maps,
+        sizes=np.ones(k, dtype=int),
+        score=1.0,
+        baseline_score=0.0,
+        target=0,
+        probabilities=np.array([0.75, 0.25]),
+        input_image=rng.integers(0, 256, (16, 16, 3), dtype=np.uint8),
+        gradcam_missing="" if gradcam else "LayerGradCam is left out: of no use.",
+    )
+
+
+MODEL = Model("net", None, None, ("zebra", "gnu"), None)
+
+
+def drawn(given, **settings):
+    return draw(given, Settings(layer="conv", **settings), MODEL, "photo.png")
+
+
+def texts(figure):
+    lines = [t.get_text() for t in figure.texts]
+    return lines + [t.get_text() for axes in figure.axes for t in axes.texts]
+
+
+class TestFigure:
+    def test_names_and_numbers(self):
+        lines = texts(drawn(explanation([0.5, 1.25, -0.25])))
+        assert "photo.png:  zebra" in lines
+        assert any("probability 75.0%" in line for line in lines)
+        assert "3 clusters of channels" in lines
+        drops = [line for line in lines if line[0] in "+\u2212"]
+        assert drops == ["+1.25", "+0.5", "\u22120.25"]
+
+    def test_at_most_twelve_clusters_those_that_matter(self):
+        importances = np.linspace(-10, 4, 15)
+        lines = texts(drawn(explanation(importances)))
+        assert "15 clusters of channels" in lines
+        assert any("the 12 that matter most" in line for line in lines)
+        drops = [float(s.replace("\u2212", "-")) for s in lines if s[0] in "+\u2212"]
+        assert drops == [*range(4, 1, -1), *range(-2, -11, -1)]
+
+    @pytest.mark.parametrize("factor", [0.25, 4.0])
+    def test_same_scale_for_both_methods(self, factor):
+        given = explanation([1.0, 2.0], factor)
+        figure = drawn(given)
+        # Input, two overlays of two layers each, the bar, two clusters and theirs.
+        axes = figure.axes
+        assert [len(axes[i].images) for i in range(3)] == [1, 2, 2]
+        ours, gradcam = (np.asarray(axes[i].images[1].get_array()) for i in (1, 2))
+        assert gradcam == pytest.approx(ours * factor)
+        limit = max(np.abs(ours).max(), np.abs(gradcam).max())
+        for panel in axes[1:3]:
+            assert panel.images[1].get_clim() == pytest.approx((-limit, limit))
+        assert axes[3].get_yticks().max() == pytest.approx(limit)
+        clusters = np.stack([axes[i].images[1].get_array() for i in (4, 5)])
+        assert axes[6].get_yticks().max() == pytest.approx(np.abs(clusters).max())
+
+    def test_other_units_are_made_relative(self):
+        figure = drawn(explanation([1.0, 2.0]), scaling="drop")
+        labels = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
+        assert labels[0] == "relative to each map's largest value"
+        for panel in figure.axes[1:3]:
+            assert np.abs(panel.images[1].get_array()).max() == pytest.approx(1)
+            assert panel.images[1].get_clim() == (-1, 1)
+
+    def test_says_why_gradcam_is_missing(self):
+        lines = texts(drawn(explanation([1.0], gradcam=0)))
+        assert "LayerGradCam is left out: of no use." in " ".join(lines).replace("\n", " ")
+
+    def test_consensus_is_pointed_out(self):
+        lines = texts(drawn(explanation([1.0]), consensus=5, seed=3))
+        assert any("those of seed 3, one of 5 clusterings" in line for line in lines)
+
+    def test_zeros_without_warnings(self, tmp_path):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            figure = drawn(explanation([0.0, 0.0], maps=np.zeros((2, 4, 4))))
+            save_figure(figure, tmp_path / "a.png")
+        with Image.open(tmp_path / "a.png") as file:
+            assert file.width == 1600
+
+    def test_long_and_strange_names_stay_on_the_page(self, tmp_path):
+        model = Model("net" * 30, None, None, ("zebra " * 20, "gnu"), None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            figure = draw(
+                explanation(range(20)),
+                Settings(layer="conv" * 30, consensus=9),
+                model,
+                "$a_{\u4e2d" * 30,
+            )
+            save_figure(figure, tmp_path / "a.png")
+            ends = [text.get_window_extent().x1 for text in figure.texts]
+        assert max(ends) <= 1600
+
+    def test_no_text_overlaps(self):
+        figure = drawn(explanation(np.linspace(-1e-5, 2e-5, 12)), consensus=3)
+        figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in figure.texts]
+        for axes in figure.axes:
+            boxes += [t.get_window_extent() for t in axes.get_yticklabels()]
+            if axes.get_ylabel():
+                boxes.append(axes.yaxis.label.get_window_extent())
+        overlaps = [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
+        assert overlaps == []
+        assert min(box.x0 for box in boxes) >= 0
+        assert max(box.x1 for box in boxes) <= 1600

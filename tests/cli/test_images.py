@@ -1,0 +1,159 @@
+"""Reading pictures of every kind."""
+
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captum_clustered._errors import UserError
+from captum_clustered.data.images import read_image
+
+RED = (200, 30, 10)
+
+
+def pixels(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image = read_image(path)
+    assert image.mode == "RGB"
+    return np.asarray(image)
+
+
+def mode(path):
+    """What kind of file a test is really about."""
+    with Image.open(path) as file:
+        return file.mode
+
+
+class TestModes:
+    @pytest.mark.parametrize(
+        ("mode", "colour", "expected"),
+        [
+            ("RGB", RED, RED),
+            ("RGBA", (*RED, 0), RED),
+            ("L", 90, (90, 90, 90)),
+            ("LA", (90, 0), (90, 90, 90)),
+            ("1", 1, (255, 255, 255)),
+        ],
+    )
+    def test_png(self, tmp_path, mode, colour, expected):
+        Image.new(mode, (3, 2), colour).save(tmp_path / "a.png")
+        assert (pixels(tmp_path / "a.png") == expected).all()
+
+    def test_palette(self, tmp_path):
+        Image.new("RGB", (3, 2), RED).convert("P", palette=Image.Palette.ADAPTIVE).save(
+            tmp_path / "a.png"
+        )
+        assert mode(tmp_path / "a.png") == "P"
+        assert (pixels(tmp_path / "a.png") == RED).all()
+
+    def test_palette_with_transparency_does_not_warn(self, tmp_path):
+        image = Image.new("P", (3, 2), 1)
+        image.putpalette([0, 0, 0, *RED])
+        image.save(tmp_path / "a.png", transparency=bytes([0, 128]))
+        with Image.open(tmp_path / "a.png") as file:
+            assert file.info["transparency"] == bytes([0, 128])
+        assert (pixels(tmp_path / "a.png") == RED).all()
+
+    def test_cmyk(self, tmp_path):
+        Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=100)
+        assert mode(tmp_path / "a.jpg") == "CMYK"
+        assert np.abs(pixels(tmp_path / "a.jpg").astype(int) - (255, 0, 0)).max() <= 3
+
+    def test_float_is_refused(self, tmp_path):
+        Image.new("F", (3, 2), 0.5).save(tmp_path / "a.tiff")
+        with pytest.raises(UserError, match=r"a\.tiff has floating-point pixels \(mode F\)"):
+            read_image(tmp_path / "a.tiff")
+
+
+class TestSixteenBit:
+    VALUES = np.array([[0, 128, 129, 257], [25700, 32768, 65406, 65535]])
+    EXPECTED = ((0, 0, 1, 1), (100, 128, 254, 255))
+
+    @pytest.mark.parametrize(("dtype", "kind"), [("<u2", "I;16"), (">u2", "I;16B")])
+    def test_full_range(self, tmp_path, dtype, kind):
+        data = self.VALUES.astype(dtype)
+        Image.frombytes(kind, (4, 2), data.tobytes()).save(tmp_path / "a.tiff")
+        assert mode(tmp_path / "a.tiff") == kind
+        assert (pixels(tmp_path / "a.tiff") == np.array(self.EXPECTED)[..., None]).all()
+
+    def test_png(self, tmp_path):
+        Image.fromarray(self.VALUES.astype(np.uint16)).save(tmp_path / "a.png")
+        assert (pixels(tmp_path / "a.png") == np.array(self.EXPECTED)[..., None]).all()
+
+    def test_mode_i(self, tmp_path):
+        Image.fromarray(self.VALUES.astype(np.int32)).save(tmp_path / "a.tiff")
+        assert mode(tmp_path / "a.tiff") == "I"
+        assert (pixels(tmp_path / "a.tiff") == np.array(self.EXPECTED)[..., None]).all()
+
+    @pytest.mark.parametrize("value", [-1, 65536])
+    def test_beyond_sixteen_bits(self, tmp_path, value):
+        Image.new("I", (2, 2), value).save(tmp_path / "a.tiff")
+        with pytest.raises(UserError, match=f"from {value} to {value}, beyond 16 bits"):
+            read_image(tmp_path / "a.tiff")
+
+
+class TestExif:
+    @pytest.mark.parametrize(("orientation", "quarter_turns"), [(3, 2), (6, 3), (8, 1)])
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    def test_is_turned_upright(self, tmp_path, orientation, quarter_turns, dtype):
+        values = (np.arange(6).reshape(2, 3) * (40 if dtype is np.uint8 else 40 * 257)).astype(
+            dtype
+        )
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(values).save(tmp_path / "a.png", exif=exif)
+        expected = np.rot90(np.arange(6).reshape(2, 3) * 40, quarter_turns)
+        assert (pixels(tmp_path / "a.png") == expected[..., None]).all()
+
+
+class TestNoImage:
+    def test_missing(self, tmp_path):
+        with pytest.raises(UserError, match=r"There is no file .*a\.png"):
+            read_image(tmp_path / "a.png")
+
+    def test_folder(self, tmp_path):
+        with pytest.raises(UserError, match="is not a file"):
+            read_image(tmp_path)
+
+    def test_text(self, tmp_path):
+        (tmp_path / "a.png").write_text("a picture")
+        with pytest.raises(UserError, match=r"a\.png is not an image"):
+            read_image(tmp_path / "a.png")
+
+    @pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+    def test_truncated(self, tmp_path, name):
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / name)
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(UserError, match=f"{name} cannot be read as an image: .*truncated"):
+            read_image(tmp_path / name)
+
+
+class TestTiff:
+    """Which value is black is for the file to say."""
+
+    @staticmethod
+    def write(path, bits, photometric):
+        value = {8: 10, 16: 2570}[bits]
+        image = Image.new({8: "L", 16: "I;16"}[bits], (3, 2), value)
+        image.save(path)
+        content = path.read_bytes()
+        # In the file: Pillow would turn the pixels around as well.
+        at = content.index(b"\x06\x01\x03\x00\x01\x00\x00\x00") + 8
+        path.write_bytes(content[:at] + bytes([photometric]) + content[at + 1 :])
+
+    @pytest.mark.parametrize("bits", [8, 16])
+    @pytest.mark.parametrize(("photometric", "expected"), [(1, 10), (0, 245)])
+    def test_black_or_white_is_zero(self, tmp_path, bits, photometric, expected):
+        path = tmp_path / "a.tif"
+        self.write(path, bits, photometric)
+        assert (pixels(path) == expected).all()
+
+
+def test_a_number_behind_a_photograph_is_no_frame(tmp_path):
+    Image.new("L", (3, 2)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"a\.png is no DICOM file, so it has no frame 2"):
+        read_image(tmp_path / "a.png#2")

@@ -1,0 +1,140 @@
+"""Finding the network; --model and --weights on the command line."""
+
+import urllib.error
+
+import pytest
+import torch
+import torchvision
+
+from captum_clustered._errors import UserError
+from captum_clustered.models.load import load_model, skeleton
+
+
+def error(name, weights=None, device="cpu"):
+    with pytest.raises(UserError) as caught:
+        load_model(name, weights, device)
+    return str(caught.value)
+
+
+@pytest.fixture
+def resnet_file(tmp_path):
+    torch.manual_seed(0)
+    state = torchvision.models.resnet18().state_dict()
+    torch.save(state, tmp_path / "r.pth")
+    return tmp_path / "r.pth"
+
+
+class TestZoo:
+    def test_state_dict(self, resnet_file):
+        model = load_model("resnet18", str(resnet_file), "cpu")
+        given = torch.load(resnet_file)
+        assert torch.equal(model.module.fc.weight, given["fc.weight"])
+        assert not model.module.training
+        assert model.class_name(281) == "tabby"
+        assert model.preset().crop_size == [224]
+
+    def test_unknown_model(self):
+        message = error("resnet51")
+        assert "no image classification model 'resnet51'" in message
+        assert "'resnet50'" in message
+
+    def test_no_classifier(self):
+        assert "no image classification model" in error("fasterrcnn_resnet50_fpn")
+
+    def test_unknown_weights(self):
+        message = error("resnet18", "IMAGENET1K_V7")
+        assert "resnet18 has no weights 'IMAGENET1K_V7'" in message
+        assert "IMAGENET1K_V1" in message
+
+    def test_weights_that_do_not_fit(self, resnet_file):
+        message = error("resnet34", str(resnet_file))
+        assert "missing from the file: layer1.2.conv1.weight" in message
+        assert "given as package.module:factory" in message
+
+    @pytest.mark.parametrize("weights", [None, "DEFAULT", "ResNet18_Weights.IMAGENET1K_V1"])
+    def test_no_network(self, tmp_path, monkeypatch, weights):
+        def unreachable(*args, **kwargs):
+            raise urllib.error.URLError("Name or service not known")
+
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        monkeypatch.setattr(torch.hub, "urlopen", unreachable)
+        message = error("resnet18", weights)
+        assert "IMAGENET1K_V1 of resnet18 could not be downloaded" in message
+        assert "(Name or service not known); give a file with --weights PATH." in message
+
+    def test_named_weights_are_asked_for(self, monkeypatch):
+        asked = []
+        state = torchvision.models.resnet18().state_dict()
+        weights = torchvision.models.ResNet18_Weights
+
+        def get_state_dict(self, **kwargs):
+            asked.append(self)
+            return state
+
+        monkeypatch.setattr(weights, "get_state_dict", get_state_dict)
+        model = load_model("resnet18", "DEFAULT", "cpu")
+        assert asked == [weights.IMAGENET1K_V1]
+        assert model.weights == "ResNet18_Weights.IMAGENET1K_V1"
+
+    @pytest.mark.parametrize("device", ["toaster", "cuda:99"])
+    def test_unknown_device(self, resnet_file, device):
+        assert f"cannot be moved to --device {device}" in error(
+            "resnet18", str(resnet_file), device
+        )
+
+
+class TestFactory:
+    def test_current_directory_is_importable(self, monkeypatch, tmp_path):
+        monkeypatch.setattr("sys.path", [p for p in __import__("sys").path if p != str(tmp_path)])
+        model = load_model("factories:net", None, "cpu")
+        assert len(model.module) == 5
+        assert not model.module.training
+        assert model.categories is None
+        assert model.class_name(2) == "class 2"
+
+    def test_an_instance_is_no_factory(self):
+        message = error("factories:instance")
+        assert "'instance' is a torch.nn.Module; name a function" in message
+
+    def test_state_dict(self, tmp_path):
+        state = load_model("factories:net", None, "cpu").module.state_dict()
+        state["4.bias"] = torch.tensor([7.0, 8.0, 9.0])
+        torch.save(state, tmp_path / "a.pt")
+        model = load_model("factories:net", "a.pt", "cpu")
+        assert torch.equal(model.module[4].bias, state["4.bias"])
+
+    @pytest.mark.parametrize(("name", "channels"), [("net", 3), ("gray", 1)])
+    def test_channels(self, name, channels):
+        assert load_model(f"factories:{name}", None, "cpu").n_channels == channels
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("nowhere:net", "'nowhere' cannot be imported from here"),
+            (":net", "cannot be imported"),
+            ("factories:nett", "no function 'nett'. Did you mean 'net'"),
+            ("factories:not_callable", "no function 'not_callable'"),
+            ("factories:number", "must return a torch.nn.Module; it returned int"),
+            ("factories:broken", "broken() failed: KeyError: 'no such checkpoint'"),
+            ("syntax:net", "'syntax' cannot be imported from here: SyntaxError"),
+        ],
+    )
+    def test_refused(self, tmp_path, name, expected):
+        (tmp_path / "syntax.py").write_text("def (")
+        assert expected in error(name)
+
+    def test_names_of_weights_belong_to_torchvision(self):
+        assert "--weights DEFAULT is no file" in error("factories:net", "DEFAULT")
+
+
+class TestSkeleton:
+    def test_needs_no_memory(self):
+        model, device = skeleton("resnet18")
+        assert device.type == "meta"
+        assert model.module.fc.weight.is_meta
+
+    def test_falls_back_to_numbers(self):
+        # RegNets compute their widths with tensors.
+        model, device = skeleton("regnet_x_400mf")
+        assert device.type == "cpu"
+        assert not model.module.fc.weight.is_meta

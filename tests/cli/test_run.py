@@ -1,0 +1,270 @@
+import csv
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captum_clustered.cli import clusters as cli_clusters
+from captum_clustered.cli import run as cli_run
+from captum_clustered.data.image_list import ImageItems
+from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Run
+from captum_clustered.dataset_run import run as run_module
+from captum_clustered.dataset_run.store import Store
+
+N = 7
+
+
+@pytest.fixture
+def pictures(workplace):
+    """Pictures in folders of two classes, one of which cannot be read."""
+    rng = np.random.default_rng(0)
+    for index in range(N):
+        path = workplace / "data" / ("even", "odd", "third")[index % 3] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:100])
+    return workplace / "data"
+
+
+@pytest.fixture
+def start(run, pictures):
+    def invoke(*options):
+        usual = ("--model", "factories:net", "--layer", "1", "--size", "32", "--out", "out")
+        small = ("--batch-size", "2", "--chunk-size", "4", "--num-workers", "0")
+        return run("run", "--data", pictures, *usual, *small, *options)
+
+    return invoke
+
+
+def test_a_folder_is_explained_as_explain_does(start, run, workplace):
+    result = start()
+    assert result.exit_code == 0, result.output
+    assert f"{N} images, {N - 1} of them explained" in result.stdout
+    assert "even/6.png" in result.output
+    found = Run("out")
+    table = found.table()
+    assert table["item"].to_pylist()[:2] == ["even/0.png", "even/3.png"]
+    image = "data/odd/1.png"
+    usual = ("--model", "factories:net", "--layer", "1", "--size", "32", "--out", "one")
+    assert run("explain", image, *usual).exit_code == 0
+    position = table["item"].to_pylist().index("odd/1.png")
+    with np.load("one/1.npz") as arrays:
+        stored = found.attributions(table)[position]
+        limit = np.abs(arrays["attribution"]).max() / 1000
+        np.testing.assert_allclose(stored, arrays["attribution"], atol=limit)
+        row = table.to_pylist()[position]
+        np.testing.assert_allclose(row["importances"], arrays["importances"], atol=1e-5)
+        assert row["target"] == arrays["target"]
+    [(item, reason)] = found.errors()
+    assert item == "even/6.png"
+    assert "cannot be read as an image" in reason
+
+
+def test_the_same_command_goes_on(start, workplace):
+    assert start().exit_code == 0
+    path = workplace / "out" / "chunks" / "chunk-0000001.parquet"
+    whole = path.read_bytes()
+    path.unlink()
+    result = start()
+    assert result.exit_code == 0
+    assert "; 3 now, in" in result.stdout
+    assert path.read_bytes() == whole
+
+
+def test_images_that_failed_are_tried_again_if_asked(start, workplace):
+    start()
+    Image.new("RGB", (32, 32)).save(workplace / "data" / "even" / "6.png")
+    start()
+    assert len(Run("out").errors()) == 1
+    assert start("--retry-errors").exit_code == 0
+    assert Run("out").errors() == []
+
+
+def test_other_settings_are_refused_by_name(start):
+    assert start().exit_code == 0
+    for options, message in (
+        (("--size", "16"), "preprocessing was"),
+        (("--seed", "3"), "seed was 0 and is 3"),
+        (("--target", "label"), "target was prediction and is label"),
+    ):
+        result = start(*options)
+        assert result.exit_code == 1
+        assert message in result.stderr
+
+
+def test_labels_are_those_of_the_folders(start):
+    assert start("--target", "label", "--score", "margin").exit_code == 0
+    rows = Run("out").table(["item", "target", "label"]).to_pylist()
+    for row in rows[1:]:
+        folder = row["item"].partition("/")[0]
+        if row["target"] is not None:
+            assert row["target"] == row["label"] == ["even", "odd", "third"].index(folder)
+
+
+def test_a_full_disk_is_a_sentence(start, monkeypatch, workplace):
+    usage = run_module.shutil.disk_usage(workplace)._replace(free=10)
+    monkeypatch.setattr(run_module.shutil, "disk_usage", lambda _: usage)
+    result = start()
+    assert result.exit_code == 1
+    assert "cannot be written to --out out: 7 images need about" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--target", "best"), "--target best must be prediction, label or"),
+        (("--target", "9"), "--target 9 is out of range"),
+        (("--fit", "some"), "--fit some must be all or a number of images"),
+        (("--chunk-size", "3"), "chunk_size=3 must be a multiple of batch_size=2"),
+        (("--layer", "9"), "has no layer '9'"),
+    ],
+)
+def test_mistakes_are_sentences(start, options, message):
+    result = start(*options)
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+def test_ray_that_is_not_installed_is_a_sentence(start, monkeypatch):
+    from captum_clustered.dataset_run import ray as on_ray
+
+    monkeypatch.setattr(on_ray, "find_spec", lambda _: None)
+    result = start("--engine", "ray")
+    assert result.exit_code == 1
+    assert "pip install captum_clustered[ray]" in result.stderr
+
+
+def test_options_of_ray_are_refused_without_it(start):
+    result = start("--workers", "3", "--gpus-per-worker", "1")
+    assert result.exit_code == 1
+    message = "--workers, --gpus-per-worker would have no effect: they are for --engine ray."
+    assert message in result.stderr
+
+
+def test_warnings_are_said_once_and_at_once(start, monkeypatch):
+    said = []
+    monkeypatch.setattr(cli_run, "note", said.append)
+    image = ImageItems.image
+
+    def warned(self, index):
+        assert said == (["odd pixels"] if index else said)
+        warnings.warn("odd pixels", stacklevel=1)
+        return image(self, index)
+
+    monkeypatch.setattr(ImageItems, "image", warned)
+    assert start().exit_code == 0
+    assert said.count("odd pixels") == 1
+
+
+def test_of_many_classes_the_most_frequent_are_shown():
+    images = {7: 3, 1: 9, 5: 4, 2: 1, 0: 8}
+    means = [
+        ClusterMean(0, 4, target, number, 1.0, 0.0, 1.0)
+        for target, number in [(None, 25), *images.items()]
+    ]
+    assert cli_clusters._frequent(ClusterSummary(means, [])) == [0, 1, 5, 7]
+
+
+def test_clusters_over_all_images(start, run, workplace):
+    assert start("--fit", "all", "--n-clusters", "3").exit_code == 0
+    result = run("clusters", "out", "--examples", "2")
+    assert result.exit_code == 0, result.output
+    assert "Mean drop of the logit over 6 images" in result.stdout
+    with (workplace / "out" / "clusters.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["cluster"] for row in rows} == {"0", "1", "2"}
+    with Image.open("out/clusters.png") as sheet:
+        assert sheet.width > 600
+        # Pictures and text, not an empty page.
+        assert len(np.unique(np.asarray(sheet.convert("L")))) > 100
+
+
+def test_clusters_of_each_image_cannot_be_summed_up(start, run):
+    assert start().exit_code == 0
+    result = run("clusters", "out")
+    assert result.exit_code == 1
+    assert "groups of its own for each image" in result.stderr
+    assert run("clusters", "absent").exit_code == 1
+
+
+def test_a_run_of_the_python_function_has_no_model_to_load(start, run, workplace):
+    assert start("--fit", "3").exit_code == 0
+    command = workplace / "out" / "command.json"
+    assert json.loads(command.read_text())["model"] == "factories:net"
+    command.unlink()
+    result = run("clusters", "out")
+    assert result.exit_code == 1
+    assert "was not made by captum-clustered run" in result.stderr
+
+
+def test_what_a_run_was_made_with_is_looked_for_where_it_was_called(pictures, run, monkeypatch):
+    usual = ("--model", "factories:net", "--layer", "1", "--size", "32", "--num-workers", "0")
+    assert run("run", "--data", pictures.name, *usual, "--fit", "3", "--out", "out").exit_code == 0
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    Path("factories.py").write_text((Path("..") / "factories.py").read_text())
+    result = run("clusters", "../out")
+    assert result.exit_code == 1
+    assert "There is no --data data. Paths in it count from the folder" in result.stderr
+
+
+def test_pictures_of_other_data_than_the_runs_are_refused(start, run, workplace):
+    assert start("--fit", "3").exit_code == 0
+    # The first by name: every number of an item then means another.
+    Image.new("RGB", (32, 32)).save(workplace / "data" / "even" / "-1.png")
+    result = run("clusters", "out")
+    assert result.exit_code == 1
+    assert "out was made with other labels, data than there are now" in result.stderr
+    assert not (workplace / "out" / "clusters.png").exists()
+
+
+def test_pictures_of_another_network_than_the_runs_are_refused(start, run, workplace):
+    assert start("--fit", "3").exit_code == 0
+    factories = workplace / "factories.py"
+    factories.write_text(factories.read_text().replace("manual_seed(0)", "manual_seed(1)"))
+    sys.modules.pop("factories")
+    result = run("clusters", "out")
+    assert result.exit_code == 1
+    assert "out was made with other weights than" in result.stderr
+
+
+def test_pictures_of_groups_that_are_lost_are_refused(start, run, workplace):
+    assert start("--fit", "3").exit_code == 0
+    (workplace / "out" / "groups.json").unlink()
+    result = run("clusters", "out")
+    assert result.exit_code == 1
+    assert "groups.json is missing or damaged" in result.stderr
+
+
+def test_a_run_that_was_interrupted_has_clusters_too(start, run, monkeypatch):
+    write = Store.write
+
+    def interrupt(store, chunk, *rest):
+        if chunk == 1:
+            raise KeyboardInterrupt
+        write(store, chunk, *rest)
+
+    monkeypatch.setattr(Store, "write", interrupt)
+    result = start("--fit", "3")
+    assert result.exit_code == 130
+    assert "Interrupted. What is stored is whole, and the same command goes on" in result.output
+    result = run("clusters", "out")
+    assert result.exit_code == 0, result.output
+    assert "over 4 images" not in result.stdout
+    assert "over 3 images" in result.stdout
+
+
+def test_results_among_the_data_are_refused(start, workplace):
+    result = start("--out", "data/out")
+    assert result.exit_code == 1
+    assert "--out data/out lies in --data" in result.stderr
+    assert not (workplace / "data" / "out").exists()
+    assert start("--data", "data/even", "--out", "data/out").exit_code == 0
+
+
+def test_one_failed_image_is_one(start):
+    assert "Note: 1 image could not be explained: out/errors.csv" in start().output

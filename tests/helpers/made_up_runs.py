@@ -1,0 +1,164 @@
+"""Runs of made-up numbers, as compare and explain store them."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from captum_clustered.cli.outputs import save_arrays
+from captum_clustered.comparison.data import Batch
+from captum_clustered.comparison.kept_clusters import KeptClusters
+from captum_clustered.comparison.methods import CONTROLS, MASK_CONTROL
+from captum_clustered.comparison.pictures import Pictures
+from captum_clustered.comparison.store import BatchResult, Store
+from captum_clustered.data.preprocessing import make_preprocessing
+from captum_clustered.explain import Explanation, Settings
+from captum_clustered.models.load import Model
+
+METRICS = {"average drop": "lower", "insertion": "higher", "energy ring": None}
+# Nothing of this may be taken for HTML, a script or a pattern.
+AWKWARD = "<b>$&'\"</script>.png"
+
+
+def scene(generator, size):
+    """A picture that packs as badly as a photograph, and a disc in it."""
+    coarse = torch.rand(1, 3, 14, 14, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, (size, size), mode="bicubic")
+    noise = 0.06 * torch.randn(1, 3, size, size, generator=generator)
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    centre = size * (0.3 + 0.4 * torch.rand(2, generator=generator))
+    disc = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < (size / 6) ** 2
+    return smooth + noise, disc[None, None]
+
+
+def write_compare_run(
+    folder, n_images=8, n_methods=2, size=64, metrics=METRICS, grid=7, n_clustered=2, n_clusters=3
+):
+    """
+    A folder as the command compare leaves it, of ``n_methods`` and the controls.
+
+    Image 1 was not compared, "method 1" failed on image 2, its map of image 3 is zero. The
+    first ``n_clustered`` methods have clusters; those of "method 1" are of a consensus of 5.
+    """
+    generator = torch.Generator().manual_seed(0)
+    methods = [f"method {i}" for i in range(n_methods)] + [*CONTROLS, MASK_CONTROL]
+    settings = {
+        "forward_func": "made_up.network",
+        "layer": "'layer4' (1)",
+        "methods": {name: name for name in methods},
+        "metrics": metrics,
+        "score": "logit",
+        "target": "prediction",
+        "attribute_to_layer_input": False,
+        "seed": 0,
+    }
+    store = Store(folder / "state", settings)
+    batches = [range(i, min(i + 4, n_images)) for i in range(0, n_images, 4)]
+    for index, numbers in enumerate(batches):
+        result, pictures = _batch(numbers, methods, metrics, size, grid, generator)
+        for method in methods[:n_clustered]:
+            maps = torch.from_numpy(pictures.maps[method])
+            n_runs = 5 if method == "method 1" else 1
+            pictures.clusters[method] = clusters(maps, n_clusters, n_runs, generator)
+        store.save(index, result, pictures)
+    store.finish("method 0", len(batches), [])
+    description = {
+        "facts": {"Model": "a network"},
+        "names": [AWKWARD, *(f"image-{i}.png" for i in range(1, n_images))],
+        "left_out": [["broken.png", "It is <no> image."]],
+        "classes": {"0": "benign", "1": "<malignant>"},
+    }
+    (folder / "run.json").write_text(json.dumps(description), encoding="utf-8")
+
+
+def _batch(numbers, methods, metrics, size, grid, generator):
+    result = BatchResult(n_images=len(numbers), fingerprint="made up")
+    kept = [number for number in numbers if number != 1]
+    scenes = [scene(generator, size) for _ in kept]
+    images, masks = (torch.cat(parts) for parts in zip(*scenes, strict=True))
+    # Predictions alternate, and every fourth is wrong.
+    result.images = [
+        {"image": n, "label": (n + (n % 4 == 3)) % 2, "prediction": n % 2, "target": n % 2}
+        for n in kept
+    ]
+    if 1 in numbers:
+        result.failures.append(failure(1, "", "is not finite"))
+    pictures = Pictures()
+    pictures.start(Batch(images, None, masks))
+    for m, method in enumerate(methods):
+        there = [i for i, n in enumerate(kept) if not (method == "method 1" and n == 2)]
+        if len(there) < len(kept):
+            result.failures.append(failure(2, method, "no <gradient>"))
+        is_large = method in ("Fake-CAM", "centre Gaussian", MASK_CONTROL)
+        shape = (len(kept), 1, *(size if is_large else grid,) * 2)
+        maps = torch.randn(shape, generator=generator) + 0.5
+        if method == MASK_CONTROL:
+            maps = masks.float()
+        if method == "method 1":
+            maps[[i for i, n in enumerate(kept) if n == 3]] = 0
+        pictures.add(method, there, maps[there])
+        result.values[method] = {
+            metric: [10.0 * kept[i] + m + k if i in there else None for i in range(len(kept))]
+            for k, metric in enumerate(metrics)
+        }
+        result.costs[method] = {"seconds": 0.5, "rows": 1, "peak_memory": 0, "images": len(there)}
+    return result, pictures
+
+
+def clusters(maps, k, n_runs, generator):
+    """Groups whose maps add up to those given, the last one with most of each."""
+    shares = torch.arange(1, k + 1) / (k * (k + 1) / 2)
+    parts = maps[:, None] * shares[:, None, None]
+    noise = 0.01 * torch.randn(parts.shape, generator=generator)
+    n_groups = np.where(maps.isnan().any(2).any(1), 0, k)
+    parts = (parts + noise - noise.mean(1, keepdim=True)).nan_to_num()
+    return KeptClusters(
+        importance="ablation",
+        n_runs=n_runs,
+        n_groups=n_groups,
+        maps=parts.numpy(),
+        ranges=torch.stack(parts.flatten(2).aminmax(dim=2), 2).numpy(),
+        importances=parts.sum((2, 3)).numpy(),
+        sizes=np.where(n_groups[:, None] > 0, np.arange(1, k + 1), 0),
+    )
+
+
+def failure(image, method, message):
+    return {
+        "image": image,
+        "method": method,
+        "metric": "",
+        "error": "ValueError",
+        "message": message,
+    }
+
+
+def write_explain_run(folder, n_images=3, size=48, baseline_score=0.5, **settings):
+    """Files as the command explain leaves them; the last image has no LayerGradCam."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(0)
+    model = Model("a network", torch.nn.Identity(), None, ["cat", "<dog>"], None)
+    chosen = replace(Settings(layer="layer4", n_clusters=3), **settings)
+    for i in range(n_images):
+        maps = generator.normal(size=(4, 7, 7))
+        # The last cluster has no channels, and the second adds nothing.
+        maps[[1, 3]] = 0
+        explanation = Explanation(
+            attribution=maps.sum(0),
+            gradcam=2 * maps[0] if i < n_images - 1 else None,
+            labels=np.arange(12) % 3,
+            importances=np.array([-0.5, 0.0, 2.5, 0.0]),
+            maps=maps,
+            sizes=np.array([4, 1, 7, 0]),
+            score=3.25 - i,
+            baseline_score=baseline_score,
+            target=1,
+            probabilities=np.array([0.125, 0.875]) if i else np.array([0.75, 0.25]),
+            input_image=generator.integers(0, 256, (size, size, 3), dtype=np.uint8),
+            gradcam_missing="" if i < n_images - 1 else "no <gradient>",
+        )
+        name = AWKWARD if i == 0 else f"image-{i}.png"
+        preprocessing = make_preprocessing(None, size=size)
+        save_arrays(folder / f"{i}.npz", explanation, chosen, model, preprocessing, name)
+    (folder / "left_out.json").write_text(json.dumps([["broken.png", "It is <no> image."]]))

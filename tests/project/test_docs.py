@@ -1,0 +1,108 @@
+"""The pages of docs/ name everything that is public, are in the site's menu and run as printed."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import captum_clustered
+from captum_clustered import (
+    comparison,
+    data,
+    dataset_run,
+    metrics,
+    report,
+    scores,
+    visualization,
+)
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+MENU = (ROOT / "mkdocs.yml").read_text()
+RUNNABLE = ("getting-started.md", "choosing.md", "figures.md", "recipes.md")
+
+
+def names_of(module):
+    prefix = "" if module is captum_clustered else f"{module.__name__.rpartition('.')[2]}."
+    return [(f"{prefix}{name}", name) for name in module.__all__]
+
+
+PUBLIC = [
+    pair
+    for module in (
+        captum_clustered,
+        comparison,
+        data,
+        dataset_run,
+        metrics,
+        report,
+        scores,
+        visualization,
+    )
+    for pair in names_of(module)
+]
+
+
+@pytest.mark.parametrize("name", [name for _, name in PUBLIC], ids=[path for path, _ in PUBLIC])
+def test_the_reference_has_each_public_name(name):
+    reference = "\n".join(page.read_text() for page in (DOCS / "reference").glob("*.md"))
+    entry = rf"::: captum_clustered[\w.]*\.{name}$"
+    attribute = rf"^`captum_clustered\.{name}`"
+    member = rf"members: \[(?:.*\W)?{name}\b"
+    assert re.search(f"{entry}|{attribute}|{member}", reference, re.MULTILINE) or (
+        # A module has a page of its own.
+        (DOCS / "reference" / f"{name}.md").is_file()
+    )
+
+
+@pytest.mark.parametrize(
+    "path", re.findall(r"(?m)^::: (\S+)", "\n".join(map(Path.read_text, PAGES)))
+)
+def test_each_entry_of_the_reference_exists(path):
+    module, _, name = path.rpartition(".")
+    found = __import__(path if path == "captum_clustered.scores" else module, fromlist=[name])
+    assert path.startswith("captum_clustered.")
+    assert hasattr(found, name) or found.__name__ == path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_each_page_is_in_the_menu(page):
+    assert re.search(rf"(?m)[ :-] {re.escape(str(page.relative_to(DOCS)))}$", MENU)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_no_page_has_paths_of_a_machine(page):
+    assert not re.search(r"(?<![\w.])/(work|home|root|tmp|Users|mnt)/", page.read_text())
+
+
+def test_each_picture_is_shown_and_small():
+    shown = set(re.findall(r"\]\(images/(\S+)\)", "\n".join(map(Path.read_text, PAGES))))
+    files = {path.name: path.stat().st_size for path in (DOCS / "images").iterdir()}
+    assert shown == set(files)
+    assert max(files.values()) < 400_000
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_the_snippets_run_one_after_the_other(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scope = {"__name__": "snippet"}
+    for code in re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL):
+        exec(compile(code, name, "exec"), scope)  # noqa: S102
+
+
+def test_each_option_of_the_command_line_is_on_its_page():
+    pytest.importorskip("typer")
+    import typer
+
+    from captum_clustered.cli.app import app
+
+    page = (DOCS / "reference" / "command-line.md").read_text()
+    commands = typer.main.get_command(app).commands
+    sections = dict(re.findall(r"(?ms)^## (\w+)\n(.*?)(?=^## |\Z)", page))
+    assert set(sections) == set(commands)
+    for name, command in commands.items():
+        options = {parameter.opts[0] for parameter in command.params}
+        printed = re.findall(r"(?m)^\| `([^`]+)` \|", sections[name])
+        assert {word.lower() for word in printed} == {word.lower() for word in options}
