@@ -13,10 +13,10 @@ from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.precision import without_autocast
 from captum_clustered._ablation.request import Evaluation
 from captum_clustered._clustering.features import channel_first, positions
-from captum_clustered._clustering.groups import (
+from captum_clustered._clustering.membership import (
     channel_maps,
     channel_weights,
-    group_sums,
+    cluster_sums,
     membership,
     spread,
 )
@@ -47,20 +47,20 @@ class Result:
         importances = ablation.importances(self._scores)
         first = 0
         self._parts: list[_TensorPart] = []
-        for value, baseline, labels, n_groups in zip(
-            ablation.values, ablation.baselines, ablation.labels, ablation.n_groups, strict=True
+        for value, baseline, labels, n_clusters in zip(
+            ablation.values, ablation.baselines, ablation.labels, ablation.n_clusters, strict=True
         ):
             maps = channel_maps(value, baseline, scaling)
             self._parts.append(
                 _TensorPart(
                     channel_first(maps, ablation.channel_dim),
                     labels - first,
-                    importances[:, :, first : first + n_groups],
+                    importances[:, :, first : first + n_clusters],
                     scaling,
                     value.dtype,
                 )
             )
-            first += n_groups
+            first += n_clusters
 
     def attributions(self, attr_dim_summation: bool) -> Tensors:
         """Attributions (N, 1 or C, *spatial) for each tensor of the layer, before ReLU."""
@@ -73,7 +73,7 @@ class Result:
 
     def clusters(self) -> Clusters:
         """
-        The groups of the first run.
+        The clusters of the first run.
 
         Its ``baseline_score`` is NaN where the evaluation has no empty coalition.
         """
@@ -84,7 +84,7 @@ class Result:
         return Clusters(
             labels=packed([part.labels[0] for part in self._parts]),
             importances=packed([part.importances[0] for part in self._parts]),
-            maps=packed([part.group_maps() for part in self._parts]),
+            maps=packed([part.cluster_maps() for part in self._parts]),
             sizes=packed([part.sizes[0] for part in self._parts]),
             score=self._scores[0],
             baseline_score=self._scores[1]
@@ -108,10 +108,10 @@ class _TensorPart:
         self._dtype = dtype
         # Fixed labels are one row for all examples, which a user may want to edit.
         self.labels = labels.contiguous()
-        n_groups = importances.shape[2]
+        n_clusters = importances.shape[2]
         ones = torch.ones_like(labels[0])
-        self.sizes = torch.stack([group_sums(ones, run, n_groups) for run in labels])
-        # An empty group's ablation changes nothing but, at most, the rounding.
+        self.sizes = torch.stack([cluster_sums(ones, run, n_clusters) for run in labels])
+        # An empty cluster's ablation changes nothing but, at most, the rounding.
         self.importances = torch.where(self.sizes > 0, importances, 0)
         self._weights = [
             channel_weights(maps, run, values, scaling)
@@ -127,7 +127,7 @@ class _TensorPart:
     def total(self) -> Tensor:
         return spread(self._mean_weights, self._maps).flatten(1).sum(1)
 
-    def group_maps(self) -> Tensor:
+    def cluster_maps(self) -> Tensor:
         member = membership(self.labels[0], self.sizes.shape[2])
         weights = member * self._weights[0][:, None]
         with without_autocast(self._maps):

@@ -46,7 +46,7 @@ from captum_clustered._clustering.clusterers import (
     make_clusterer,
 )
 from captum_clustered._clustering.features import channel_first
-from captum_clustered._clustering.groups import SCALINGS
+from captum_clustered._clustering.membership import SCALINGS
 from captum_clustered._maps import Result
 from captum_clustered.clusters import Clusters
 
@@ -60,30 +60,30 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
     Computes Clustered-CAM attribution for a chosen layer: a class activation map that
     needs no gradient.
 
-    The layer's channels are grouped by the similarity of their feature maps. Each group
-    is ablated (replaced by a baseline), and the group's map counts as much as the
+    The layer's channels are clustered by the similarity of their feature maps. Each cluster
+    is ablated (replaced by a baseline), and the cluster's map counts as much as the
     score of the target falls. All ablations run in one forward pass of the model.
 
     It takes what Captum's ``LayerGradCam`` takes and gives attributions of the same
-    shape. With each channel a group of its own, ``scaling="density"``, a layer without
+    shape. With each channel a cluster of its own, ``scaling="density"``, a layer without
     negative values, global average pooling and a linear head, both are equal.
 
     For a layer A (N, C, \*spatial), baseline B, D = A - B, the score f of the target and
-    a group j whose importance is d_j (its drop, f minus f with the group ablated, or its
-    Shapley value), the attribution of channel c in group j is
+    a cluster j whose importance is d_j (its drop, f minus f with the cluster ablated, or its
+    Shapley value), the attribution of channel c in cluster j is
 
     - ``scaling="density"``: :math:`d_j |D_c| / \sum_{c' \in j} \sum_x |D_{c'}(x)|`. Each
-      group's importance is spread over where the group fires: the map is in units of the
+      cluster's importance is spread over where the cluster fires: the map is in units of the
       score and sums to the sum of the importances.
-    - ``scaling="drop"``: :math:`d_j D_c`, which weighs a group also by how strongly it
+    - ``scaling="drop"``: :math:`d_j D_c`, which weighs a cluster also by how strongly it
       fires.
 
     The method is that of Eskandari, Du and AlZoubi, "Clustered-CAM: Visual Explanations
     for Deep Convolutional Networks for Thyroid Nodule Ultrasound Image Classification",
-    MIDL 2022. The paper leaves open how maps are clustered, into how many groups, and
+    MIDL 2022. The paper leaves open how maps are clustered, into how many clusters, and
     how drops become a map: these choices are ours, and all of them are parameters.
     Weights are never divided by the score, unlike Ablation-CAM's: the division cancels
-    in a normalised map, and a negative logit would turn the map around.
+    in a normalized map, and a negative logit would turn the map around.
     """
 
     _on_result: Callable[[Result], None] | None = None
@@ -97,7 +97,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         clusterer: ClustererType = 10,
         scaling: str = "density",
         importance: str = "ablation",
-        consensus: int = 1,
+        n_clusterings: int = 1,
         n_samples: int = 25,
         seed: int = 0,
         channel_dim: int = 1,
@@ -116,11 +116,11 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
                         forward_func applies a DataParallel model.
                         Default: None
             clusterer (int, estimator, Callable or Tensor, optional): How channels are
-                        grouped, for each example by itself:
+                        clustered, for each example by itself:
 
-                        - an int: number of groups for the built-in k-means
+                        - an int: number of clusters for the built-in k-means
                         - an object with scikit-learn's ``fit_predict``; it is cloned for
-                          each example, and its noise label -1 makes one more group
+                          each example, and its noise label -1 makes one more cluster
                         - a callable that takes rows (C, P) and returns C labels
                         - a LongTensor (C,): fixed labels, the same for all examples (a
                           tuple of them for a layer of several tensors)
@@ -130,13 +130,13 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             scaling (str, optional): "density" or "drop", see above.
                         Default: "density"
             importance (str, optional): "ablation": what the score loses without the
-                        group. "shapley": the group's Shapley value among all groups,
-                        exact for up to 10 groups (2^k evaluations), else sampled.
+                        cluster. "shapley": the cluster's Shapley value among all clusters,
+                        exact for up to 10 clusters (2^k evaluations), else sampled.
                         Default: "ablation"
-            consensus (int, optional): Number of clusterings with seeds seed, seed + 1...
+            n_clusterings (int, optional): Number of clusterings with seeds seed, seed + 1...
                         whose attributions are averaged, in the same forward pass. More
                         make the map more stable under small changes of the input. It
-                        has no effect on groups learned by :meth:`fit`.
+                        has no effect on clusters learned by :meth:`fit`.
                         Default: 1
             n_samples (int, optional): Number of permutations for sampled Shapley values.
                         Default: 25
@@ -156,7 +156,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         PerturbationAttribution.__init__(self, forward_func)
         self.scaling = scaling
         self.importance = importance
-        self.consensus = consensus
+        self.n_clusterings = n_clusterings
         self.n_samples = n_samples
         self.seed = seed
         self.channel_dim = channel_dim
@@ -220,7 +220,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             return_convergence_delta (bool, optional): Whether to return by how much the
                         attribution misses completeness. Needs ``scaling="density"``.
                         Default: False
-            return_clusters (bool, optional): Whether to return the groups, their
+            return_clusters (bool, optional): Whether to return the clusters, their
                         importances and maps.
                         Default: False
 
@@ -237,7 +237,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
                         Sum of the attribution before any ReLU minus the score's
                         difference between the layer and its baseline, shape (N,). Zero
                         up to rounding for ``importance="shapley"``; for "ablation" it
-                        is the interaction of the groups.
+                        is the interaction of the clusters.
             - **clusters** (*Clusters*, returned if return_clusters=True):
                         See :class:`Clusters`.
 
@@ -266,7 +266,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             >>> attr = cam.attribute(input, 3)
             >>> # Upsampled to the size of the input
             >>> upsampled_attr = LayerAttribution.interpolate(attr, (32, 32), "bilinear")
-            >>> # The groups of channels and how far the score falls without each
+            >>> # The clusters of channels and how far the score falls without each
             >>> attr, clusters = cam.attribute(input, 3, return_clusters=True)
             >>> clusters.importances  # (N, 10)
         """
@@ -283,8 +283,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         with torch.no_grad(), eager_mode():
             plan = Plan(
                 n_examples=n_examples,
-                clusterer=self._grouping(attribute_to_layer_input),
-                consensus=1 if self._fitted else self.consensus,
+                clusterer=self._clustering(attribute_to_layer_input),
+                n_clusterings=1 if self._fitted else self.n_clusterings,
                 importance=self.importance,
                 n_samples=self.n_samples,
                 seed=self.seed,
@@ -337,7 +337,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         attribute_to_layer_input: bool = False,
     ) -> ClusteredLayerCAM:
         r"""
-        Learns one grouping of the layer's channels for all images, so that group 3 means
+        Learns one clustering of the layer's channels for all images, so that cluster 3 means
         the same in every image; :meth:`attribute` uses it from then on.
 
         Channels are compared by all their maps on the reference inputs at once. Inputs
@@ -372,8 +372,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         Examples::
 
             >>> cam = ClusteredLayerCAM(net, net.conv4).fit(train_loader)
-            >>> torch.save(cam.labels_, "groups.pt")
-            >>> cam = ClusteredLayerCAM(net, net.conv4, clusterer=torch.load("groups.pt"))
+            >>> torch.save(cam.labels_, "clusters.pt")
+            >>> cam = ClusteredLayerCAM(net, net.conv4, clusterer=torch.load("clusters.pt"))
         """
         clusterer = self._checked_clusterer()
         if isinstance(clusterer, FixedLabels):
@@ -399,7 +399,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
                     if gram.n_channels not in (None, maps.shape[1]):
                         raise ValueError(
                             f"layer {name} has {maps.shape[1]} channels on one batch and "
-                            f"{gram.n_channels} on those before: groups of channels need the same."
+                            f"{gram.n_channels} on those before: all must have the same."
                         )
                     with without_autocast(maps):
                         gram.add(maps)
@@ -416,7 +416,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
     @property
     def labels_(self) -> TensorOrTuple:
         """
-        The groups that :meth:`fit` has learned, a copy: LongTensor (C,), or a tuple for a
+        The clusters that :meth:`fit` has learned, a copy: LongTensor (C,), or a tuple for a
         layer of several tensors.
         """
         if self._fitted is None:
@@ -454,7 +454,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             raise TypeError(f"layer must be a torch.nn.Module; got {type(self.layer).__name__}.")
         _check_choice("scaling", self.scaling, SCALINGS)
         _check_choice("importance", self.importance, IMPORTANCES)
-        _check_int("consensus", self.consensus, 1)
+        _check_int("n_clusterings", self.n_clusterings, 1)
         _check_int("n_samples", self.n_samples, 1)
         _check_int("seed", self.seed, 0)
         if not _is_int(self.channel_dim) or self.channel_dim == 0:
@@ -462,15 +462,15 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
                 f"channel_dim={self.channel_dim!r} must be an int other than 0, which is the "
                 "dimension of the examples."
             )
-        return make_clusterer(self.clusterer, int(self.consensus), int(self.seed))
+        return make_clusterer(self.clusterer, int(self.n_clusterings), int(self.seed))
 
-    def _grouping(self, attribute_to_layer_input: bool) -> Clusterer:
+    def _clustering(self, attribute_to_layer_input: bool) -> Clusterer:
         clusterer = self._checked_clusterer()
         if self._fitted is None:
             return clusterer
         if attribute_to_layer_input != self._fitted_at_input:
             raise ValueError(
-                f"attribute_to_layer_input={attribute_to_layer_input}, but fit() learned groups "
+                f"attribute_to_layer_input={attribute_to_layer_input}, but fit() learned clusters "
                 f"with attribute_to_layer_input={self._fitted_at_input}."
             )
         return self._fitted

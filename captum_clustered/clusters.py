@@ -1,4 +1,4 @@
-"""The groups of channels behind an attribution."""
+"""The clusters of channels behind an attribution."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ TensorOrTensors = Union[Tensor, tuple[Tensor, ...]]
 @dataclass(frozen=True)
 class Clusters:
     r"""
-    How each example's channels were grouped and what each group is worth.
+    How each example's channels were clustered and what each cluster is worth.
 
-    N is the number of examples, C of channels, k of groups. Groups that are empty in an
-    example have size, importance and map 0. With ``consensus`` above 1 this describes
+    N is the number of examples, C of channels, k of clusters. Clusters that are empty in an
+    example have size, importance and map 0. With ``n_clusterings`` above 1 this describes
     the run of ``seed`` alone, not the average. For a layer of several tensors all
     attributes but the scores are tuples with an entry for each tensor.
 
     Attributes:
 
-        labels (Tensor): Group of each channel, shape (N, C), int64, 0..k-1.
-        importances (Tensor): Importance of each group in units of the score: its drop
+        labels (Tensor): Cluster of each channel, shape (N, C), int64, 0..k-1.
+        importances (Tensor): Importance of each cluster in units of the score: its drop
                     with ``importance="ablation"``, its Shapley value with
                     ``"shapley"``. Shape (N, k).
-        maps (Tensor): Share of each group in the attribution before any ReLU, shape
-                    (N, k, \*spatial). With ``consensus=1`` their sum over the groups is
+        maps (Tensor): Share of each cluster in the attribution before any ReLU, shape
+                    (N, k, \*spatial). With ``n_clusterings=1`` their sum over the clusters is
                     the attribution.
-        sizes (Tensor): Number of channels in each group, shape (N, k), int64.
+        sizes (Tensor): Number of channels in each cluster, shape (N, k), int64.
         score (Tensor): Score f(A) of each example, shape (N,).
         baseline_score (Tensor): Score f(B) with the whole layer ablated, shape (N,).
 
@@ -37,7 +37,7 @@ class Clusters:
 
         >>> attribution, clusters = cam.attribute(x, target=1, return_clusters=True)
         >>> best = clusters.importances[0].argmax()
-        >>> clusters.maps[0, best]  # where the most important group fires
+        >>> clusters.maps[0, best]  # where the most important cluster fires
     """
 
     labels: TensorOrTensors

@@ -39,10 +39,10 @@ class Settings:
         layer (str): The layer's name in the model.
         layer_input (bool): Whether to attribute to the layer's input.
         target (int or None): The class; None means the predicted one of each picture.
-        n_clusters (int): Number of groups of channels.
+        n_clusters (int): Number of clusters of channels.
         scaling (str): "density" or "drop".
         importance (str): "ablation" or "shapley".
-        consensus (int): Number of clusterings that are averaged.
+        n_clusterings (int): Number of clusterings that are averaged.
         seed (int): Of the (first) clustering.
         channel_dim (int): The layer's dimension of channels.
         score (str): "logit", "probability", "log_probability" or "margin".
@@ -54,7 +54,7 @@ class Settings:
     n_clusters: int = 10
     scaling: str = "density"
     importance: str = "ablation"
-    consensus: int = 1
+    n_clusterings: int = 1
     seed: int = 0
     channel_dim: int = 1
     score: str = "logit"
@@ -70,10 +70,10 @@ class Explanation:
         attribution: Clustered-CAM, (h, w).
         gradcam: LayerGradCam of the same layer and score, (h, w), or None.
         gradcam_missing: Why there is none.
-        labels: Group of each channel, (C,).
-        importances: Importance of each group, (k,).
-        maps: Each group's share of the attribution, (k, h, w).
-        sizes: Number of channels in each group, (k,).
+        labels: Cluster of each channel, (C,).
+        importances: Importance of each cluster, (k,).
+        maps: Each cluster's share of the attribution, (k, h, w).
+        sizes: Number of channels in each cluster, (k,).
         score: Of the target.
         baseline_score: Of the target with the whole layer ablated.
         target: The class that is explained.
@@ -97,7 +97,7 @@ class Explanation:
     notes: tuple[str, ...] = ()
 
     def by_importance(self) -> list[int]:
-        """The groups that have channels, the most important first."""
+        """The clusters that have channels, the most important first."""
         order = np.argsort(-self.importances, kind="stable")
         return [int(j) for j in order if self.sizes[j] > 0]
 
@@ -161,7 +161,7 @@ class Explainer:
             clusterer=settings.n_clusters,
             scaling=settings.scaling,
             importance=settings.importance,
-            consensus=settings.consensus,
+            n_clusterings=settings.n_clusterings,
             seed=settings.seed,
             channel_dim=settings.channel_dim,
         )
@@ -264,7 +264,7 @@ class Explainer:
                 attribute_to_layer_input=self.settings.layer_input,
             )
         except Exception as error:  # noqa: BLE001
-            # A model without gradients (quantised, or under no_grad) is explained all the same.
+            # A model without gradients (quantized, or under no_grad) is explained all the same.
             return None, f"LayerGradCam is left out, it fails on this model: {one_line(error)}"
         return attribution, ""
 

@@ -18,7 +18,7 @@ class InputAttribution(Attribution):
     r"""
     Makes any layer attribution an attribution of the input's shape.
 
-    Captum's ``infidelity`` and ``sensitivity_max`` and its visualisation expect one
+    Captum's ``infidelity`` and ``sensitivity_max`` and its visualization expect one
     value for each element of the input. Given a ``LayerAttribution``'s own ``attribute``,
     ``sensitivity_max`` takes a batch for a tuple: with one example its result is wrong
     without notice, with two it raises. This adapter sums the layer's attribution over its

@@ -24,7 +24,7 @@ def probability(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
     r"""
     The probability of each class, softmax over dimension 1, in [0, 1].
 
-    Saturates: for an image that the network is sure of, ablating a group hardly moves
+    Saturates: for an image that the network is sure of, ablating a cluster hardly moves
     it.
 
     Args:

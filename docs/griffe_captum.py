@@ -45,11 +45,11 @@ _MODULES = {
     "deletion_curve": "deletion",
     "insertion_curve": "insertion",
     "insertion_minus_deletion": "insertion",
-    "EnergyShares": "localisation",
-    "pointing_game": "localisation",
-    "energy_pointing_game": "localisation",
-    "energy_shares": "localisation",
-    "iou": "localisation",
+    "EnergyShares": "localization",
+    "pointing_game": "localization",
+    "energy_pointing_game": "localization",
+    "energy_shares": "localization",
+    "iou": "localization",
 }
 for _name in ("adcc", "average_drop", "average_gain", "coherency", "complexity", "deletion"):
     _MODULES[_name] = _name

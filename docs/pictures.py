@@ -25,7 +25,7 @@ VOLCANO = 980
 
 
 class Explained:
-    """A photograph, its maps for one class, and the groups behind ours."""
+    """A photograph, its maps for one class, and the clusters behind ours."""
 
     def __init__(self, name: str, target: int) -> None:
         preprocessing = make_preprocessing(None, mean=MEAN, std=STD)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from captum_clustered.cli.demo import demo_model
 
-__all__ = ["LABELS", "crops", "network", "normalised", "photographs", "square"]
+__all__ = ["LABELS", "crops", "network", "normalized", "photographs", "square"]
 
 # Of each photograph, what it shows and the class of ImageNet that comes next to it.
 LABELS = {
@@ -41,7 +41,7 @@ def photographs() -> dict[str, Tensor]:
     }
     tensors = {name: torch.tensor(array) for name, array in arrays.items()}
     return {
-        # The cameraman is grey.
+        # The cameraman is gray.
         name: (t.permute(2, 0, 1) if t.dim() == 3 else t.expand(3, -1, -1)) / 255
         for name, t in tensors.items()
     }
@@ -76,7 +76,7 @@ def crops(photograph: Tensor, n: int, seed: int) -> Tensor:
     return torch.stack(found)
 
 
-def normalised(images: Tensor) -> Tensor:
+def normalized(images: Tensor) -> Tensor:
     """Images in [0, 1] as the network was trained on them."""
     return (images * 255 - 127) / 128
 

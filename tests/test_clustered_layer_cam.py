@@ -30,8 +30,8 @@ def test_two_channels_by_hand(scaling, importance, expected):
     torch.testing.assert_close(attribution, torch.tensor([[expected]]))
 
 
-def test_four_channels_in_two_groups_by_hand():
-    # Score: sum of all squared channel means; channels 0 and 2 form a group.
+def test_four_channels_in_two_clusters_by_hand():
+    # Score: sum of all squared channel means; channels 0 and 2 form a cluster.
     net = torch.nn.Identity()
 
     def forward(x):
@@ -105,7 +105,7 @@ def test_drops_equal_captums_layer_feature_ablation(baseline, at_input):
     torch.testing.assert_close(drops, expected[:, :, 0, 0])
 
 
-def test_shapley_equals_captums_on_the_grouped_layer():
+def test_shapley_equals_captums_on_the_clustered_layer():
     net, x = MlpHead().double(), images(n=2)
     cam = ClusteredLayerCAM(net, net.conv, clusterer=3, importance="shapley")
     _, clusters = cam.attribute(x, target=2, return_clusters=True)
@@ -139,7 +139,7 @@ def test_shapley_with_density_is_complete(k, baseline):
     torch.testing.assert_close(attribution.flatten(1).sum(1), difference)
 
 
-def test_delta_of_ablation_is_the_interaction_of_the_groups():
+def test_delta_of_ablation_is_the_interaction_of_the_clusters():
     net = Interacting()
     cam = ClusteredLayerCAM(net, net.layer, clusterer=EACH)
     _, delta = cam.attribute(
@@ -167,7 +167,7 @@ def test_consensus_is_the_mean_over_seeds_and_clusters_are_of_the_first():
         for seed in (5, 6, 7)
     ]
     assert not torch.equal(single[0][0], single[1][0])
-    cam = ClusteredLayerCAM(net, net.conv, seed=5, consensus=3, **arguments)
+    cam = ClusteredLayerCAM(net, net.conv, seed=5, n_clusterings=3, **arguments)
     attribution, clusters = cam.attribute(x, target=1, return_clusters=True)
     torch.testing.assert_close(attribution, torch.stack([a for a, _ in single]).mean(0))
     assert torch.equal(clusters.labels, single[0][1].labels)
@@ -180,7 +180,7 @@ def test_a_batch_equals_its_examples_one_by_one():
     target = [0, 2, 1, 1]
     for importance, k in (("ablation", 5), ("shapley", 12)):
         cam = ClusteredLayerCAM(
-            net, net.conv, clusterer=k, importance=importance, consensus=2, n_samples=2
+            net, net.conv, clusterer=k, importance=importance, n_clusterings=2, n_samples=2
         )
         together = cam.attribute(x, target)
         alone = [cam.attribute(x[i : i + 1], target[i]) for i in range(4)]
@@ -303,7 +303,7 @@ def test_an_all_zero_layer_gives_zeros():
     assert (clusters.importances == 0).all()
 
 
-def test_empty_groups_are_zero_everywhere():
+def test_empty_clusters_are_zero_everywhere():
     net, x = MlpHead().double(), images()
     labels = torch.tensor([0, 0, 4, 4, 2, 2])
     for importance in ("ablation", "shapley"):
@@ -356,9 +356,9 @@ def test_feature_ablation_of_identity_layer_agrees_on_the_input():
 def test_attributes_may_be_changed_after_construction():
     net, x = MlpHead(channels=14).double(), images()
     cam = ClusteredLayerCAM(net, net.conv, clusterer=4)
-    cam.seed, cam.clusterer, cam.consensus, cam.scaling = 3, 5, 2, "drop"
+    cam.seed, cam.clusterer, cam.n_clusterings, cam.scaling = 3, 5, 2, "drop"
     expected = ClusteredLayerCAM(
-        net, net.conv, seed=3, clusterer=5, consensus=2, scaling="drop"
+        net, net.conv, seed=3, clusterer=5, n_clusterings=2, scaling="drop"
     ).attribute(x, 0)
     assert torch.equal(cam.attribute(x, 0), expected)
 

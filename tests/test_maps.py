@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from captum_clustered._clustering.groups import channel_maps, channel_weights
+from captum_clustered._clustering.membership import channel_maps, channel_weights
 
 
 def test_differences_of_half_precision_are_formed_in_float32():
@@ -23,5 +23,5 @@ def test_weights_by_hand():
     maps = torch.tensor([[[1.0, 1.0], [2.0, 0.0], [0.0, 0.0]]])
     labels, importances = torch.tensor([[0, 0, 1]]), torch.tensor([[8.0, 5.0]])
     assert channel_weights(maps, labels, importances, "drop").tolist() == [[8, 8, 5]]
-    # Mass 4 in the first group; none in the second, which then has no share.
+    # Mass 4 in the first cluster; none in the second, which then has no share.
     assert channel_weights(maps, labels, importances, "density").tolist() == [[2, 2, 0]]

@@ -81,7 +81,7 @@ def make_calls(case: Case) -> dict[str, Callable[[], object]]:
     """The calls by name; all explain class 0, and the first is the plain forward pass."""
 
     @functools.cache
-    def groups() -> Tensor:
+    def clusters() -> Tensor:
         cam = ClusteredLayerCAM(case.model, case.layer)
         labels: Tensor = cam.attribute(case.inputs, 0, return_clusters=True)[1].labels
         return labels[..., None, None]
@@ -97,20 +97,20 @@ def make_calls(case: Case) -> dict[str, Callable[[], object]]:
         "  its k-means alone": lambda: kmeans(rows(), 10, [0]),
     }
     for k in (5, 32, 128):
-        calls[f"  {k} groups"] = lambda k=k: clustered(case, clusterer=k)  # type: ignore[misc]
+        calls[f"  {k} clusters"] = lambda k=k: clustered(case, clusterer=k)  # type: ignore[misc]
     calls |= {
-        "  consensus of 5": lambda: clustered(case, consensus=5),
-        "  shapley, 8 groups, exact": lambda: clustered(case, clusterer=8, importance="shapley"),
+        "  n_clusterings of 5": lambda: clustered(case, n_clusterings=5),
+        "  shapley, 8 clusters, exact": lambda: clustered(case, clusterer=8, importance="shapley"),
         "  the same in chunks of 64": lambda: clustered(
             case, clusterer=8, importance="shapley", perturbations_per_eval=64
         ),
-        "  shapley, 16 groups, sampled": lambda: clustered(
+        "  shapley, 16 clusters, sampled": lambda: clustered(
             case, clusterer=16, importance="shapley"
         ),
         "LayerGradCam": lambda: LayerGradCam(case.model, case.layer).attribute(case.inputs, 0),
-        "LayerFeatureAblation, same groups": lambda: LayerFeatureAblation(
+        "LayerFeatureAblation, same clusters": lambda: LayerFeatureAblation(
             case.model, case.layer
-        ).attribute(case.inputs, target=0, layer_mask=groups()),
+        ).attribute(case.inputs, target=0, layer_mask=clusters()),
     }
     return calls
 

@@ -28,7 +28,7 @@ def growth(rounds: int, device: str) -> pd.DataFrame:
     """
     place = torch.device(device)
     axes: dict[str, tuple[Sequence[int], Callable[[int], tuple[Case, int]]]] = {
-        "groups k": ((8, 16, 32, 64, 128), lambda k: (_wide(device), k)),
+        "clusters k": ((8, 16, 32, 64, 128), lambda k: (_wide(device), k)),
         "images N": ((1, 2, 4, 8, 16, 32), lambda n: (_wide(device, n_images=n), 10)),
         "channels C": ((256, 512, 1024, 2048, 4096), lambda c: (_wide(device, n_channels=c), 10)),
         "map's side": ((4, 7, 14, 28), lambda side: (_wide(device, side=side), 10)),
@@ -66,10 +66,10 @@ def slope(values: Sequence[float], seconds: Sequence[float]) -> float:
     return float(np.polyfit(x, y, 1)[0])
 
 
-def _extra(case: Case, n_groups: int, rounds: int, device: torch.device) -> float:
+def _extra(case: Case, n_clusters: int, rounds: int, device: torch.device) -> float:
     calls: dict[str, Callable[[], object]] = {
         FORWARD: lambda: forward(case),
-        "map": lambda: clustered(case, clusterer=n_groups),
+        "map": lambda: clustered(case, clusterer=n_clusters),
     }
     seconds = seconds_of(calls, rounds, device)
     pairs = zip(seconds["map"], seconds[FORWARD], strict=True)

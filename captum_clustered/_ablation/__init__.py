@@ -1,1 +1,1 @@
-"""Ablate groups of channels and read the score: the second step of the method."""
+"""Ablate clusters of channels and read the score: the second step of the method."""

@@ -1,4 +1,4 @@
-"""Which coalitions of groups to evaluate, and how their scores make importances."""
+"""Which coalitions of clusters to evaluate, and how their scores make importances."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ CPU = torch.device("cpu")
 
 class Game(Protocol):
     """
-    A cooperative game among the K groups of channels of each example.
+    A cooperative game among the K clusters of channels of each example.
 
-    The value v(T) of a coalition T is the score with the groups of T kept and all
+    The value v(T) of a coalition T is the score with the clusters of T kept and all
     others ablated.
     """
 
     @property
     def coalitions(self) -> Tensor:
-        """Groups kept, bool (M, N or 1, K), without the full and the empty coalition."""
+        """Clusters kept, bool (M, N or 1, K), without the full and the empty coalition."""
         ...
 
     def importances(self, gains: Tensor) -> Tensor:
@@ -35,11 +35,11 @@ class Game(Protocol):
 
 class LeaveOneOut:
     """
-    Ablation: a group's importance is the score's fall when it alone is ablated.
+    Ablation: a cluster's importance is the score's fall when it alone is ablated.
 
     Args:
 
-        n_players (int): Number of groups K.
+        n_players (int): Number of clusters K.
     """
 
     def __init__(self, n_players: int) -> None:
@@ -76,20 +76,20 @@ def shapley(n_players: int, present: Tensor | None, n_samples: int, seed: int) -
     """
     Shapley values (Shapley 1953), with v(empty) the score of the baseline.
 
-    Exact for up to 10 non-empty groups; above, sampled with permutations and their
+    Exact for up to 10 non-empty clusters; above, sampled with permutations and their
     reverses (antithetic), decided for each example by itself.
 
     Args:
 
-        n_players (int): Number of groups K, empty ones included.
-        present (Tensor or None): Which groups are not empty, bool (N, K) on the CPU;
+        n_players (int): Number of clusters K, empty ones included.
+        present (Tensor or None): Which clusters are not empty, bool (N, K) on the CPU;
                     unused and None where ``n_players`` allows the exact game.
         n_samples (int): Number of permutations, the reversed ones included.
         seed (int): With the number of players, all that permutations depend on.
     """
     if n_players <= MAX_EXACT_PLAYERS or present is None:
         return _exact(n_players)
-    # Examples with the same groups share a game, most often all of them.
+    # Examples with the same clusters share a game, most often all of them.
     patterns, example = present.unique(dim=0, return_inverse=True)
     games = [
         _embedded(

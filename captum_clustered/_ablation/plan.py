@@ -1,4 +1,4 @@
-"""A layer's tensors with groups of channels replaced by the baseline."""
+"""A layer's tensors with clusters of channels replaced by the baseline."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Ablation:
         channel_dim (int): The dimension of the channels, from the end if negative.
         labels (tuple[Tensor, ...]): For each tensor the player that each channel
                     belongs to, shape (R, N, C).
-        n_groups (tuple[int, ...]): How many of the K players are groups of each tensor;
+        n_clusters (tuple[int, ...]): How many of the K players are clusters of each tensor;
                     they are numbered tensor by tensor.
         games (tuple[Game, ...]): One game among the K players for each of R runs.
         has_empty (bool): Whether row 1 is the empty coalition.
@@ -38,7 +38,7 @@ class Ablation:
     baselines: Tensors
     channel_dim: int
     labels: Tensors
-    n_groups: tuple[int, ...]
+    n_clusters: tuple[int, ...]
     games: tuple[Game, ...]
     has_empty: bool
 

@@ -22,10 +22,10 @@ from captum_clustered._ablation.precision import without_autocast
 from captum_clustered._ablation.request import Evaluation
 from captum_clustered._clustering.clusterers import Clusterer
 from captum_clustered._clustering.features import channel_first, channel_rows
-from captum_clustered._clustering.groups import membership
+from captum_clustered._clustering.membership import membership
 
 IMPORTANCES = ("ablation", "shapley")
-# What to expect of a clusterer that does not say how many groups it makes.
+# What to expect of a clusterer that does not say how many clusters it makes.
 GUESSED_GROUPS = 10
 
 LayerBaselines = Union[None, int, float, Tensor, tuple[Union[int, float, Tensor], ...]]
@@ -34,13 +34,13 @@ LayerBaselines = Union[None, int, float, Tensor, tuple[Union[int, float, Tensor]
 @dataclass(frozen=True)
 class Plan:
     """
-    Clusters the layer's channels and sets up the game among the groups.
+    Clusters the layer's channels and sets up the game among the clusters.
 
     Attributes:
 
         n_examples (int): Number of examples N in the batch.
-        clusterer (Clusterer): Groups the channels.
-        consensus (int): Number of runs R of the clusterer.
+        clusterer (Clusterer): Clusters the channels.
+        n_clusterings (int): Number of runs R of the clusterer.
         importance (str): "ablation" or "shapley".
         n_samples (int): Permutations for sampled Shapley values.
         seed (int): Seed of the permutations.
@@ -52,7 +52,7 @@ class Plan:
 
     n_examples: int
     clusterer: Clusterer
-    consensus: int
+    n_clusterings: int
     importance: str
     n_samples: int
     seed: int
@@ -69,14 +69,14 @@ class Plan:
     @property
     def expected_rows(self) -> int:
         """The number of evaluations, as far as it can be told before clustering."""
-        k = self.clusterer.n_groups or GUESSED_GROUPS
+        k = self.clusterer.n_clusters or GUESSED_GROUPS
         if self.importance == "ablation":
             coalitions = k
         elif k <= MAX_EXACT_PLAYERS:
             coalitions = 2**k - 2
         else:
             coalitions = sampled_size(k, self.n_samples)
-        return 1 + self.has_empty + self.consensus * coalitions
+        return 1 + self.has_empty + self.n_clusterings * coalitions
 
     def __call__(self, tensors: Tensors) -> Ablation:
         """
@@ -98,32 +98,32 @@ class Plan:
                 f"{self.layer_name} has {len(tensors)}: give a tuple with labels for each of them."
             )
         labels: list[Tensor] = []
-        n_groups: list[int] = []
+        n_clusters: list[int] = []
         for index, tensor in enumerate(tensors):
             rows = channel_rows(channel_first(tensor, self.channel_dim))
             label, count = self.clusterer(rows, index)
-            labels.append(label + sum(n_groups))
-            n_groups.append(count)
+            labels.append(label + sum(n_clusters))
+            n_clusters.append(count)
         return Ablation(
             values=tensors,
             baselines=format_baselines(self.layer_baselines, tensors),
             channel_dim=self.channel_dim,
             labels=tuple(labels),
-            n_groups=tuple(n_groups),
-            games=self._games(labels, sum(n_groups)),
+            n_clusters=tuple(n_clusters),
+            games=self._games(labels, sum(n_clusters)),
             has_empty=self.has_empty,
         )
 
-    def _games(self, labels: Sequence[Tensor], n_groups: int) -> tuple[Game, ...]:
+    def _games(self, labels: Sequence[Tensor], n_clusters: int) -> tuple[Game, ...]:
         if self.importance == "ablation":
-            return (LeaveOneOut(n_groups),) * self.consensus
+            return (LeaveOneOut(n_clusters),) * self.n_clusterings
         games: list[Game] = []
-        for run in range(self.consensus):
+        for run in range(self.n_clusterings):
             present = None
-            if n_groups > MAX_EXACT_PLAYERS:
+            if n_clusters > MAX_EXACT_PLAYERS:
                 runs = torch.cat([label[run] for label in labels], 1)
-                present = membership(runs, n_groups).any(2).cpu()
-            games.append(shapley(n_groups, present, self.n_samples, self.seed))
+                present = membership(runs, n_clusters).any(2).cpu()
+            games.append(shapley(n_clusters, present, self.n_samples, self.seed))
         return tuple(games)
 
 

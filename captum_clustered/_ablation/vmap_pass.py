@@ -185,7 +185,7 @@ class _Pass:
                 return None
         row = self._row.reshape(1).to(tensors[0].device, non_blocking=True)
         keep = self.ablation.keep(*self.rows)
-        # Rows past the end (fewer groups than expected) repeat the last one.
+        # Rows past the end (fewer clusters than expected) repeat the last one.
         row = row.clamp(max=len(keep[0]) - 1)
         keep = tuple(mask.index_select(0, row)[0] for mask in keep)
         if self._defers:

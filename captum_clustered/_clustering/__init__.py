@@ -1,1 +1,1 @@
-"""Group a layer's channels: the first step of the method."""
+"""Cluster a layer's channels: the first step of the method."""

@@ -1,4 +1,4 @@
-"""From what a user may pass as ``clusterer`` to group labels of feature maps."""
+"""From what a user may pass as ``clusterer`` to cluster labels of feature maps."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ ClustererType = Union[
 
 
 class Clusterer(Protocol):
-    """Groups the rows of each example, once for each run."""
+    """Clusters the rows of each example, once for each run."""
 
-    n_groups: int | None
-    """Number of groups where it is known before the data is seen."""
+    n_clusters: int | None
+    """Number of clusters where it is known before the data is seen."""
     n_tensors: int | None
     """Number of tensors that the layer must have, if not any."""
     on_device: bool
@@ -53,16 +53,16 @@ class Clusterer(Protocol):
         ...
 
 
-def make_clusterer(clusterer: ClustererType, consensus: int, seed: int) -> Clusterer:
+def make_clusterer(clusterer: ClustererType, n_clusterings: int, seed: int) -> Clusterer:
     """
-    Checks ``clusterer`` and wraps it as a :class:`Clusterer` of ``consensus`` runs.
+    Checks ``clusterer`` and wraps it as a :class:`Clusterer` of ``n_clusterings`` runs.
 
     Raises:
 
         TypeError: If ``clusterer`` is none of the kinds that are accepted.
-        ValueError: If it does not fit ``consensus``.
+        ValueError: If it does not fit ``n_clusterings``.
     """
-    seeds = range(seed, seed + consensus)
+    seeds = range(seed, seed + n_clusterings)
     if isinstance(clusterer, (int, np.integer)) and not isinstance(clusterer, bool):
         if clusterer < 1:
             raise ValueError(f"clusterer={clusterer}: the number of clusters must be at least 1.")
@@ -72,12 +72,12 @@ def make_clusterer(clusterer: ClustererType, consensus: int, seed: int) -> Clust
         and clusterer
         and all(isinstance(labels, Tensor) for labels in clusterer)
     ):
-        _refuse_consensus(consensus, "fixed labels")
+        _refuse_n_clusterings(n_clusterings, "fixed labels")
         return FixedLabels(clusterer)
     if hasattr(clusterer, "fit_predict") and not isinstance(clusterer, type):
         return _Estimator(clusterer, seeds)
     if callable(clusterer) and not isinstance(clusterer, type):
-        _refuse_consensus(consensus, "a callable")
+        _refuse_n_clusterings(n_clusterings, "a callable")
         return _Function(clusterer)
     raise TypeError(
         f"clusterer={clusterer!r} is not understood: give the number of clusters (int), an "
@@ -86,11 +86,11 @@ def make_clusterer(clusterer: ClustererType, consensus: int, seed: int) -> Clust
     )
 
 
-def _refuse_consensus(consensus: int, kind: str) -> None:
-    if consensus > 1:
+def _refuse_n_clusterings(n_clusterings: int, kind: str) -> None:
+    if n_clusterings > 1:
         raise ValueError(
-            f"consensus={consensus} averages clusterings of different seeds, and {kind} as "
-            "clusterer has no seed: use consensus=1, an int or an estimator with random_state."
+            f"n_clusterings={n_clusterings} averages clusterings of different seeds, and {kind} as "
+            "clusterer has no seed: use n_clusterings=1, an int or an estimator with random_state."
         )
 
 
@@ -99,7 +99,7 @@ class _KMeans:
     n_tensors: int | None = None
 
     def __init__(self, n_clusters: int, seeds: Sequence[int]) -> None:
-        self.n_groups: int | None = n_clusters
+        self.n_clusters: int | None = n_clusters
         self._n_clusters = n_clusters
         self._seeds = seeds
 
@@ -109,7 +109,7 @@ class _KMeans:
 
 
 class FixedLabels:
-    """The same groups for every image, known beforehand."""
+    """The same clusters for every image, known beforehand."""
 
     on_device = True
 
@@ -121,11 +121,11 @@ class FixedLabels:
                     "clusterer given as fixed labels must be a LongTensor of shape (C,), one "
                     f"label for each channel; got {label.dtype} of shape {tuple(label.shape)}."
                 )
-            # A copy of our own, on the CPU, so that counting groups waits for no device.
+            # A copy of our own, on the CPU, so that counting clusters waits for no device.
             label = label.detach().cpu().long().clone()
             _check_range(label, len(label), "clusterer")
             self._labels.append(label)
-        self.n_groups: int | None = sum(_n_labels(label) for label in self._labels)
+        self.n_clusters: int | None = sum(_n_labels(label) for label in self._labels)
         self.n_tensors: int | None = len(self._labels)
 
     @property
@@ -155,8 +155,8 @@ class _Estimator:
         states = [name for name in params if name.split("__")[-1] == "random_state"]
         if len(seeds) > 1 and not states:
             raise ValueError(
-                f"consensus={len(seeds)} averages clusterings of different seeds, and "
-                f"{type(estimator).__name__} has no random_state: use consensus=1."
+                f"n_clusterings={len(seeds)} averages clusterings of different seeds, and "
+                f"{type(estimator).__name__} has no random_state: use n_clusterings=1."
             )
         # What has a random_state keeps it if there is only one run; what has none would
         # draw from NumPy's global generator.
@@ -164,7 +164,7 @@ class _Estimator:
         self._estimator = estimator
         self._seeds = seeds
         n_clusters = getattr(estimator, "n_clusters", None)
-        self.n_groups: int | None = n_clusters if isinstance(n_clusters, int) else None
+        self.n_clusters: int | None = n_clusters if isinstance(n_clusters, int) else None
 
     def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
         name = type(self._estimator).__name__
@@ -182,7 +182,7 @@ class _Estimator:
 class _Function:
     on_device = False
     n_tensors: int | None = None
-    n_groups: int | None = None
+    n_clusters: int | None = None
 
     def __init__(self, function: Callable[[Tensor], Any]) -> None:
         self._function = function
@@ -228,5 +228,5 @@ def _n_labels(labels: Tensor) -> int:
 
 
 def _noise_last(labels: Tensor) -> Tensor:
-    """Noise (-1), as HDBSCAN marks it, is one more group, the last."""
+    """Noise (-1), as HDBSCAN marks it, is one more cluster, the last."""
     return torch.where(labels < 0, labels.max() + 1, labels)

@@ -22,7 +22,7 @@ def channel_rows(maps: Tensor) -> Tensor:
 
     A row of one position stays as it is, since scaled it would be +1 or -1 whatever the
     channel says. A row of zeros stays zero: a dead channel contributes nothing in
-    whichever group it falls.
+    whichever cluster it falls.
     """
     rows = positions(maps)
     rows = rows.to(torch.promote_types(rows.dtype, torch.float32))

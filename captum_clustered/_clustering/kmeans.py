@@ -9,7 +9,7 @@ from torch import Tensor
 
 # Lloyd's inertia moves by less than 0.2 % after this many iterations on feature maps.
 MAX_ITER = 20
-# How often to look whether any row still changes its centre; from then on none would.
+# How often to look whether any row still changes its center; from then on none would.
 CHECK_EVERY = 4
 # Candidates for each seed, as in scikit-learn's greedy k-means++; two are 1 % better
 # than one, more add nothing that is worth their time.
@@ -57,8 +57,8 @@ def kmeans(rows: Tensor, n_clusters: int, seeds: Sequence[int], n_init: int = 1)
     points = _with_ones(rows)
     # Without a copy of the rows, which would cost more than the sums.
     square = torch.linalg.vector_norm(points[..., :-1], dim=2).square()
-    centres = _seeded(points, square, uniforms)
-    labels, inertia = _lloyd(points, square, centres)
+    centers = _seeded(points, square, uniforms)
+    labels, inertia = _lloyd(points, square, centers)
     if n_init == 1:
         return labels.transpose(0, 1)
     shape = (n_examples, len(seeds), n_init)
@@ -85,7 +85,7 @@ def _with_ones(rows: Tensor) -> Tensor:
 
 def _seeded(points: Tensor, square: Tensor, uniforms: Tensor) -> Tensor:
     """
-    Greedy k-means++ (Arthur and Vassilvitskii 2007): centres (N, runs, k, P + 1).
+    Greedy k-means++ (Arthur and Vassilvitskii 2007): centers (N, runs, k, P + 1).
 
     Args:
 
@@ -128,7 +128,7 @@ def _seeded(points: Tensor, square: Tensor, uniforms: Tensor) -> Tensor:
     return all_points.index_select(0, place).view(n_examples, n_runs, n_clusters, width)
 
 
-def _lloyd(points: Tensor, square: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+def _lloyd(points: Tensor, square: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
     """
     Labels (N, runs, C) and inertia (N, runs) after Lloyd's iterations.
 
@@ -136,23 +136,23 @@ def _lloyd(points: Tensor, square: Tensor, centres: Tensor) -> tuple[Tensor, Ten
 
         points (Tensor): See _with_ones.
         square (Tensor): Their squared lengths (N, C), without the one.
-        centres (Tensor): Points to begin with, (N, runs, k, P + 1); they are moved.
+        centers (Tensor): Points to begin with, (N, runs, k, P + 1); they are moved.
     """
     n_examples, n_rows, _ = points.shape
-    n_runs, n_clusters = centres.shape[1:3]
-    flat = centres.view(n_examples, n_runs * n_clusters, -1)
+    n_runs, n_clusters = centers.shape[1:3]
+    flat = centers.view(n_examples, n_runs * n_clusters, -1)
     means, bias = flat[..., :-1], flat[..., -1]
     sums = torch.empty_like(flat)
     total, size = sums[..., :-1], sums[..., -1:]
     scores, member, old = points.new_empty(3, n_examples, n_runs, n_clusters, n_rows)
     flat_scores, turned = scores.flatten(1, 2), points.transpose(1, 2)
     for step in range(MAX_ITER + 1):
-        # |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2): the nearest centre has the largest score.
+        # |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2): the nearest center has the largest score.
         torch.mul(torch.linalg.vecdot(means, means), -0.5, out=bias)
         torch.bmm(flat, turned, out=flat_scores)
         top = scores.amax(2, keepdim=True)
         # Comparing with the maximum is several times faster than argmax, and in the type that
-        # the sums need there is nothing to convert. A row between two equal centres belongs
+        # the sums need there is nothing to convert. A row between two equal centers belongs
         # to both here, and to the first in the labels.
         torch.eq(scores, top, out=member)
         # On an accelerator the comparison would wait for the device; there the
@@ -161,12 +161,12 @@ def _lloyd(points: Tensor, square: Tensor, centres: Tensor) -> tuple[Tensor, Ten
         if step == MAX_ITER or (is_checked and torch.equal(member, old)):
             break
         torch.bmm(member.flatten(1, 2), points, out=sums)
-        # To the mean, as a step: a centre without members stays where it is.
+        # To the mean, as a step: a center without members stays where it is.
         difference = torch.addcmul(total, size, means, value=-1)
         means.addcdiv_(difference, size.clamp_(min=1))
         member, old = old, member
     inertia = square.sum(1)[:, None] - 2 * top.sum((2, 3))
     # Numbers as floating point, whose minimum is found a hundred times faster. Rows that are
-    # not finite have no nearest centre, which the caller finds out later.
+    # not finite have no nearest center, which the caller finds out later.
     number = torch.arange(n_clusters, device=points.device, dtype=points.dtype)[:, None]
     return torch.where(member > 0, number, n_clusters - 1).amin(2).long(), inertia

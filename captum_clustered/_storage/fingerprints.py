@@ -48,7 +48,7 @@ def describe(cam: ClusteredLayerCAM) -> dict[str, Any]:
         "clusterer": _clusterer(cam),
         "scaling": cam.scaling,
         "importance": cam.importance,
-        "consensus": int(cam.consensus),
+        "n_clusterings": int(cam.n_clusterings),
         "n_samples": int(cam.n_samples),
         "seed": int(cam.seed),
         "channel_dim": int(cam.channel_dim),

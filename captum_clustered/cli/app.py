@@ -120,7 +120,9 @@ def explain(
     importance: Annotated[
         Importance, typer.Option(help="How clusters are weighed.")
     ] = Importance.ablation,
-    consensus: Annotated[int, typer.Option(min=1, help="Number of clusterings to average.")] = 1,
+    n_clusterings: Annotated[
+        int, typer.Option(min=1, help="Number of clusterings to average.")
+    ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the clustering.")] = 0,
     channel_dim: Annotated[
         int, typer.Option(help="The layer's dimension of channels; -1 for transformers.")
@@ -161,7 +163,7 @@ def explain(
             n_clusters=n_clusters,
             scaling=scaling.value,
             importance=importance.value,
-            consensus=consensus,
+            n_clusterings=n_clusterings,
             seed=seed,
             channel_dim=channel_dim,
             score=score.value,
@@ -422,7 +424,7 @@ def run(
     fit: Annotated[
         str | None,
         typer.Option(
-            help="Learn one grouping for all images first, from all or from so many of them.",
+            help="Learn one clustering for all images first, from all or from so many of them.",
             show_default=False,
         ),
     ] = None,
@@ -431,7 +433,9 @@ def run(
     importance: Annotated[
         Importance, typer.Option(help="How clusters are weighed.")
     ] = Importance.ablation,
-    consensus: Annotated[int, typer.Option(min=1, help="Number of clusterings to average.")] = 1,
+    n_clusterings: Annotated[
+        int, typer.Option(min=1, help="Number of clusterings to average.")
+    ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the clustering.")] = 0,
     channel_dim: Annotated[
         int, typer.Option(help="The layer's dimension of channels; -1 for transformers.")
@@ -518,7 +522,7 @@ def run(
                 "n_clusters": n_clusters,
                 "scaling": scaling.value,
                 "importance": importance.value,
-                "consensus": consensus,
+                "n_clusterings": n_clusterings,
                 "seed": seed,
                 "channel_dim": channel_dim,
                 "score": score.value,
@@ -552,10 +556,10 @@ def clusters(
     """
     with _sentences():
         try:
-            from captum_clustered.cli.clusters import summarise
+            from captum_clustered.cli.clusters import summarize
         except ModuleNotFoundError as error:
             raise UserError(_needs("clusters", error)) from error
-        summarise(folder, examples)
+        summarize(folder, examples)
 
 
 def _needs(command: str, error: ModuleNotFoundError) -> str:

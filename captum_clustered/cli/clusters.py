@@ -1,4 +1,4 @@
-"""A network's groups of channels over a whole data set: table and contact sheet."""
+"""A network's clusters of channels over a whole data set: table and contact sheet."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from captum_clustered.visualization.explanation import INK, INTERPOLATION, MUTED
 from captum_clustered.visualization.overlay import draw_overlay
 from captum_clustered.visualization.scale import Scale
 
-__all__ = ["summarise"]
+__all__ = ["summarize"]
 
 SHEET = "clusters.png"
 # Rows of the sheet.
@@ -36,14 +36,14 @@ CELL, TEXT, GAP, TITLE, CAPTION = 1.7, 3.0, 0.12, 1.0, 0.42
 DPI = 100
 
 
-def summarise(folder: Path, n_examples: int) -> None:
+def summarize(folder: Path, n_examples: int) -> None:
     """
-    Prints what each group is worth for each class and writes it, and the sheet, to the run.
+    Prints what each cluster is worth for each class and writes it, and the sheet, to the run.
 
     Args:
 
-        folder (Path): Of a run with one grouping for all images.
-        n_examples (int): Images for each group.
+        folder (Path): Of a run with one clustering for all images.
+        n_examples (int): Images for each cluster.
 
     Raises:
 
@@ -91,7 +91,7 @@ def _table(summary: ClusterSummary, prepared: Prepared) -> Group:
 
 @dataclass(frozen=True)
 class _Cell:
-    """An image and where a group fires in it."""
+    """An image and where a cluster fires in it."""
 
     example: Example
     picture: npt.NDArray[np.float64]
@@ -99,13 +99,13 @@ class _Cell:
 
 
 class _Sheet:
-    """A row for each group, the most important first, with its images."""
+    """A row for each cluster, the most important first, with its images."""
 
     def __init__(self, summary: ClusterSummary, prepared: Prepared, run: Run) -> None:
         self._summary = summary
         self._prepared = prepared
         self._settings = prepared.explainer.settings
-        self._cam = _with_groups(prepared, run)
+        self._cam = _with_labels(prepared, run)
         self._clusters = summary.clusters[:MAX_CLUSTERS]
         self._targets = _frequent(summary)
 
@@ -121,7 +121,7 @@ class _Sheet:
             style = {"color": INK, "va": "top", **style}
             figure.text(x / width, 1 - y / height, words, fontsize=size, parse_math=False, **style)
 
-        text(0.3, 0.2, "Groups of channels and the images where they matter most", 15)
+        text(0.3, 0.2, "Clusters of channels and the images where they matter most", 15)
         text(0.3, 0.6, self._subtitle(), 10, color=MUTED)
         for number, (cluster, examples) in enumerate(rows.items()):
             top = TITLE + number * (CELL + CAPTION + GAP)
@@ -144,7 +144,7 @@ class _Sheet:
         some = "" if shown == len(self._summary.clusters) else f"; the first {shown} are shown"
         return (
             f"{total} images, {self._prepared.model.name}, layer {self._settings.layer}; drop of "
-            f"the {self._settings.score} without the group{some}. Yellow speaks for the class, "
+            f"the {self._settings.score} without the cluster{some}. Yellow speaks for the class, "
             "blue against it, on one scale for each row."
         )
 
@@ -178,14 +178,14 @@ class _Sheet:
         return _Cell(example, picture, resized(fires, picture.shape[:2], INTERPOLATION))
 
 
-def _with_groups(prepared: Prepared, run: Run) -> ClusteredLayerCAM:
-    cam, groups = prepared.explainer.cam, run.groups
-    if groups is None:
+def _with_labels(prepared: Prepared, run: Run) -> ClusteredLayerCAM:
+    cam, labels = prepared.explainer.cam, run.cluster_labels
+    if labels is None:
         raise UserError(
             f"{printable(run.folder / GROUPS)} is missing or damaged; the run's command, started "
-            "again, learns the groups anew."
+            "again, learns the clusters anew."
         )
-    cam.clusterer, cam.consensus = groups, 1
+    cam.clusterer, cam.n_clusterings = labels, 1
     return cam
 
 

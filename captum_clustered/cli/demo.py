@@ -91,11 +91,11 @@ def measure(explainer: Explainer, inputs: Tensor, target: int) -> dict[str, Qual
     """How stable and how faithful each method's map of one picture is, by method."""
     methods: dict[str, LayerAttribution] = {
         "Clustered-CAM": explainer.cam,
-        "  consensus of 10": ClusteredLayerCAM(
+        "  n_clusterings of 10": ClusteredLayerCAM(
             explainer.score,
             explainer.layer,
             clusterer=explainer.settings.n_clusters,
-            consensus=10,
+            n_clusterings=10,
         ),
         "LayerGradCam": explainer.gradcam_method(),
     }
@@ -133,7 +133,7 @@ def _average_drop(
 def quality_table(results: dict[str, dict[str, Quality]]) -> Group:
     """Each method's numbers for each picture and on average."""
     numbers = ("Max-sensitivity", "Average drop")
-    group, table = titled("Quality (lower is better)", "Image", "Method", *numbers, right=numbers)
+    cluster, table = titled("Quality (lower is better)", "Image", "Method", *numbers, right=numbers)
     for image, by_method in results.items():
         for method, quality in by_method.items():
             table.add_row(image, method, *_cells(quality))
@@ -144,7 +144,7 @@ def quality_table(results: dict[str, dict[str, Quality]]) -> Group:
             sum(r[method].average_drop for r in results.values()) / len(results),
         )
         table.add_row("mean", method, *_cells(mean), style="bold")
-    return group
+    return cluster
 
 
 def _cells(quality: Quality) -> tuple[str, str]:

@@ -19,7 +19,7 @@ class ChannelAblation(LayerAttribution):
 
     Each channel is ablated by itself, by zero, and weighs its map by how far the score
     falls: :math:`\sum_c d_c A_c`. Unlike in the paper (Desai and Ramaswamy, WACV 2020)
-    drops are not divided by the score, which a normalised map would not show, but for a
+    drops are not divided by the score, which a normalized map would not show, but for a
     negative score, where it would turn the map around.
 
     The model runs once for each channel.

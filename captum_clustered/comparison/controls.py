@@ -19,7 +19,7 @@ from torch import Tensor
 from captum_clustered._ablation.hooks import Tensors, tap
 from captum_clustered.comparison.forward import Forward, digest
 
-# Standard deviation of the centre Gaussian, as a share of each side of the image.
+# Standard deviation of the center Gaussian, as a share of each side of the image.
 CENTRE_SIGMA = 0.25
 
 
@@ -49,7 +49,7 @@ class FakeCAM(LayerAttribution):
         return maps
 
 
-class CentreGaussian(LayerAttribution):
+class CenterGaussian(LayerAttribution):
     r"""
     A Gaussian in the middle of the image, where most objects are.
 
@@ -70,7 +70,7 @@ class CentreGaussian(LayerAttribution):
         maps = _like(inputs, 1.0)
         for dimension in range(2, maps.dim()):
             size = maps.shape[dimension]
-            # Pixel centres at the same distances from both ends.
+            # Pixel centers at the same distances from both ends.
             place = (torch.arange(size, device=maps.device, dtype=maps.dtype) + 0.5) / size - 0.5
             shape = [-1 if d == dimension else 1 for d in range(maps.dim())]
             maps = maps * torch.exp(-((place / CENTRE_SIGMA) ** 2) / 2).view(shape)

@@ -18,7 +18,7 @@ SIDE = 160
 
 
 def picture(image: Tensor) -> dict[str, Any]:
-    """An image (channels, height, width) in colour or grey, stretched to its own range."""
+    """An image (channels, height, width) in color or gray, stretched to its own range."""
     return _pack(stretched(image))
 
 

@@ -1,4 +1,4 @@
-"""The groups of channels behind a method's maps of a batch, as a report shows them."""
+"""The clusters of channels behind a method's maps of a batch, as a report shows them."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class KeptClusters:
 
         importance (str): What importances are: "ablation" or "shapley".
         n_runs (int): Number of clusterings that the method averages.
-        n_groups (numpy.ndarray): How many groups with channels an image has, shape (n,); 0
+        n_clusters (numpy.ndarray): How many clusters with channels an image has, shape (n,); 0
                     where the method failed. Of more than ``MOST_CLUSTERS``, those of the
                     largest absolute importance are here.
         maps (numpy.ndarray): What each adds to the method's map, shape (n, k, height, width).
         ranges (numpy.ndarray): The maps' smallest and largest values, which large maps do
                     not keep here, shape (n, k, 2).
         importances (numpy.ndarray): Shape (n, k).
-        sizes (numpy.ndarray): Numbers of channels, shape (n, k); 0 where there is no group.
+        sizes (numpy.ndarray): Numbers of channels, shape (n, k); 0 where there is no cluster.
     """
 
     importance: str
     n_runs: int
-    n_groups: NDArray[np.int64]
+    n_clusters: NDArray[np.int64]
     maps: NDArray[np.float32]
     ranges: NDArray[np.float32]
     importances: NDArray[np.float32]
@@ -63,7 +63,7 @@ class KeptClusters:
             ValueError: If a map or an importance is not finite.
         """
         found = [(some, *_most_important(result)) for some, result in parts]
-        # Groups of a clusterer may be more on one image than on another.
+        # Clusters of a clusterer may be more on one image than on another.
         k = max(sizes.shape[1] for *_, sizes, _ in found)
 
         def of_all(values: list[Tensor]) -> NDArray[Any]:
@@ -72,13 +72,13 @@ class KeptClusters:
                 kept[some, : value.shape[1]] = value
             return kept.cpu().numpy()
 
-        n_groups = np.zeros(n_images, np.int64)
+        n_clusters = np.zeros(n_images, np.int64)
         for some, *_, counts in found:
-            n_groups[some] = counts.cpu()
+            n_clusters[some] = counts.cpu()
         return cls(
             parts[0][1].importance,
             parts[0][1].n_runs,
-            n_groups,
+            n_clusters,
             of_all([small(maps) for _, maps, *_ in found]),
             of_all([torch.stack(maps.flatten(2).aminmax(dim=2), 2) for _, maps, *_ in found]),
             of_all([importances for _, _, importances, *_ in found]),
@@ -107,14 +107,14 @@ class KeptClusters:
 
 
 def _most_important(result: Result) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Maps, importances and sizes of the groups to keep, and the number of groups."""
+    """Maps, importances and sizes of the clusters to keep, and the number of clusters."""
     clusters = result.clusters()
     maps, importances, sizes = clusters.maps, clusters.importances, clusters.sizes
     if isinstance(maps, tuple) or isinstance(importances, tuple) or isinstance(sizes, tuple):
-        raise ValueError("the layer has several tensors, whose groups have no common map.")
+        raise ValueError("the layer has several tensors, whose clusters have no common map.")
     if not (torch.isfinite(maps).all() and torch.isfinite(importances).all()):
         raise ValueError("maps or importances of its clusters are not finite.")
-    # An empty group only where there are not enough others.
+    # An empty cluster only where there are not enough others.
     order = torch.where(sizes > 0, importances.abs(), -1).argsort(
         dim=1, descending=True, stable=True
     )

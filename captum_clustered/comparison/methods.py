@@ -21,7 +21,7 @@ from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.comparison.channel_ablation import ChannelAblation
 from captum_clustered.comparison.choices import chosen, unknown
 from captum_clustered.comparison.controls import (
-    CentreGaussian,
+    CenterGaussian,
     FakeCAM,
     MaskMap,
     MeanActivation,
@@ -42,12 +42,12 @@ _CAPTUM: dict[str, Factory] = {
     "LayerGradientXActivation": LayerGradientXActivation,
     "LayerFeatureAblation": ChannelAblation,
 }
-CONTROLS = ("Fake-CAM", "random", "centre Gaussian", "mean activation")
+CONTROLS = ("Fake-CAM", "random", "center Gaussian", "mean activation")
 MASK_CONTROL = "mask"
 # What may follow ClusteredLayerCAM, and the argument that it sets.
 _VARIANTS = (
-    (re.compile(r"consensus (\d+)"), "consensus"),
-    (re.compile(r"(\d+) groups"), "clusterer"),
+    (re.compile(r"n_clusterings (\d+)"), "n_clusterings"),
+    (re.compile(r"(\d+) clusters"), "clusterer"),
     (re.compile(r"(shapley|ablation)"), "importance"),
     (re.compile(r"(drop|density)"), "scaling"),
 )
@@ -199,14 +199,14 @@ def make_methods(
 
 def known() -> list[str]:
     """All names that can be asked for."""
-    return [CLUSTERED, f"{CLUSTERED}, consensus 10", *_CAPTUM, *PEERS, *CONTROLS, MASK_CONTROL]
+    return [CLUSTERED, f"{CLUSTERED}, n_clusterings 10", *_CAPTUM, *PEERS, *CONTROLS, MASK_CONTROL]
 
 
 def default_methods() -> list[str]:
     """The names of those that are run unless others are asked for, without the controls."""
     peers = [name for name in PEERS if name not in SLOW] if peers_installed() else []
     captum = [name for name in _CAPTUM if name not in SLOW]
-    return [CLUSTERED, f"{CLUSTERED}, consensus 10", *captum, *peers]
+    return [CLUSTERED, f"{CLUSTERED}, n_clusterings 10", *captum, *peers]
 
 
 def _reference(name: str, given: dict[str, Any]) -> dict[str, None]:
@@ -248,8 +248,8 @@ def _variant(text: str, name: str) -> tuple[str, Any]:
             value = match.group(1)
             return argument, int(value) if value.isdigit() else value
     raise ValueError(
-        f"methods has {name!r}: after {CLUSTERED} and a comma may follow 'consensus R', "
-        f"'K groups', 'shapley', 'ablation', 'drop' or 'density'; got {text!r}."
+        f"methods has {name!r}: after {CLUSTERED} and a comma may follow 'n_clusterings R', "
+        f"'K clusters', 'shapley', 'ablation', 'drop' or 'density'; got {text!r}."
     )
 
 
@@ -257,7 +257,7 @@ def _control(name: str, seed: int) -> Factory:
     factories: dict[str, Factory] = {
         "Fake-CAM": FakeCAM,
         "random": lambda forward_func, layer: RandomMap(forward_func, layer, seed),
-        "centre Gaussian": CentreGaussian,
+        "center Gaussian": CenterGaussian,
         "mean activation": MeanActivation,
         MASK_CONTROL: MaskMap,
     }

@@ -35,7 +35,7 @@ class Pictures:
                     NaN where it failed. Without the methods that failed on all of them.
         ranges (dict): Method -> its maps' smallest and largest values, which large maps do
                     not keep here, shape (n, 2).
-        clusters (dict): Method -> the groups behind its maps, of those that have them.
+        clusters (dict): Method -> the clusters behind its maps, of those that have them.
     """
 
     images: NDArray[np.uint8] | None = None
@@ -50,7 +50,7 @@ class Pictures:
             return
         small = shrunk(torch.stack([stretched(image) for image in batch.inputs]), SIDE)
         if (small == small[:, :1]).all():
-            # Grey in three channels.
+            # Gray in three channels.
             small = small[:, :1]
         self.images = as_bytes(small)
         if batch.masks is not None:
@@ -68,7 +68,7 @@ class Pictures:
 
     def add_clusters(self, method: str, parts: list[tuple[list[int], Result | None]]) -> None:
         """
-        Takes the groups behind a method's maps of some of the images, where there are any.
+        Takes the clusters behind a method's maps of some of the images, where there are any.
 
         Raises:
 
@@ -136,7 +136,7 @@ def _prefix(i: int) -> str:
 
 
 def stretched(image: Tensor) -> Tensor:
-    """An image (channels, height, width) in colour or grey, stretched to its own range."""
+    """An image (channels, height, width) in color or gray, stretched to its own range."""
     shown = image.detach().float()
     if len(shown) != 3:
         shown = shown.mean(0, keepdim=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from captum_clustered.comparison.result import Comparison
 
-# Okabe and Ito's colours, which colour-blind people can tell apart.
+# Okabe and Ito's colors, which color-blind people can tell apart.
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
 _CONTROL = "#7A7A7A"
 _REFERENCE = "#000000"
@@ -47,10 +47,10 @@ def metrics(comparison: Comparison) -> Figure:
             axis.axvline(reference, color=_REFERENCE, linewidth=0.8, linestyle=":", zorder=1)
         for place, method in zip(places, methods, strict=True):
             row = rows.loc[method]
-            colour, marker = _look(comparison, method)
+            color, marker = _look(comparison, method)
             if not math.isnan(row["low"]):
-                axis.hlines(place, row["low"], row["high"], color=colour, linewidth=1.6, zorder=2)
-            axis.plot(row["mean"], place, marker, color=colour, markersize=5, zorder=3)
+                axis.hlines(place, row["low"], row["high"], color=color, linewidth=1.6, zorder=2)
+            axis.plot(row["mean"], place, marker, color=color, markersize=5, zorder=3)
         axis.set_title(f"{name}\n{_ARROWS[comparison.directions[name]]}".rstrip(), fontsize=9)
         axis.set_yticks(places, methods, fontsize=8)
         axis.set_ylim(-0.7, len(methods) - 0.3)
@@ -62,7 +62,7 @@ def metrics(comparison: Comparison) -> Figure:
         axis.tick_params(axis="y", length=0)
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
-    note = "Mean and 95% bootstrap interval. Grey squares: controls, blind to the model's decision."
+    note = "Mean and 95% bootstrap interval. Gray squares: controls, blind to the model's decision."
     if comparison.reference:
         note += f" Black diamond and dotted line: {comparison.reference}."
     figure.supxlabel(textwrap.fill(note, int(width * _LETTERS_PER_INCH)), fontsize=8)
@@ -146,19 +146,19 @@ def _draw_curves(axis: Any, comparison: Comparison, key: str) -> None:
         layer = 2.0
         if method == comparison.reference:
             # Wide and behind the others, so that it is seen even where one lies upon it.
-            colour, style, width, layer = _REFERENCE, _STYLES[0], 3.2, 1.9
+            color, style, width, layer = _REFERENCE, _STYLES[0], 3.2, 1.9
         elif method in comparison.controls:
             place = comparison.controls.index(method)
-            colour, style, width = _CONTROL, _STYLES[place % len(_STYLES)], 1.1
+            color, style, width = _CONTROL, _STYLES[place % len(_STYLES)], 1.1
         else:
             turn, place = divmod(methods.index(method), len(_COLOURS))
-            colour, style, width = _COLOURS[place], _STYLES[turn % len(_STYLES)], 1.6
+            color, style, width = _COLOURS[place], _STYLES[turn % len(_STYLES)], 1.6
         if values is not None:
             share = np.linspace(0, 1, len(values))
             axis.plot(
                 share,
                 values,
-                color=colour,
+                color=color,
                 linestyle=style,
                 linewidth=width,
                 label=method,

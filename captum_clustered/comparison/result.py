@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 
-from captum_clustered.comparison.statistics import summarise
+from captum_clustered.comparison.statistics import summarize
 from captum_clustered.comparison.store import BatchResult
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Comparison:
         for group, frame in self._groups(by):
             for metric, direction in self.directions.items():
                 table = _table(frame, metric, self.methods)
-                rows = pd.DataFrame(summarise(table, self.reference, self.seed))
+                rows = pd.DataFrame(summarize(table, self.reference, self.seed))
                 rows.insert(0, "direction", direction)
                 rows.insert(0, "metric", metric)
                 if by is not None:
@@ -140,7 +140,7 @@ class Comparison:
         if frames:
             return pd.concat(frames, ignore_index=True)
         # No group, for no image could be compared: the columns are there all the same.
-        columns = summarise(_table(self.frame, "", self.methods), None, self.seed)[0]
+        columns = summarize(_table(self.frame, "", self.methods), None, self.seed)[0]
         names = [by] if by is not None else []
         return pd.DataFrame(columns=[*names, "metric", "direction", *columns])
 

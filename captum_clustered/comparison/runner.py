@@ -55,7 +55,7 @@ def compare(
 
     All methods explain the same score of the same class; all metrics of faithfulness are
     measured in its probability. Next to the methods stand controls that explain nothing:
-    "Fake-CAM" (one everywhere but in one pixel), "random", "centre Gaussian", "mean
+    "Fake-CAM" (one everywhere but in one pixel), "random", "center Gaussian", "mean
     activation" and, if there are masks, "mask". They cannot be left out, for a metric
     that one of them wins does not speak for a method.
 
@@ -91,7 +91,7 @@ def compare(
                     explains what its own forward_func returns. Names are
 
                     - "ClusteredLayerCAM", and with any of its variants after commas:
-                      "ClusteredLayerCAM, consensus 10", ", 20 groups", ", shapley",
+                      "ClusteredLayerCAM, n_clusterings 10", ", 20 clusters", ", shapley",
                       ", drop"
                     - Captum's "LayerGradCam", "LayerGradientXActivation" (HiResCAM) and
                       "LayerFeatureAblation" by channel (Ablation-CAM)
@@ -109,7 +109,7 @@ def compare(
                       fill with zero, each also with " 50%" (only the better half of the
                       pixels is kept, entirely), " (mean)" or " (blur)", in this order
                     - "insertion", "deletion", "insertion - deletion" (curves of ten
-                      steps), "complexity", "coherency", "ADCC", "infidelity" (Captum's, normalised)
+                      steps), "complexity", "coherency", "ADCC", "infidelity" (Captum's, normalized)
                     - slow: "ROAD" and "max-sensitivity" (Captum's, of the positive part)
                     - with masks "pointing game", "energy in mask", "IoU", "energy
                       lesion" (the same as "energy in mask"), "energy ring" and "energy

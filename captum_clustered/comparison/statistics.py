@@ -138,7 +138,7 @@ def holm(p_values: list[float]) -> list[float]:
     return corrected
 
 
-def summarise(table: pd.DataFrame, reference: str | None, seed: int) -> list[dict[str, Any]]:
+def summarize(table: pd.DataFrame, reference: str | None, seed: int) -> list[dict[str, Any]]:
     """
     One row for each method, of one metric and one group of images.
 

@@ -139,8 +139,8 @@ def _shown(values: npt.NDArray[Any], header: Any) -> npt.NDArray[np.uint8]:
 
     interpretation = header.get("PhotometricInterpretation")
     if interpretation == "PALETTE COLOR":
-        colours = apply_color_lut(values, header)
-        return _bytes(colours, 0, 2 ** (8 * colours.dtype.itemsize) - 1)
+        colors = apply_color_lut(values, header)
+        return _bytes(colors, 0, 2 ** (8 * colors.dtype.itemsize) - 1)
     if values.ndim == 3:
         return _bytes(values, 0, 2 ** int(header.BitsStored) - 1)
     low, high = _range(header)

@@ -222,7 +222,7 @@ def _read_mask(path: Path, size: tuple[int, int]) -> Image.Image:
         file.load()
         image = ImageOps.exif_transpose(file)
         if image.mode in ("P", "PA"):
-            # A palette may have its colours in any order.
+            # A palette may have its colors in any order.
             image = image.convert("RGBA")
         bands = image.getbands()
         values = np.asarray(image).reshape(image.height, image.width, -1)

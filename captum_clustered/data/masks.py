@@ -28,7 +28,7 @@ class MaskFile:
                     f"{self.path} is of {file.width} x {file.height} pixels; its image is of "
                     f"{size[0]} x {size[1]}."
                 )
-            # A palette's index says what a pixel is; its colour is for the eye.
+            # A palette's index says what a pixel is; its color is for the eye.
             plain = file.mode in ("1", "L", "P", "I", "I;16")
             return np.asarray(file if plain else file.convert("L")) > 0
 

@@ -30,7 +30,7 @@ class Preprocessing:
 
     Attributes:
 
-        transform (Callable): From an RGB picture to a normalised tensor (C, H, W).
+        transform (Callable): From an RGB picture to a normalized tensor (C, H, W).
         size (int): Height and width of that tensor.
         mean (tuple[float, ...]): Subtracted, for each channel, from values in [0, 1].
         std (tuple[float, ...]): What they are then divided by.
@@ -69,7 +69,7 @@ def make_preprocessing(
     Args:
 
         preset (Callable, optional): ``transforms`` of torchvision's weights: resizing,
-                    centre crop and normalisation are then theirs. Without one, the
+                    center crop and normalization are then theirs. Without one, the
                     whole picture is resized to a square.
         n_channels (int, optional): 3, or 1 for a network of grayscale pictures.
                     Default: 3
@@ -114,8 +114,8 @@ class _Resize:
             image, [self.size, self.size], InterpolationMode.BILINEAR, antialias=True
         )
         values = F.convert_image_dtype(F.pil_to_tensor(resized), torch.float)
-        normalised: Tensor = F.normalize(values, list(self.mean), list(self.std))
-        return normalised
+        normalized: Tensor = F.normalize(values, list(self.mean), list(self.std))
+        return normalized
 
 
 def _channels(
@@ -124,7 +124,7 @@ def _channels(
     if len(values) == 1:
         return values * n_channels
     if n_channels == 1 and default:
-        # What is right for colours on average is right for their average.
+        # What is right for colors on average is right for their average.
         return (sum(values) / len(values),)
     if len(values) != n_channels:
         raise UserError(

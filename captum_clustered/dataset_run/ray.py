@@ -47,7 +47,7 @@ class RayEngine:
                     Default: 2
         address (str, optional): Of a cluster, as ``ray.init`` takes it; "auto" is the one
                     that this machine belongs to.
-                    Default: None (what is initialised already, else Ray on this machine)
+                    Default: None (what is initialized already, else Ray on this machine)
         gpus_per_worker (float, optional): 0 computes on CPUs; 0.5 lets two workers share a
                     GPU.
                     Default: 0

@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from captum_clustered.dataset_run.store import GROUPS, SCHEMA, Manifest, Store
+from captum_clustered.dataset_run.store import CLUSTERS, SCHEMA, Manifest, Store
 
 
 class Run:
@@ -29,7 +29,7 @@ class Run:
     - ``label``: its class as the data say, null if they do not.
     - ``prediction``, ``target``: the class with the largest score and the one explained.
     - ``score``, ``baseline_score``: of the target, and with the whole layer ablated.
-    - ``importances``, ``sizes``: lists with a number for each group of channels, see
+    - ``importances``, ``sizes``: lists with a number for each cluster of channels, see
       :class:`captum_clustered.Clusters`.
     - ``scale``, ``attribution``: a map's largest absolute value, and the map divided by it,
       a list of its height times width values in half precision, row after row.
@@ -70,9 +70,9 @@ class Run:
         return all(self._store.path(c).exists() for c in range(self.manifest.n_chunks))
 
     @property
-    def groups(self) -> Tensor | None:
-        """The groups that were fitted, LongTensor (C,), or None."""
-        return read_groups(self.folder, self.manifest)
+    def cluster_labels(self) -> Tensor | None:
+        """The clusters that were fitted, LongTensor (C,), or None."""
+        return read_clusters(self.folder, self.manifest)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """
@@ -131,15 +131,15 @@ class Run:
         return maps.reshape(len(table), *shape)
 
 
-def read_groups(folder: Path, manifest: Manifest) -> Tensor | None:
-    """The groups that a run has fitted, or None if there are none of this run."""
+def read_clusters(folder: Path, manifest: Manifest) -> Tensor | None:
+    """The clusters that a run has fitted, or None if there are none of this run."""
     try:
-        content = json.loads((folder / GROUPS).read_text(encoding="utf-8"))
+        content = json.loads((folder / CLUSTERS).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
     if content.get("settings") != manifest.hash:
         return None
-    return torch.tensor(content["groups"])
+    return torch.tensor(content["clusters"])
 
 
 def _check_columns(columns: Sequence[str] | None) -> None:

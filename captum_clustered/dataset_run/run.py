@@ -36,8 +36,8 @@ from captum_clustered.dataset_run.explaining import (
 from captum_clustered.dataset_run.loading import BatchReader, in_threads, read_item, reason
 from captum_clustered.dataset_run.local import LocalEngine
 from captum_clustered.dataset_run.lock import only_writer
-from captum_clustered.dataset_run.reading import Run, read_groups
-from captum_clustered.dataset_run.store import ERRORS, GROUPS, Manifest, Store
+from captum_clustered.dataset_run.reading import Run, read_clusters
+from captum_clustered.dataset_run.store import ERRORS, CLUSTERS, Manifest, Store
 
 # Of a chunk, if nothing is said: about so many items, in whole batches.
 CHUNK_ITEMS = 512
@@ -45,10 +45,10 @@ CHUNK_ITEMS = 512
 MAX_UNREADABLE = 1000
 # How many that can be read may be impossible to explain: after so many it is the settings.
 MAX_UNEXPLAINED = 8
-# A row beside its map and its groups.
+# A row beside its map and its clusters.
 ROW_BYTES = 64
 ALL = "all"
-# Threads that read ahead while groups are learned.
+# Threads that read ahead while clusters are learned.
 FIT_READERS = 2
 
 
@@ -99,9 +99,9 @@ def explain_dataset(
         names (sequence of str, optional): Of the items. Another order or other names are
                     another data set.
                     Default: None (their numbers)
-        fit (str or int, optional): Learn one grouping of channels first, as
+        fit (str or int, optional): Learn one clustering of channels first, as
                     :meth:`ClusteredLayerCAM.fit` does, from "all" items or from so many of
-                    them, spread evenly. A group then means the same in all images, which
+                    them, spread evenly. A cluster then means the same in all images, which
                     :func:`cluster_summary` needs.
                     Default: None (as ``cam`` says)
         batch_size (int, optional): Images in each batch.
@@ -412,16 +412,16 @@ def _fitted(
     manifest: Manifest,
     folder: Path,
 ) -> ClusteredLayerCAM:
-    """The method with groups that were learned once and are kept with the results."""
+    """The method with clusters that were learned once and are kept with the results."""
     fitted = copy(cam)
-    groups = read_groups(folder, manifest)
-    if groups is None:
-        groups = _fit(fitted, settings, dataset, n_fit, manifest)
-        content = {"settings": manifest.hash, "groups": groups.tolist()}
-        write_whole(folder / GROUPS, json.dumps(content).encode())
-    # Read or learned, the same; and groups that do not change need no average.
+    clusters = read_clusters(folder, manifest)
+    if clusters is None:
+        clusters = _fit(fitted, settings, dataset, n_fit, manifest)
+        content = {"settings": manifest.hash, "clusters": clusters.tolist()}
+        write_whole(folder / CLUSTERS, json.dumps(content).encode())
+    # Read or learned, the same; and clusters that do not change need no average.
     fitted = copy(cam)
-    fitted.clusterer, fitted.consensus = groups, 1
+    fitted.clusterer, fitted.n_clusterings = clusters, 1
     return fitted
 
 

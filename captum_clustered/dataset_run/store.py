@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from captum_clustered._storage.atomic import remove_unfinished, write_whole
 
 MANIFEST = "manifest.json"
-GROUPS = "groups.json"
+CLUSTERS = "clusters.json"
 ERRORS = "errors.csv"
 CHUNKS = "chunks"
 PREFIX = "chunk-"
@@ -151,7 +151,7 @@ class Store:
     def remove_unfinished(self) -> None:
         """Removes what a process that died was writing; no other may be writing here."""
         remove_unfinished(self.folder / CHUNKS, PREFIX)
-        for name in (MANIFEST, GROUPS, ERRORS):
+        for name in (MANIFEST, CLUSTERS, ERRORS):
             remove_unfinished(self.folder, name)
 
     def path(self, chunk: int) -> Path:

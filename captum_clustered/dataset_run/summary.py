@@ -1,4 +1,4 @@
-"""What each group of channels is worth over a whole data set, and where most."""
+"""What each cluster of channels is worth over a whole data set, and where most."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ EVERY = "all"
 @dataclass(frozen=True)
 class ClusterMean:
     """
-    What one group is worth in the images of one class.
+    What one cluster is worth in the images of one class.
 
     Attributes:
 
-        cluster (int): Number of the group.
+        cluster (int): Number of the cluster.
         channels (int): Number of its channels.
         target (int or None): The class that was explained; None for all images.
         images (int): Number of images.
         mean (float): Mean importance: drop or Shapley value, in units of the score.
         std (float): Standard deviation over the images.
-        positive (float): Share of images in which the group speaks for the class.
+        positive (float): Share of images in which the cluster speaks for the class.
     """
 
     cluster: int
@@ -49,17 +49,17 @@ class ClusterMean:
 @dataclass(frozen=True)
 class Example:
     """
-    An image in which a group matters most.
+    An image in which a cluster matters most.
 
     Attributes:
 
-        cluster (int): Number of the group.
+        cluster (int): Number of the cluster.
         rank (int): From 1, the image in which it matters most.
         index (int): Number of the item.
         item (str): Its name.
         target (int): The class that was explained.
         label (int or None): The class that the data say.
-        importance (float): Of the group in this image.
+        importance (float): Of the cluster in this image.
     """
 
     cluster: int
@@ -74,12 +74,12 @@ class Example:
 @dataclass(frozen=True)
 class ClusterSummary:
     """
-    The network's groups of channels over a data set, the most important first.
+    The network's clusters of channels over a data set, the most important first.
 
     Attributes:
 
-        means (list[ClusterMean]): For each group over all images, then for each class.
-        examples (list[Example]): For each group its images.
+        means (list[ClusterMean]): For each cluster over all images, then for each class.
+        examples (list[Example]): For each cluster its images.
     """
 
     means: list[ClusterMean]
@@ -87,7 +87,7 @@ class ClusterSummary:
 
     @property
     def clusters(self) -> list[int]:
-        """The groups by their mean importance over all images, the largest first."""
+        """The clusters by their mean importance over all images, the largest first."""
         return [mean.cluster for mean in self.means if mean.target is None]
 
     def save(self, folder: Path) -> None:
@@ -108,19 +108,19 @@ class ClusterSummary:
 
 def cluster_summary(run: Run, n_examples: int = 6) -> ClusterSummary:
     """
-    Means over all images, and the images in which each group matters most, in one pass
+    Means over all images, and the images in which each cluster matters most, in one pass
     over the stored scores. Memory does not grow with the number of images.
 
     Args:
 
-        run (Run): With one grouping for all images: ``fit`` or fixed labels. It need not
+        run (Run): With one clustering for all images: ``fit`` or fixed labels. It need not
                     be complete.
-        n_examples (int, optional): Images for each group.
+        n_examples (int, optional): Images for each cluster.
                     Default: 6
 
     Raises:
 
-        ValueError: If group 3 of one image is not group 3 of the others, no image is
+        ValueError: If cluster 3 of one image is not cluster 3 of the others, no image is
                     explained yet, or ``n_examples`` is negative.
 
     Examples::
@@ -135,8 +135,8 @@ def cluster_summary(run: Run, n_examples: int = 6) -> ClusterSummary:
     settings = run.manifest.settings
     if not settings["fit"] and not str(settings["clusterer"]).startswith(("fixed", "fitted")):
         raise ValueError(
-            "run has groups of its own for each image, so group 3 of one image is not group 3 of "
-            "another: explain the data set with fit (--fit 1000) or fixed labels."
+            "run has clusters of its own for each image, so cluster 3 of one image is not "
+            "cluster 3 of another: explain the data set with fit (--fit 1000) or fixed labels."
         )
     sums: dict[int, _Sums] = {}
     best: list[list[tuple[float, int, dict[str, Any]]]] = []
@@ -203,8 +203,8 @@ def _summary(
 ) -> ClusterSummary:
     whole = _Sums.of_all(sums)
     order = np.argsort(-whole.mean, kind="stable").tolist()
-    groups = [(None, whole), *sorted(sums.items())]
-    means = [part.means(j, sizes[j], target) for target, part in groups for j in order]
+    parts = [(None, whole), *sorted(sums.items())]
+    means = [part.means(j, sizes[j], target) for target, part in parts for j in order]
     examples = [
         Example(j, rank, row["index"], row["item"], row["target"], row["label"], value)
         for j in order

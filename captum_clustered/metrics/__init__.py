@@ -9,7 +9,7 @@ mask: :func:`pointing_game`, :func:`energy_pointing_game`, :func:`iou` and
 which: use several, and compare with controls. ``infidelity`` and ``sensitivity_max`` are
 Captum's own.
 
-All take the attribution ReLU'd, interpolated to the input or mask and min-max normalised
+All take the attribution ReLU'd, interpolated to the input or mask and min-max normalized
 for each example. None changes the model or its mode, uses torch's global random state or
 tracks gradients.
 """

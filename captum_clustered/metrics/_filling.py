@@ -23,8 +23,8 @@ def fill(inputs: Tensor, filling: Filling) -> Tensor:
     Args:
 
         inputs (Tensor): Shape (N, channels, \*spatial).
-        filling (float, str or Tensor): A number, for every element (0 is the mean colour
-                    of normalised images); ``"mean"``, the mean of each channel of each
+        filling (float, str or Tensor): A number, for every element (0 is the mean color
+                    of normalized images); ``"mean"``, the mean of each channel of each
                     example; ``"blur"``, the input blurred by a Gaussian whose standard
                     deviation is a twentieth of the size along each spatial dimension
                     (:func:`gaussian_blur`); or a tensor that broadcasts to the inputs.
@@ -87,7 +87,7 @@ def gaussian_blur(inputs: Tensor) -> Tensor:
     Each channel blurred along one to three spatial dimensions.
 
     Along a dimension of size L, a pixel becomes the mean of all pixels of the line with
-    weights ``exp(-d^2 / (2 s^2))`` of their distance d, where s = L / 20, normalised to a
+    weights ``exp(-d^2 / (2 s^2))`` of their distance d, where s = L / 20, normalized to a
     sum of 1 among the pixels that exist: nothing is padded or cut off.
 
     Args:

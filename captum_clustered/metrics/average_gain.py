@@ -34,7 +34,7 @@ def average_gain(
 
     In [0, 100]; higher is better. It punishes what the average drop rewards, since a map
     that keeps everything gains nothing. It is won by masks that push the input towards
-    the class, whether or not the network looked there: maps optimised for o, and on
+    the class, whether or not the network looked there: maps optimized for o, and on
     images with an object in the middle a Gaussian there. Where p is nearly 1, a
     rounding error of o is a large share of 1 - p.
 

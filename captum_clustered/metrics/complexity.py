@@ -10,15 +10,15 @@ from captum_clustered.metrics._masking import explanation_mask
 
 def complexity(attributions: Tensor, inputs: Tensor) -> Tensor:
     r"""
-    Mean of the normalised map over the pixels, ``||m||_1 / n_pixels``.
+    Mean of the normalized map over the pixels, ``||m||_1 / n_pixels``.
 
-    The map m is ReLU'd, interpolated to the input and min-max normalised to [0, 1], as in
+    The map m is ReLU'd, interpolated to the input and min-max normalized to [0, 1], as in
     :func:`average_drop`. Poppi et al., "Revisiting the evaluation of class activation
     mapping for explainability", CVPR Workshops 2021; divided by the number of pixels as
     in their published numbers.
 
     In [0, 1]; lower is better, as less is highlighted. It knows nothing of the network:
-    the best maps by it highlight a single pixel, and a constant map, which is normalised
+    the best maps by it highlight a single pixel, and a constant map, which is normalized
     to zeros, has 0.
 
     Args:

@@ -27,7 +27,7 @@ def average_drop(
     Drop of the class probability when only what the explanation shows is kept.
 
     The attribution becomes a mask m on the input: ReLU, interpolated to the input,
-    min-max normalised to [0, 1]. With p the probability of the target on the input x and
+    min-max normalized to [0, 1]. With p the probability of the target on the input x and
     o that on the explanation ``m * x + (1 - m) * filling``, an example's drop is
     ``100 * max(0, p - o) / p`` per cent, and 0 where p is 0. The mean over examples is
     the average drop of Chattopadhay et al., "Grad-CAM++", WACV 2018, equation 12; ``keep``
@@ -38,7 +38,7 @@ def average_drop(
     constant but for a single pixel ("Fake-CAM", Poppi et al., CVPR Workshops 2021) loses
     next to nothing, and so does a Gaussian in the middle. ``keep`` takes that from the
     first of them, not from the second. Never judge by it alone, and compare fillings:
-    black is an ordinary colour in ultrasound.
+    black is an ordinary color in ultrasound.
 
     Args:
 
@@ -54,7 +54,7 @@ def average_drop(
         additional_forward_args (Any, optional): As in Captum.
                     Default: None
         filling (float, str or Tensor, optional): What stands where the mask is 0. A
-                    number, for every element, where 0 is the mean colour of normalised
+                    number, for every element, where 0 is the mean color of normalized
                     images; ``"mean"``, the mean of each channel of each example;
                     ``"blur"``, the input blurred by a Gaussian whose standard deviation
                     is a twentieth of the input's size (11 pixels at 224); or a tensor

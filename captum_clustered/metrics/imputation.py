@@ -1,4 +1,4 @@
-"""Removed pixels as weighted means of their neighbours."""
+"""Removed pixels as weighted means of their neighbors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy import sparse  # type: ignore[import-untyped]
 from scipy.sparse.linalg import splu  # type: ignore[import-untyped]
 from torch import Tensor
 
-# Half of the eight neighbours' offsets and their weights; the others are opposite.
+# Half of the eight neighbors' offsets and their weights; the others are opposite.
 _NEIGHBOURS = (((0, 1), 1 / 6), ((1, 0), 1 / 6), ((1, 1), 1 / 12), ((1, -1), 1 / 12))
 
 
@@ -17,8 +17,8 @@ class LinearImputation:
     The linear imputation of Rong et al., "A consistent and efficient evaluation strategy
     for attribution methods", ICML 2022, without its noise.
 
-    Each removed pixel is the mean of its eight neighbours, direct ones with weight 1/6
-    and diagonal ones with 1/12, those beyond the edge left out. Removed neighbours are
+    Each removed pixel is the mean of its eight neighbors, direct ones with weight 1/6
+    and diagonal ones with 1/12, those beyond the edge left out. Removed neighbors are
     unknown as well: it is a sparse linear system, with a solution as long as there is one
     pixel that is known.
 
@@ -70,5 +70,5 @@ def _laplacian(height: int, width: int) -> sparse.csr_matrix:
         second += [there, here]
         weights.append(np.full(2 * here.size, weight))
     places = (np.concatenate(first), np.concatenate(second))
-    neighbours = sparse.csr_matrix((np.concatenate(weights), places), shape=(index.size,) * 2)
-    return (sparse.diags(np.asarray(neighbours.sum(1)).ravel()) - neighbours).tocsr()
+    neighbors = sparse.csr_matrix((np.concatenate(weights), places), shape=(index.size,) * 2)
+    return (sparse.diags(np.asarray(neighbors.sum(1)).ravel()) - neighbors).tocsr()

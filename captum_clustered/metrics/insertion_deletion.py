@@ -106,7 +106,7 @@ def insertion(
     Area under the :func:`insertion_curve` over the share of pixels, by trapezoids.
 
     In [0, 1]; higher is better. Only the order of the pixels counts, so keeping
-    everything earns nothing. A network that recognises the class in the blurred image
+    everything earns nothing. A network that recognizes the class in the blurred image
     already makes every map look good, and so does an image with the object in the middle
     a Gaussian there. Without a blur, the sharp edges of what is inserted are seen by the
     network too. Read it next to :func:`deletion`, or as :func:`insertion_minus_deletion`.

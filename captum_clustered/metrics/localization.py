@@ -33,11 +33,11 @@ def pointing_game(attributions: Tensor, masks: Tensor) -> Tensor:
 
     Zhang et al., "Top-down neural attention by excitation backprop", ECCV 2016, without
     their tolerance of 15 pixels, which is a dilated mask. The map is ReLU'd, interpolated
-    to the mask's size and min-max normalised to [0, 1], as in :func:`average_drop`.
+    to the mask's size and min-max normalized to [0, 1], as in :func:`average_drop`.
 
     1 for a hit, 0 for a miss; higher is better. Of several largest values the first in
     reading order counts. An all-zero or constant map points nowhere: 0. The network has no
-    part in it, and a single pixel decides: a Gaussian in the middle hits most centred
+    part in it, and a single pixel decides: a Gaussian in the middle hits most centered
     objects, and one pixel in the mask wins whatever the rest of the map says.
 
     Args:
@@ -74,7 +74,7 @@ def energy_pointing_game(attributions: Tensor, masks: Tensor) -> Tensor:
 
     Wang et al., "Score-CAM", CVPR Workshops 2020, section 4.3, with any mask in the place
     of the bounding box. The map m is prepared as in :func:`pointing_game`; the smallest
-    value counts as 0 by the normalisation.
+    value counts as 0 by the normalization.
 
     In [0, 1]; higher is better. NaN for a map without energy, an all-zero or constant one:
     count those apart. The share of the image that the mask covers is what a map without
@@ -192,7 +192,7 @@ def energy_shares(attributions: Tensor, masks: Tensor, ring: float = 0.1) -> Ene
 
 
 def _aligned(attributions: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """The normalised maps and the masks as booleans, both of shape (N, 1, *spatial)."""
+    """The normalized maps and the masks as booleans, both of shape (N, 1, *spatial)."""
     for name, value in (("attributions", attributions), ("masks", masks)):
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} must be one Tensor; got {type(value).__name__}.")

@@ -33,7 +33,7 @@ def road(
 
     Each share of the pixels is removed in turn, those where the map is largest (MoRF,
     most relevant first) or smallest (LeRF, least relevant first). A removed pixel becomes
-    the mean of its neighbours, as the solution of a sparse linear system, plus normal
+    the mean of its neighbors, as the solution of a sparse linear system, plus normal
     noise: a network cannot tell the removed region by its edges, as it can with a
     constant filling. Rong et al., "A consistent and efficient evaluation strategy for
     attribution methods", ICML 2022. With d(share) the probability after the removal minus

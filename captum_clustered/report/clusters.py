@@ -1,4 +1,4 @@
-"""What unfolds below an image: the groups of channels behind one of its maps."""
+"""What unfolds below an image: the clusters of channels behind one of its maps."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def shown_clusters(
     importance: str,
     method: str = "",
     unit: str = "",
-    n_groups: int = 0,
+    n_clusters: int = 0,
     n_runs: int = 1,
 ) -> Clusters:
     """
-    Groups without channels are left out.
+    Clusters without channels are left out.
 
     Args:
 
@@ -42,7 +42,7 @@ def shown_clusters(
                     Default: "" (there is no other)
         unit (str, optional): What importances are measured in.
                     Default: "" (it is not known)
-        n_groups (int, optional): Their number, if these are not all of them.
+        n_clusters (int, optional): Their number, if these are not all of them.
                     Default: 0 (these are all)
         n_runs (int, optional): Number of clusterings that the map averages.
                     Default: 1
@@ -51,10 +51,10 @@ def shown_clusters(
     limit = limit_of([ranges[order]]) if order else 0.0
     packed = [packed_map(maps[j], limit, side, ranges[j]) for j in order]
     n = len(order)
-    count = f"{n} of {n_groups}" if n_groups > n else str(n)
+    count = f"{n} of {n_clusters}" if n_clusters > n else str(n)
     title = f"{count} cluster{'s' if count != '1' else ''} of channels, by {_WHAT[importance]}"
-    scale = f"Colours of all these clusters: from {signed(-limit)} to {signed(limit)}."
-    if n_groups > n:
+    scale = f"Colors of all these clusters: from {signed(-limit)} to {signed(limit)}."
+    if n_clusters > n:
         scale += " Those of less importance are left out."
     if n_runs > 1:
         scale += f" They are the first of the {n_runs} clusterings that the map averages."

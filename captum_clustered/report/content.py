@@ -107,12 +107,12 @@ class Failed:
 @dataclass(frozen=True)
 class Clusters:
     """
-    The groups of channels behind a map; a page may have very many, so they are lists.
+    The clusters of channels behind a map; a page may have very many, so they are lists.
 
     Attributes:
 
         title (str): What unfolds them.
-        scale (str): How their maps are coloured, and which they are.
+        scale (str): How their maps are colored, and which they are.
         importances (list): As they are read, the most important first.
         sizes (list): Numbers of channels.
         height, width (int): Of the values of each map.
@@ -143,7 +143,7 @@ class ShownImage:
         mask (list or None): Lengths of its runs of pixels, in reading order, first outside.
         maps (list): A :class:`Map` or :class:`Failed` for each method.
         values (list): For each number its values, one for each method or for the image.
-        scale (str): How its maps are coloured, if not each by itself.
+        scale (str): How its maps are colored, if not each by itself.
         clusters (list): For each map that has some; see :class:`Clusters`.
     """
 

@@ -165,7 +165,7 @@ class _Images:
         found = []
         for method in self.comparison.methods:
             kept = pictures.clusters.get(method)
-            if kept is None or not kept.n_groups[i]:
+            if kept is None or not kept.n_clusters[i]:
                 continue
             self.n_clusters_reduced += max(kept.maps.shape[2:]) > self.side_of_clusters
             found.append(
@@ -177,7 +177,7 @@ class _Images:
                     side=self.side_of_clusters,
                     importance=kept.importance,
                     method=method,
-                    n_groups=int(kept.n_groups[i]),
+                    n_clusters=int(kept.n_clusters[i]),
                     n_runs=kept.n_runs,
                 )
             )
@@ -285,7 +285,7 @@ def _remarks(shown: list[ShownImage], images: _Images) -> list[str]:
     if all(image.picture is None for image in shown):
         return ["The images are not two-dimensional: they and their maps cannot be shown here."]
     remarks = [
-        "Methods have different units, so each map is coloured relative to its own largest "
+        "Methods have different units, so each map is colored relative to its own largest "
         "absolute value; its range is given below it.",
         "Pictures are stretched to their own range, from black to white.",
         "The map of a cluster is what it adds to its method's map."

@@ -48,7 +48,7 @@ _SETTINGS = (
     "scaling",
     "importance",
     "n_clusters",
-    "consensus",
+    "n_clusterings",
     "seed",
     "class_name",
     "probability",
@@ -84,7 +84,7 @@ def explain_report(paths: Sequence[Path], left_out: Path) -> Report:
         n_reduced += max(arrays["maps"].shape[1:]) > side
     scores = list(dict.fromkeys(settings["score"] for settings in all_settings))
     remarks = []
-    if all(settings["consensus"] == 1 for settings in all_settings):
+    if all(settings["n_clusterings"] == 1 for settings in all_settings):
         remarks.append("The map of a cluster is what it adds to that of Clustered-CAM.")
     if n_reduced:
         remarks.insert(0, f"Maps of more than {side} x {side} values were shrunk to that.")
@@ -153,9 +153,9 @@ def _image(arrays: Arrays, settings: Mapping[str, Any], side: int) -> ShownImage
     ]
     picture, height, width = packed_picture(arrays["input_image"])
     scale = (
-        "Each map is coloured relative to its own largest absolute value, for their units differ."
+        "Each map is colored relative to its own largest absolute value, for their units differ."
         if shared is None
-        else f"Colours of both maps: from {signed(-shared)} to {signed(shared)} ({unit})."
+        else f"Colors of both maps: from {signed(-shared)} to {signed(shared)} ({unit})."
     )
     return ShownImage(
         name=settings["image"],
@@ -188,7 +188,7 @@ def _clusters(arrays: Arrays, settings: Mapping[str, Any], side: int) -> list[Cl
         side=side,
         importance=settings["importance"],
         unit=settings["score"],
-        n_runs=settings["consensus"],
+        n_runs=settings["n_clusterings"],
     )
     return [found] if found.values else []
 
@@ -201,7 +201,7 @@ def _facts(all_settings: list[dict[str, Any]]) -> list[tuple[str, str]]:
         "Scaling": "scaling",
         "Importance": "importance",
         "Clusters": "n_clusters",
-        "Clusterings averaged": "consensus",
+        "Clusterings averaged": "n_clusterings",
         "Seed": "seed",
     }
     facts = []

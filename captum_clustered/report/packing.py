@@ -31,7 +31,7 @@ def largest_side(n_maps: int, n_bytes: int) -> int:
 
 
 def limit_of(maps: Sequence[NDArray[Any]]) -> float:
-    """The largest absolute value, which ends a zero-centred scale that the maps share."""
+    """The largest absolute value, which ends a zero-centered scale that the maps share."""
     return max((float(np.abs(values).max()) for values in maps), default=0.0)
 
 

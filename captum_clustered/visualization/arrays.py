@@ -16,7 +16,7 @@ __all__ = ["ArrayOrTensor", "as_map", "as_mask", "as_picture", "backdrop", "resi
 ArrayOrTensor = Union[Tensor, ArrayLike, Image.Image]
 
 MODES = ("nearest", "nearest-exact", "area", "bilinear", "bicubic")
-# Kinds of PIL's images whose numbers are grey or red, green and blue; a palette's are not.
+# Kinds of PIL's images whose numbers are gray or red, green and blue; a palette's are not.
 _PLAIN_MODES = ("1", "L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 # Interpolated pictures leave [0, 1] by rounding errors.
 _TOLERANCE = 1e-3
@@ -30,7 +30,7 @@ def as_map(attr: ArrayOrTensor, name: str = "attr") -> NDArray[np.float64]:
     Args:
 
         attr (Tensor or array_like): (h, w), (1, h, w) or (1, 1, h, w), or as Captum's
-                    visualisation has it (h, w, 1).
+                    visualization has it (h, w, 1).
         name (str, optional): What an error calls it.
                     Default: "attr"
 
@@ -60,7 +60,7 @@ def as_map(attr: ArrayOrTensor, name: str = "attr") -> NDArray[np.float64]:
 
 def as_picture(image: ArrayOrTensor) -> NDArray[np.float64]:
     """
-    An image in colour, (H, W, 3), in [0, 1].
+    An image in color, (H, W, 3), in [0, 1].
 
     Args:
 
@@ -95,8 +95,8 @@ def as_picture(image: ArrayOrTensor) -> NDArray[np.float64]:
     limit = 255.0 if is_integer or high > 1 + _TOLERANCE else 1.0
     if low < -_TOLERANCE or high > limit * (1 + _TOLERANCE):
         raise ValueError(
-            "original_image must be in [0, 1] or from 0 to 255, as it was before normalisation "
-            "(of a normalised one, x * std + mean); "
+            "original_image must be in [0, 1] or from 0 to 255, as it was before normalization "
+            "(of a normalized one, x * std + mean); "
             f"got values from {low:.4g} to {high:.4g}."
         )
     pixels = np.clip(pixels.astype(np.float64) / limit, 0, 1)
@@ -146,12 +146,12 @@ def resized(
 
 def backdrop(picture: NDArray[np.float64]) -> NDArray[np.float64]:
     """
-    A picture (H, W, 3) in middle greys.
+    A picture (H, W, 3) in middle grays.
 
-    Its own colours, its white and its black would be taken for those of the palette.
+    Its own colors, its white and its black would be taken for those of the palette.
     """
-    grey = 0.2 + 0.45 * (picture @ _GREY)
-    return np.repeat(grey[..., None], 3, axis=2)
+    gray = 0.2 + 0.45 * (picture @ _GREY)
+    return np.repeat(gray[..., None], 3, axis=2)
 
 
 def _numpy(values: ArrayOrTensor) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The groups of channels behind an attribution."""
+"""The clusters of channels behind an attribution."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from captum_clustered.visualization.arrays import (
 )
 from captum_clustered.visualization.canvas import axes_for, show
 from captum_clustered.visualization.overlay import draw_overlay
-from captum_clustered.visualization.scale import Scale, draw_colour_bar, signed_text
+from captum_clustered.visualization.scale import Scale, draw_color_bar, signed_text
 
 __all__ = ["most_important", "visualize_clusters"]
 
@@ -45,12 +45,12 @@ def visualize_clusters(
     use_pyplot: bool = True,
 ) -> tuple[Figure, NDArray[Any]]:
     """
-    Draws what each group of channels contributes to one example's attribution.
+    Draws what each cluster of channels contributes to one example's attribution.
 
-    A panel for each group, the most important first, all on one colour scale: its map, as
+    A panel for each cluster, the most important first, all on one color scale: its map, as
     :func:`visualize_layer_attr` draws it, its importance in units of the score and its
-    number of channels. Groups without channels in this example are left out. Those of a
-    ``consensus`` are of the run of ``seed`` alone.
+    number of channels. Clusters without channels in this example are left out. Those of a
+    ``n_clusterings`` are of the run of ``seed`` alone.
 
     Args:
 
@@ -60,7 +60,7 @@ def visualize_clusters(
                     in :func:`visualize_layer_attr`.
         example (int, optional): Which of the N examples.
                     Default: 0
-        max_clusters (int, optional): If there are more groups, those of the largest
+        max_clusters (int, optional): If there are more clusters, those of the largest
                     absolute importance are drawn.
                     Default: 12
         importance (str, optional): What the importances are: "ablation" or "shapley", as
@@ -74,13 +74,13 @@ def visualize_clusters(
                     Default: "share of the attribution"
         mask (Tensor or numpy.ndarray, optional): As in :func:`visualize_layer_attr`.
                     Default: None
-        plt_fig_axis (tuple, optional): Figure and axes, one for each group that is drawn.
+        plt_fig_axis (tuple, optional): Figure and axes, one for each cluster that is drawn.
                     Default: None (new ones)
         use_pyplot (bool, optional): Whether to make the figure with pyplot, and to show it.
                     Default: True
 
     Returns:
-        2-element tuple of **figure**, **axes** (*numpy.ndarray* of the groups' axes, 1-D).
+        2-element tuple of **figure**, **axes** (*numpy.ndarray* of the clusters' axes, 1-D).
 
     Raises:
 
@@ -113,7 +113,7 @@ def visualize_clusters(
         axis.set_title(f"{_NAMES[importance]} {worth}\n{sizes[j]} {noun}", fontsize=9)
     for axis in spare:
         axis.set_axis_off()
-    draw_colour_bar(figure, scale, label, ax=[*axes, *spare], pad=0.01, fraction=0.05, aspect=25)
+    draw_color_bar(figure, scale, label, ax=[*axes, *spare], pad=0.01, fraction=0.05, aspect=25)
     n_all = int((sizes > 0).sum())
     if plt_fig_axis is None and len(chosen) < n_all:
         figure.suptitle(f"{len(chosen)} of {n_all} clusters", fontsize=10)
@@ -123,7 +123,7 @@ def visualize_clusters(
 
 def most_important(importances: NDArray[Any], sizes: NDArray[Any], max_clusters: int) -> list[int]:
     """
-    The groups with channels, the most important first.
+    The clusters with channels, the most important first.
 
     Args:
 
@@ -169,7 +169,7 @@ def _of_example(clusters: Clusters, example: int) -> tuple[Tensor, NDArray[Any],
 def _axes(
     plt_fig_axis: tuple[Figure, Any] | None, n: int, ratio: float, use_pyplot: bool
 ) -> tuple[Figure, NDArray[Any], list[Axes]]:
-    """The figure, an axis for each group, and those left over in the last row."""
+    """The figure, an axis for each cluster, and those left over in the last row."""
     if plt_fig_axis is not None:
         figure, axes = axes_for(plt_fig_axis, 1, n, (0, 0), use_pyplot)
         return figure, axes[0], []

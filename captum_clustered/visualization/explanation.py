@@ -21,7 +21,7 @@ from captum_clustered.visualization.arrays import as_map, as_picture, resized
 from captum_clustered.visualization.canvas import UPRIGHT, frame
 from captum_clustered.visualization.clusters import most_important
 from captum_clustered.visualization.overlay import draw_overlay
-from captum_clustered.visualization.scale import Scale, draw_colour_bar, signed_text
+from captum_clustered.visualization.scale import Scale, draw_color_bar, signed_text
 
 __all__ = ["INK", "INTERPOLATION", "MUTED", "draw", "save_figure"]
 
@@ -75,8 +75,8 @@ class _Page:
                 line.set_fontsize(size * room / width)
         return x + min(width, room)
 
-    def colour_bar(self, x: float, y: float, height: float, scale: Scale, label: str) -> None:
-        bar = draw_colour_bar(self.figure, scale, label, cax=self.axes(x, y, BAR_WIDTH, height))
+    def color_bar(self, x: float, y: float, height: float, scale: Scale, label: str) -> None:
+        bar = draw_color_bar(self.figure, scale, label, cax=self.axes(x, y, BAR_WIDTH, height))
         bar.ax.tick_params(labelsize=11, color=MUTED, labelcolor=INK)
         bar.ax.yaxis.label.set(fontsize=11.5, color=MUTED)
 
@@ -185,7 +185,7 @@ def _panels(
             axes.text(0.5, 0.5, reason, fontsize=12, parse_math=False, **style)
             continue
         draw_overlay(axes, picture, next(shown), scale)
-    page.colour_bar(MARGIN + 3 * step - PANEL_GAP + 0.2, top, height, scale, label)
+    page.color_bar(MARGIN + 3 * step - PANEL_GAP + 0.2, top, height, scale, label)
 
 
 def _clusters(
@@ -207,9 +207,9 @@ def _clusters(
     remarks = [f"sorted by {what} ({settings.score})"]
     if len(shown) < n_all:
         remarks.insert(0, f"the {len(shown)} that matter most, of either sign")
-    if settings.consensus > 1:
+    if settings.n_clusterings > 1:
         remarks.append(
-            f"those of seed {settings.seed}, one of {settings.consensus} clusterings averaged above"
+            f"those of seed {settings.seed}, one of the {settings.n_clusterings} averaged above"
         )
     page.text(end + 0.25, top - 0.2, "; ".join(remarks), 13, color=MUTED)
     maps = {
@@ -234,7 +234,7 @@ def _clusters(
             if settings.scaling == "density"
             else "drop x activation"
         )
-        page.colour_bar(x, top + CELL_TITLE, height, scale, unit)
+        page.color_bar(x, top + CELL_TITLE, height, scale, unit)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Captum's visualisation of attributions, for maps that may be zero."""
+"""Captum's visualization of attributions, for maps that may be zero."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def visualize_image_attr(
     Captum's ``visualize_image_attr``, which also draws maps without any attribution.
 
     A map of zeros, or one of the other sign than is asked for, is a legal result: no
-    group of channels speaks for the target. Captum refuses to scale it; here it is drawn
-    as what it is, zero everywhere on the colour scale.
+    cluster of channels speaks for the target. Captum refuses to scale it; here it is drawn
+    as what it is, zero everywhere on the color scale.
 
     Args:
 

@@ -20,7 +20,7 @@ from captum_clustered.visualization.arrays import (
 )
 from captum_clustered.visualization.canvas import UPRIGHT, axes_for, frame, show
 from captum_clustered.visualization.overlay import draw_outline, draw_overlay
-from captum_clustered.visualization.scale import Scale, draw_colour_bar
+from captum_clustered.visualization.scale import Scale, draw_color_bar
 
 __all__ = ["visualize_methods"]
 
@@ -55,7 +55,7 @@ def visualize_methods(
         original_images (Tensor or sequence): The images: a tensor (N, C, H, W), or a
                     sequence of N images as in :func:`visualize_layer_attr`, which may
                     differ in size.
-        scale (str, optional): "shared": one colour scale for all maps, which must then be
+        scale (str, optional): "shared": one color scale for all maps, which must then be
                     in the same unit. "own": each map relative to its own largest absolute
                     value, which is written below it; so it must be where units differ.
                     Default: "shared"
@@ -63,7 +63,7 @@ def visualize_methods(
                     Default: "bilinear"
         limit (float, optional): As in :func:`visualize_layer_attr`; for a shared scale.
                     Default: None (the largest absolute value of all maps)
-        label (str, optional): What the colour bar shows, with its unit; for "own" the bar
+        label (str, optional): What the color bar shows, with its unit; for "own" the bar
                     says that maps are relative.
                     Default: "attribution"
         masks (Tensor or sequence, optional): The objects, (N, H, W) or (N, 1, H, W), or N
@@ -133,7 +133,7 @@ def visualize_methods(
     for axis, title in zip(axes[0], ["input", *titles], strict=True):
         axis.set_title(title, fontsize=9, parse_math=False)
     bar = shared if scale == "shared" else Scale(1.0, shared.has_negative)
-    draw_colour_bar(figure, bar, label, ax=list(axes.ravel()), pad=0.01, fraction=0.05, aspect=25)
+    draw_color_bar(figure, bar, label, ax=list(axes.ravel()), pad=0.01, fraction=0.05, aspect=25)
     show(use_pyplot)
     return figure, axes
 

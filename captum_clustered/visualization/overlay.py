@@ -19,7 +19,7 @@ from captum_clustered.visualization.arrays import (
     resized,
 )
 from captum_clustered.visualization.canvas import UPRIGHT, axes_for, frame, show
-from captum_clustered.visualization.scale import LINES, Scale, draw_colour_bar
+from captum_clustered.visualization.scale import LINES, Scale, draw_color_bar
 
 __all__ = ["draw_outline", "draw_overlay", "visualize_layer_attr"]
 
@@ -42,8 +42,8 @@ def visualize_layer_attr(
     Draws the attribution of a layer, or of the input, over the image.
 
     Yellow speaks for the target and blue against it; the palette's middle is zero and is
-    transparent, and the image is drawn in middle greys, so that signs differ in a print
-    without colour as well. A solid line is where the attribution is a quarter of the
+    transparent, and the image is drawn in middle grays, so that signs differ in a print
+    without color as well. A solid line is where the attribution is a quarter of the
     scale, a dashed one where it is minus a quarter. A map of zeros is a legal result and
     is drawn as one.
 
@@ -51,25 +51,25 @@ def visualize_layer_attr(
 
         attr (Tensor or numpy.ndarray): Attribution of one example, of any size: (h, w),
                     (1, h, w), (1, 1, h, w) or, an array, (h, w, 1).
-        original_image (Tensor, numpy.ndarray or PIL.Image.Image): The image, in colour or
-                    grey, a tensor (C, H, W) or an array (H, W, C) or (H, W). In [0, 1] or
-                    from 0 to 255: as it was before normalisation.
+        original_image (Tensor, numpy.ndarray or PIL.Image.Image): The image, in color or
+                    gray, a tensor (C, H, W) or an array (H, W, C) or (H, W). In [0, 1] or
+                    from 0 to 255: as it was before normalization.
         interpolate_mode (str, optional): How the map comes to the image's size, a mode of
                     ``LayerAttribution.interpolate``: "nearest", "nearest-exact", "area",
                     "bilinear" or "bicubic".
                     Default: "bilinear"
-        limit (float, optional): Value at which the colour scale ends, for several figures
-                    on one scale; what lies beyond has the end's colour, and the colour bar
+        limit (float, optional): Value at which the color scale ends, for several figures
+                    on one scale; what lies beyond has the end's color, and the color bar
                     a pointed end.
                     Default: None (the largest absolute value that is drawn)
-        label (str, optional): What the colour bar shows, with its unit.
+        label (str, optional): What the color bar shows, with its unit.
                     Default: "attribution"
         mask (Tensor or numpy.ndarray, optional): The object, (H, W): what is not zero is
                     outlined.
                     Default: None
         title (str, optional): Title of the axes.
                     Default: None
-        show_colorbar (bool, optional): Whether to draw the colour bar.
+        show_colorbar (bool, optional): Whether to draw the color bar.
                     Default: True
         plt_fig_axis (tuple, optional): Figure and axes to draw on.
                     Default: None (new ones)
@@ -105,7 +105,7 @@ def visualize_layer_attr(
     axis = axes[0, 0]
     draw_overlay(axis, picture, values, scale, outline)
     if show_colorbar:
-        draw_colour_bar(figure, scale, label, ax=axis, pad=0.02, fraction=0.05)
+        draw_color_bar(figure, scale, label, ax=axis, pad=0.02, fraction=0.05)
     if title is not None:
         axis.set_title(title, parse_math=False)
     show(use_pyplot)
@@ -127,7 +127,7 @@ def draw_overlay(
         axis (matplotlib.axes.Axes): Where.
         picture (numpy.ndarray): (H, W, 3), in [0, 1].
         values (numpy.ndarray): (H, W).
-        scale (Scale): What the colours mean.
+        scale (Scale): What the colors mean.
         mask (numpy.ndarray, optional): (H, W), outlined where it is True.
                     Default: None
     """

@@ -1,4 +1,4 @@
-"""One colour scale for one or several maps, and its bar."""
+"""One color scale for one or several maps, and its bar."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from captum_clustered.visualization.palette import TABLE
 
-__all__ = ["LINES", "Scale", "draw_colour_bar", "signed_text"]
+__all__ = ["LINES", "Scale", "draw_color_bar", "signed_text"]
 
 # Without entry 0, so that zero is in the middle.
 _TABLE = TABLE[1:] / 255
-# As over the middle grey that pictures are on average.
+# As over the middle gray that pictures are on average.
 _OPACITY = _TABLE[:, 3:]
 _OPAQUE = _OPACITY * _TABLE[:, :3] + (1 - _OPACITY) * 0.42
 
-# Lines at minus and plus a quarter of the scale: of each sign what counts, without colour.
+# Lines at minus and plus a quarter of the scale: of each sign what counts, without color.
 LINES: tuple[tuple[float, dict[str, Any]], ...] = (
     (-0.25, {"colors": "white", "linestyles": "dashed"}),
     (0.25, {"colors": "black", "linestyles": "solid"}),
@@ -32,13 +32,13 @@ LINES: tuple[tuple[float, dict[str, Any]], ...] = (
 @dataclass(frozen=True)
 class Scale:
     """
-    A zero-centred scale.
+    A zero-centered scale.
 
     Attributes:
 
         limit (float): The value of the palette's end.
         has_negative (bool): Whether any value is below zero.
-        extend (str): At which ends values lie outside, as matplotlib's colour bar has it.
+        extend (str): At which ends values lie outside, as matplotlib's color bar has it.
     """
 
     limit: float
@@ -81,7 +81,7 @@ class Scale:
         return {"cmap": ListedColormap(_TABLE), "norm": Normalize(-self.limit, self.limit)}
 
 
-def draw_colour_bar(figure: Any, scale: Scale, label: str, **place: Any) -> Any:
+def draw_color_bar(figure: Any, scale: Scale, label: str, **place: Any) -> Any:
     """
     Draws the scale's bar; of a map that is nowhere negative the upper half.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torchvision.transforms import InterpolationMode, v2
 
-from study.images import normalised, resized
+from study.images import normalized, resized
 
 # How a probe is held and a gain is set differ by about so much from examination to examination.
 DEGREES = 10
@@ -32,6 +32,6 @@ def augmentation() -> v2.Compose:
                 DEGREES, (SHIFT, SHIFT), SCALE, interpolation=InterpolationMode.BILINEAR
             ),
             v2.ColorJitter(BRIGHTNESS, CONTRAST),
-            *normalised(),
+            *normalized(),
         ]
     )

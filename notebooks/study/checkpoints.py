@@ -142,7 +142,7 @@ def _stored(tensor: Tensor) -> Tensor:
 def _load(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     single = {n: t.float() if t.is_floating_point() else t for n, t in weights.items()}
     try:
-        # Counters of batch normalisation are of no use in evaluation and may be left out.
+        # Counters of batch normalization are of no use in evaluation and may be left out.
         counters = {
             name: torch.zeros_like(tensor)
             for name, tensor in module.state_dict().items()

@@ -1,7 +1,7 @@
 """
 The grid behind the library's defaults: variants of Clustered-CAM on the ``select`` half.
 
-It sees the training split (fitted groups) and the half ``val-select`` alone; the half
+It sees the training split (fitted clusters) and the half ``val-select`` alone; the half
 ``val-report`` is kept for the result: docs/study.md.
 
     make study-grid DATA=path/to/BUSBRA MODELS=path/to/models
@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from captum_clustered import ClusteredLayerCAM, compare
 from captum_clustered.comparison import Comparison
 from study.checkpoints import load_network
-from study.groups import Factory, fitted_groups
+from study.fitted_clusters import Factory, fitted_clusters
 from study.images import batches, part, patients_of, sample
 from study.networks import HEADS, N_CHANNELS, on_device, target_layer
 from study.run import SCORES
 from study.stability import EMPTY, EMPTY_MAP, SENSITIVITY
 from study.tables import sensitivity_table, verdicts_table
-from study.variants import Centred, PositiveGroups, RawRows, SoftGroups
+from study.variants import Centered, PositiveClusters, RawRows, SoftClusters
 
 # Those of the verdicts that take a forward pass or two; the areas take twenty.
 METRICS = (
@@ -65,30 +65,33 @@ def variants(fit: Callable[[int], Tensor], n_channels: int) -> dict[str, Factory
 
     Args:
 
-        fit (Callable): Gives fitted groups (C,) for their number.
+        fit (Callable): Gives fitted clusters (C,) for their number.
         n_channels (int): C.
     """
     found = {"default (k-means 10, density, ablation)": clustered()}
-    found |= {f"{k} groups": clustered(clusterer=k) for k in (5, 20, 50, 100)}
-    found |= {f"consensus {r}": clustered(consensus=r) for r in (3, 5, 10)}
+    found |= {f"{k} clusters": clustered(clusterer=k) for k in (5, 20, 50, 100)}
+    found |= {f"n_clusterings {r}": clustered(n_clusterings=r) for r in (3, 5, 10)}
     found["drop"] = clustered(scaling="drop")
-    found["drop, consensus 10"] = clustered(scaling="drop", consensus=10)
-    found["shapley, 8 groups"] = clustered(clusterer=8, importance="shapley")
+    found["drop, n_clusterings 10"] = clustered(scaling="drop", n_clusterings=10)
+    found["shapley, 8 clusters"] = clustered(clusterer=8, importance="shapley")
     found["ward"] = clustered(clusterer=AgglomerativeClustering(10))
-    found["centred rows"] = clustered(clusterer=Centred(10))
+    found["centered rows"] = clustered(clusterer=Centered(10))
     found["raw rows"] = clustered(RawRows)
-    found |= {f"soft groups, {t}": clustered(SoftGroups, temperature=t) for t in (1, 0.25, 0.05)}
     found |= {
-        f"positive groups, {k} groups": clustered(PositiveGroups, clusterer=k) for k in (10, 100)
+        f"soft clusters, {t}": clustered(SoftClusters, temperature=t) for t in (1, 0.25, 0.05)
+    }
+    found |= {
+        f"positive clusters, {k} clusters": clustered(PositiveClusters, clusterer=k)
+        for k in (10, 100)
     }
     found |= {f"fitted {k}": clustered(clusterer=fit(k)) for k in (5, 10, 20, 50)}
     found["fitted 10, drop"] = clustered(clusterer=fit(10), scaling="drop")
     found["fitted 8, shapley"] = clustered(clusterer=fit(8), importance="shapley")
     found["fitted 50, shapley"] = clustered(clusterer=fit(50), importance="shapley")
-    found["fitted 10, positive groups"] = clustered(PositiveGroups, clusterer=fit(10))
-    # Is it similarity that matters, or only that there are groups?
+    found["fitted 10, positive clusters"] = clustered(PositiveClusters, clusterer=fit(10))
+    # Is it similarity that matters, or only that there are clusters?
     generator = torch.Generator().manual_seed(SEED)
-    found["random groups, 10"] = clustered(
+    found["random clusters, 10"] = clustered(
         clusterer=torch.randint(10, (n_channels,), generator=generator)
     )
     return found
@@ -100,10 +103,10 @@ def grid(root: Path, models: Path, out: Path, head: str, options: argparse.Names
     target = target_layer(network, "last")
     folder = out / head
 
-    def fit(n_groups: int) -> Tensor:
+    def fit(n_clusters: int) -> Tensor:
         reference = sample(part(root, "train"), options.fit_images)
-        path = folder / f"groups-{n_groups}.pt"
-        return fitted_groups(network, target, reference, path, options.batch_size, n_groups)
+        path = folder / f"clusters-{n_clusters}.pt"
+        return fitted_clusters(network, target, reference, path, options.batch_size, n_clusters)
 
     found = variants(fit, N_CHANNELS)
     unknown = [name for name in options.variants or () if name not in found]
@@ -132,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models", type=Path, default=Path("out/models"), help="The checkpoints.")
     parser.add_argument("--out", type=Path, default=Path("out/grid"))
     parser.add_argument("--limit", type=int, help="So many images, drawn at random.")
-    parser.add_argument("--fit-images", type=int, help="So many to fit groups on; else all.")
+    parser.add_argument("--fit-images", type=int, help="So many to fit clusters on; else all.")
     parser.add_argument("--score", choices=SCORES, default="margin", help="What is explained.")
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS)
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="Some of them; else all.")

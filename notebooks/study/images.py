@@ -20,18 +20,18 @@ SPLITS = ("val", "val-select", "val-report")
 
 def preparation() -> v2.Compose:
     """From an image of any size, and its mask, to the network's input (3, 224, 224)."""
-    return v2.Compose([*resized(), *normalised()])
+    return v2.Compose([*resized(), *normalized()])
 
 
 def resized() -> list[v2.Transform]:
-    """Grey and of the networks' size, still a picture."""
+    """Gray and of the networks' size, still a picture."""
     return [
         v2.Grayscale(num_output_channels=3),
         v2.Resize((SIDE, SIDE), interpolation=InterpolationMode.BILINEAR),
     ]
 
 
-def normalised() -> list[v2.Transform]:
+def normalized() -> list[v2.Transform]:
     """From a picture to numbers around zero."""
     return [
         v2.PILToTensor(),

@@ -90,8 +90,8 @@ def phantom(
     speckle = np.hypot(*parts) / np.hypot(*parts).mean()
     # As on the screen: the logarithm of the amplitude.
     decibels = 20 * np.log10(np.maximum(echo * speckle, 1e-3))
-    grey = np.clip(165 + 5.5 * decibels, 0, 255)
-    return grey.astype(np.uint8), inside
+    gray = np.clip(165 + 5.5 * decibels, 0, 255)
+    return gray.astype(np.uint8), inside
 
 
 def _lesion(

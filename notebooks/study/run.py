@@ -23,7 +23,7 @@ from captum_clustered.comparison.metrics import DEFAULT, DEFAULT_WITH_MASKS
 from captum_clustered.visualization.explanation import save_figure
 from study import auc
 from study.checkpoints import load_network
-from study.groups import fitted_groups, fitted_method
+from study.fitted_clusters import fitted_clusters, fitted_method
 from study.images import SPLITS, batches, labels_of, part, patients_of, sample
 from study.networks import HEADS, LAYERS, on_device, target_layer
 from study.stability import EMPTY, EMPTY_MAP, SENSITIVITY
@@ -34,7 +34,7 @@ SCORES = ("margin", "logit", "probability")
 
 
 def study_methods() -> list[str]:
-    """compare's default methods, and after its other variants the one with fitted groups."""
+    """compare's default methods, and after its other variants the one with fitted clusters."""
     clustered = [name for name in default_methods() if name.startswith("ClusteredLayerCAM")]
     return [*clustered, FITTED, *(n for n in default_methods() if n not in clustered)]
 
@@ -51,7 +51,7 @@ class Options:
 
         split (str): "val", or one of its halves "val-select" and "val-report".
         limit (int or None): So many images, None for all.
-        fit_images (int or None): So many of the train split to fit groups on.
+        fit_images (int or None): So many of the train split to fit clusters on.
         score (str): What is explained: "margin", "logit" or "probability".
         heads, layers (sequence of str): See :mod:`study.networks`.
         methods, metrics (sequence of str): Names of :func:`captum_clustered.compare`, and
@@ -115,12 +115,14 @@ def compare_layer(
     folder: Path,
     options: Options,
 ) -> Comparison:
-    """The comparison at one layer; finished batches and fitted groups are kept in the folder."""
+    """The comparison at one layer; finished batches and fitted clusters are kept in the folder."""
     target = target_layer(network, layer)
     methods: list[Any] = list(options.methods or study_methods())
     if FITTED in methods:
         reference = sample(part(root, "train"), options.fit_images)
-        labels = fitted_groups(network, target, reference, folder / "groups.pt", options.batch_size)
+        labels = fitted_clusters(
+            network, target, reference, folder / "clusters.pt", options.batch_size
+        )
         methods[methods.index(FITTED)] = {FITTED: fitted_method(labels)}
     metrics: list[Any] = list(options.metrics or study_metrics())
     if SENSITIVITY in metrics:
@@ -182,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--split", choices=SPLITS, default="val")
     parser.add_argument("--limit", type=int, help="So many images, drawn at random.")
-    parser.add_argument("--fit-images", type=int, help="So many to fit groups on; else all.")
+    parser.add_argument("--fit-images", type=int, help="So many to fit clusters on; else all.")
     parser.add_argument("--score", choices=SCORES, default="margin", help="What is explained.")
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS)
     parser.add_argument("--layers", nargs="+", choices=LAYERS, default=LAYERS)

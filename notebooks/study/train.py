@@ -110,7 +110,7 @@ def train(root: Path, out: Path, settings: Settings) -> Path:
         shuffle=True,
         num_workers=settings.workers,
         generator=torch.Generator().manual_seed(settings.seed),
-        # Batch normalisation cannot take a last batch of one image.
+        # Batch normalization cannot take a last batch of one image.
         drop_last=len(fitting) > settings.batch_size,
     )
     check = batches(held_out, settings.batch_size, num_workers=settings.workers)
@@ -216,7 +216,7 @@ def _epoch(
     """One pass over the images; their mean loss."""
     network.train()
     if settings.freeze_trunk:
-        # Its batch normalisation would go on learning.
+        # Its batch normalization would go on learning.
         trunk_of(network).eval()
     total, n = 0.0, 0
     for images, labels, _ in tqdm(loader, f"epoch {epoch}", leave=False, disable=None):

@@ -17,9 +17,9 @@ from captum_clustered import ClusteredLayerCAM
 SEED = 0
 
 
-class PositiveGroups(LayerAttribution):
+class PositiveClusters(LayerAttribution):
     """
-    Clustered-CAM from the groups whose removal lowers the score, without the others.
+    Clustered-CAM from the clusters whose removal lowers the score, without the others.
 
     Not in the library: steadier maps, bought with a worse average drop at 50%.
     """
@@ -43,35 +43,35 @@ class PositiveGroups(LayerAttribution):
         return (clusters.maps * is_positive).sum(1, keepdim=True)
 
 
-class Centred:
+class Centered:
     """K-means of rows without their mean: by correlation instead of by cosine."""
 
-    def __init__(self, n_groups: int) -> None:
-        self.n_groups = n_groups
+    def __init__(self, n_clusters: int) -> None:
+        self.n_clusters = n_clusters
 
     def __call__(self, rows: Tensor) -> Any:
         """Labels (C,) of rows (C, P)."""
-        centred = F.normalize(rows - rows.mean(1, keepdim=True), dim=1)
-        return _kmeans(self.n_groups, centred).labels_
+        centered = F.normalize(rows - rows.mean(1, keepdim=True), dim=1)
+        return _kmeans(self.n_clusters, centered).labels_
 
     def __repr__(self) -> str:
-        return f"Centred({self.n_groups})"
+        return f"Centered({self.n_clusters})"
 
 
 class RawRows(LayerAttribution):
     """Clustered-CAM with k-means of the feature maps as they are, not of unit length."""
 
     def __init__(
-        self, forward_func: Callable[..., Tensor], layer: nn.Module, n_groups: int = 10
+        self, forward_func: Callable[..., Tensor], layer: nn.Module, n_clusters: int = 10
     ) -> None:
         """
         Args:
 
             forward_func, layer: As of ClusteredLayerCAM.
-            n_groups (int, optional): How many.
+            n_clusters (int, optional): How many.
         """
         super().__init__(forward_func, layer)
-        self.n_groups = n_groups
+        self.n_clusters = n_clusters
 
     @log_usage(part_of_slo=True)
     def attribute(
@@ -81,38 +81,38 @@ class RawRows(LayerAttribution):
         maps = _activations(self, inputs, attribute_to_layer_input)
         found = []
         for image, rows, wanted in zip(inputs, maps.flatten(2), target, strict=True):
-            labels = torch.as_tensor(_kmeans(self.n_groups, rows).labels_).long()
+            labels = torch.as_tensor(_kmeans(self.n_clusters, rows).labels_).long()
             cam = ClusteredLayerCAM(self.forward_func, self.layer, clusterer=labels)
             found.append(cam.attribute(image[None], int(wanted), None, attribute_to_layer_input))
         return torch.cat(found)
 
 
-class SoftGroups(LayerAttribution):
+class SoftClusters(LayerAttribution):
     r"""
-    Channels that belong to each group in part, the more the nearer they are to its centre.
+    Channels that belong to each cluster in part, the more the nearer they are to its center.
 
-    A channel c has the share p_jc of group j, a softmax of -\|r_c - m_j\|^2 / (t s) over the
-    centres m_j of k-means, with s the mean of the squared distance to the nearest one; ablation of
-    group j takes the part p_jc of each channel away. The map is that of the density scaling.
+    A channel c has the share p_jc of cluster j, a softmax of -\|r_c - m_j\|^2 / (t s) over the
+    centers m_j of k-means, with s the mean of the squared distance to the nearest one; ablation of
+    cluster j takes the part p_jc of each channel away. The map is that of the density scaling.
     """
 
     def __init__(
         self,
         forward_func: Callable[..., Tensor],
         layer: nn.Module,
-        n_groups: int = 10,
+        n_clusters: int = 10,
         temperature: float = 0.25,
     ) -> None:
         """
         Args:
 
             forward_func, layer: As of ClusteredLayerCAM.
-            n_groups (int, optional): How many.
-            temperature (float, optional): The softness t; towards 0 groups become hard. An
+            n_clusters (int, optional): How many.
+            temperature (float, optional): The softness t; towards 0 clusters become hard. An
                         isotropic Gaussian mixture of rows of P positions has 2 / P.
         """
         super().__init__(forward_func, layer)
-        self.n_groups = n_groups
+        self.n_clusters = n_clusters
         self.temperature = temperature
 
     @log_usage(part_of_slo=True)
@@ -127,15 +127,15 @@ class SoftGroups(LayerAttribution):
             for kept in (torch.ones_like(shares[:, 0]), *(1 - shares).unbind(1))
         ]
         drops = torch.stack([scores[0] - score for score in scores[1:]], 1)
-        groups = (shares @ maps.abs().flatten(2)).view(*shares.shape[:2], *maps.shape[2:])
-        mass = groups.sum((2, 3)).clamp(min=torch.finfo(groups.dtype).tiny)
-        return (groups * (drops / mass)[..., None, None]).sum(1, keepdim=True)
+        clusters = (shares @ maps.abs().flatten(2)).view(*shares.shape[:2], *maps.shape[2:])
+        mass = clusters.sum((2, 3)).clamp(min=torch.finfo(clusters.dtype).tiny)
+        return (clusters * (drops / mass)[..., None, None]).sum(1, keepdim=True)
 
     def _shares(self, rows: Tensor) -> Tensor:
         """Shares p (k, C) of rows (C, P)."""
         unit = F.normalize(rows, dim=1)
-        centres = torch.as_tensor(_kmeans(self.n_groups, unit).cluster_centers_)
-        distance = torch.cdist(centres.to(unit), unit).square()
+        centers = torch.as_tensor(_kmeans(self.n_clusters, unit).cluster_centers_)
+        distance = torch.cdist(centers.to(unit), unit).square()
         return torch.softmax(-distance / (self.temperature * distance.amin(0).mean()), 0)
 
     def _score(self, inputs: Tensor, target: Tensor, at_input: bool, kept: Tensor) -> Tensor:
@@ -159,6 +159,6 @@ def _activations(method: LayerAttribution, inputs: Tensor, at_input: bool) -> Te
     return maps.detach()
 
 
-def _kmeans(n_groups: int, rows: Tensor) -> Any:
+def _kmeans(n_clusters: int, rows: Tensor) -> Any:
     """Scikit-learn's, fitted on the CPU wherever the rows are."""
-    return KMeans(n_groups, n_init=1, random_state=SEED).fit(rows.numpy(force=True))
+    return KMeans(n_clusters, n_init=1, random_state=SEED).fit(rows.numpy(force=True))

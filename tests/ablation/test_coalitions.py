@@ -118,10 +118,10 @@ def test_many_slots_with_few_present_players_are_exact():
     value = random_game(9)
     gains = values_of(game, lambda c: value(frozenset(c) & {3, 11, 17}))
     expected = torch.zeros(20, dtype=torch.float64)
-    relabelled = {3: 0, 11: 1, 17: 2}
-    inverse = {v: k for k, v in relabelled.items()}
+    relabeled = {3: 0, 11: 1, 17: 2}
+    inverse = {v: k for k, v in relabeled.items()}
     exact = brute_force(3, lambda c: value(frozenset(inverse[i] for i in c)))
-    for slot, index in relabelled.items():
+    for slot, index in relabeled.items():
         expected[slot] = exact[index]
     # The empty coalition of the three is evaluated as the game's empty coalition.
     torch.testing.assert_close(game.importances(gains)[0], expected)

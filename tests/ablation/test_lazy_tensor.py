@@ -212,7 +212,7 @@ def test_a_tensor_that_is_too_large_is_refused_when_it_is_needed():
 
 def test_no_ablated_feature_map_is_made_in_front_of_a_pooling(monkeypatch):
     net = GapLinear().double()
-    cam = ClusteredLayerCAM(net, net.conv, clusterer=4, importance="shapley", consensus=2)
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=4, importance="shapley", n_clusterings=2)
     expected = cam.attribute(images(), 0)
     # 30 rows of 3 x 6 channels, and not of 30 positions each.
     monkeypatch.setattr(vmap_pass, "MAX_ELEMENTS", 30 * 3 * 6)

@@ -41,7 +41,7 @@ def test_single_pass_is_taken_and_equals_the_reference_path(
 ):
     net = build(name, size)
     if name == "vit_b_16":
-        # Its head is initialised to zero, so that no ablation would change anything.
+        # Its head is initialized to zero, so that no ablation would change anything.
         torch.nn.init.normal_(net.heads.head.weight)
     first = next(m for m in net.modules() if isinstance(m, torch.nn.Conv2d))
     trunk_rows = []

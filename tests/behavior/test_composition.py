@@ -65,7 +65,7 @@ def test_guided_backprop_times_the_map_as_in_guided_grad_cam(net):
 
 
 @pytest.mark.parametrize("sign", ["all", "positive", "absolute_value"])
-def test_visualisation_of_attributions_and_of_maps_without_any(net, sign):
+def test_visualization_of_attributions_and_of_maps_without_any(net, sign):
     x = images(n=1, size=(12, 10))
     cam = ClusteredLayerCAM(net, net.conv, clusterer=3)
     image = (x[0] - x.min()).permute(1, 2, 0).numpy()[..., [0, 0, 1]]

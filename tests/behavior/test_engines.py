@@ -52,7 +52,9 @@ def test_single_pass_equals_reference_path(monkeypatch, importance, at_input):
     net = MlpHead().double()
     single, reference = both_paths(
         monkeypatch,
-        lambda: ClusteredLayerCAM(net, net.conv, clusterer=3, importance=importance, consensus=2),
+        lambda: ClusteredLayerCAM(
+            net, net.conv, clusterer=3, importance=importance, n_clusterings=2
+        ),
         images(),
         [0, 1, 2],
         attribute_to_layer_input=at_input,
@@ -72,7 +74,7 @@ def test_single_pass_equals_reference_path_for_tuple_layers(monkeypatch):
 def test_the_trunk_runs_once():
     net = MlpHead().double()
     trunk, tail = Counter(net.trunk), Counter(net.head)
-    ClusteredLayerCAM(net, net.conv, clusterer=4, consensus=3).attribute(images(), 0)
+    ClusteredLayerCAM(net, net.conv, clusterer=4, n_clusterings=3).attribute(images(), 0)
     assert (trunk.passes, trunk.rows) == (1, 3)
     assert tail.passes == 1
 
@@ -98,7 +100,7 @@ def test_rows_beyond_the_cap_are_split(monkeypatch):
     assert trunk.passes == 3
 
 
-def test_a_number_of_groups_unknown_before_clustering_costs_at_most_one_more_pass():
+def test_a_number_of_clusters_unknown_before_clustering_costs_at_most_one_more_pass():
     net, x = MlpHead(channels=30).double(), images()
     trunk = Counter(net.trunk)
 

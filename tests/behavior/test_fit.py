@@ -34,7 +34,7 @@ def test_large_images_do_not_count_more():
     assert (once.rows()[2] == 0).all()  # a channel dead in all images
 
 
-def test_fit_learns_the_groups_that_all_images_share():
+def test_fit_learns_the_clusters_that_all_images_share():
     net, x = MlpHead(channels=12).double(), images(n=8)
     cam = ClusteredLayerCAM(net, net.conv, clusterer=4)
     assert cam.fit(x) is cam
@@ -45,9 +45,9 @@ def test_fit_learns_the_groups_that_all_images_share():
     assert adjusted_rand_score(cam.labels_, expected) == 1
 
 
-def test_attribute_uses_the_fitted_groups():
+def test_attribute_uses_the_fitted_clusters():
     net, x = MlpHead(channels=12).double(), images(n=8)
-    cam = ClusteredLayerCAM(net, net.conv, clusterer=4, consensus=3).fit(x)
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=4, n_clusterings=3).fit(x)
     attribution, clusters = cam.attribute(x[:2], 0, return_clusters=True)
     assert torch.equal(clusters.labels, cam.labels_.expand(2, -1))
     fixed = ClusteredLayerCAM(net, net.conv, clusterer=cam.labels_)
@@ -92,8 +92,8 @@ def test_fit_of_a_tuple_layer_gives_a_tuple():
 def test_labels_survive_saving(tmp_path):
     net, x = MlpHead().double(), images()
     cam = ClusteredLayerCAM(net, net.conv, clusterer=3).fit(x)
-    torch.save(cam.labels_, tmp_path / "groups.pt")
-    loaded = ClusteredLayerCAM(net, net.conv, clusterer=torch.load(tmp_path / "groups.pt"))
+    torch.save(cam.labels_, tmp_path / "clusters.pt")
+    loaded = ClusteredLayerCAM(net, net.conv, clusterer=torch.load(tmp_path / "clusters.pt"))
     assert torch.equal(loaded.attribute(x, 0), cam.attribute(x, 0))
 
 

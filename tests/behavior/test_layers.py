@@ -48,7 +48,7 @@ class Residual(nn.Module):
 def test_inside_a_residual_block_and_on_the_skip_path(layer, in_place):
     torch.manual_seed(0)
     net = Residual(in_place).double().eval()
-    # vmap refuses out += skip(x) alone, where the left side is the same for all groups.
+    # vmap refuses out += skip(x) alone, where the left side is the same for all clusters.
     fallback = in_place and layer == "skip"
     attribution, clusters = explain(net, getattr(net, layer), images(), fallback=fallback)
     net.in_place = False

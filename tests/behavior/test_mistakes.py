@@ -17,8 +17,8 @@ def net():
     [
         ("scaling", "mass", "scaling='mass' must be 'density' or 'drop'"),
         ("importance", "gradient", "importance='gradient' must be 'ablation' or 'shapley'"),
-        ("consensus", 0, "consensus=0 must be an int of at least 1"),
-        ("consensus", True, "consensus=True"),
+        ("n_clusterings", 0, "n_clusterings=0 must be an int of at least 1"),
+        ("n_clusterings", True, "n_clusterings=True"),
         ("n_samples", 0, "n_samples=0"),
         ("seed", -1, "seed=-1"),
         ("seed", 0.5, "seed=0.5"),

@@ -13,7 +13,7 @@ from captum_clustered import ClusteredLayerCAM
 
 
 class Stateful(nn.Module):
-    """Normalisation and Dropout around the layer, each with state of its own."""
+    """Normalization and Dropout around the layer, each with state of its own."""
 
     def __init__(self):
         super().__init__()
@@ -56,7 +56,7 @@ def raising(error):
 
 SITUATIONS = {
     "success": ({}, 0, None),
-    "shapley with consensus": ({"importance": "shapley", "consensus": 2}, 0, None),
+    "shapley with n_clusterings": ({"importance": "shapley", "n_clusterings": 2}, 0, None),
     "bad target": ({}, 99, ValueError),
     "clusterer that raises": ({"clusterer": raising(ZeroDivisionError())}, 0, ZeroDivisionError),
     "clusterer that is interrupted": (

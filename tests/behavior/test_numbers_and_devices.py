@@ -47,8 +47,8 @@ def test_low_precision_is_close_to_float32_with_the_same_labels(net, x, dtype):
     for i in range(3):
         expected, reference = explain(wide, wide.conv, x[i : i + 1].float(), clusterer=labels[i])
         assert relative(attribution[i], expected[0]) < 5e-2
-        n_groups = reference.importances.shape[1]
-        assert relative(clusters.importances[i, :n_groups], reference.importances[0]) < 5e-2
+        n_clusters = reference.importances.shape[1]
+        assert relative(clusters.importances[i, :n_clusters], reference.importances[0]) < 5e-2
 
 
 def test_float64_stays_float64(net, x):
@@ -112,14 +112,14 @@ def test_compiled_model(net, x, warm):
 
 def test_distributed_data_parallel(net, x, tmp_path):
     expected, _ = explain(net, net.conv, x)
-    torch.distributed.init_process_group(
+    torch.distributed.init_process_cluster(
         "gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1
     )
     try:
         parallel = torch.nn.parallel.DistributedDataParallel(net)
         attribution, _ = explain(parallel, net.conv, x)
     finally:
-        torch.distributed.destroy_process_group()
+        torch.distributed.destroy_process_cluster()
     torch.testing.assert_close(attribution, expected)
 
 
@@ -135,7 +135,7 @@ def test_data_parallel_without_a_gpu_is_the_model_itself(net, x):
     "options",
     [
         {},
-        {"consensus": 3},
+        {"n_clusterings": 3},
         {"importance": "shapley", "clusterer": 4},
         {"importance": "shapley", "clusterer": 12, "n_samples": 3},
     ],

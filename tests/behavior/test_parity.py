@@ -245,8 +245,8 @@ def test_a_layer_that_the_score_does_not_depend_on_is_worth_nothing():
 
 def test_captums_cases_of_layer_ablation_with_their_numbers():
     net = helpers.BasicModel_MultiLayer().eval()
-    groups = torch.tensor([0, 0, 1])
-    _, clusters = ClusteredLayerCAM(net, net.linear0, clusterer=groups).attribute(
+    labels = torch.tensor([0, 0, 1])
+    _, clusters = ClusteredLayerCAM(net, net.linear0, clusterer=labels).attribute(
         torch.tensor([[20.0, 50.0, 30.0]]),
         target=0,
         attribute_to_layer_input=True,

@@ -48,7 +48,7 @@ options = st.fixed_dictionaries(
         "clusterer": st.integers(1, 6),
         "importance": st.sampled_from(["ablation", "shapley"]),
         "scaling": st.sampled_from(["density", "drop"]),
-        "consensus": st.integers(1, 2),
+        "n_clusterings": st.integers(1, 2),
         "seed": st.integers(0, 5),
     }
 )
@@ -110,7 +110,7 @@ def test_a_batch_is_its_examples_one_by_one(case, options, chunk):
             assert len(ties) <= 5
             continue
         torch.testing.assert_close(clusters.importances[i], own.importances[0])
-        if options["consensus"] == 1:
+        if options["n_clusterings"] == 1:
             torch.testing.assert_close(attribution[i], alone[0])
 
 
@@ -118,7 +118,7 @@ def test_a_batch_is_its_examples_one_by_one(case, options, chunk):
 def test_shapley_is_complete_and_maps_add_up(case, options):
     net, layer, x, target = case
     cam = ClusteredLayerCAM(
-        net, layer, **{**options, "importance": "shapley", "scaling": "density", "consensus": 1}
+        net, layer, **{**options, "importance": "shapley", "scaling": "density", "n_clusterings": 1}
     )
     attribution, delta, clusters = cam.attribute(
         x, target, return_convergence_delta=True, return_clusters=True

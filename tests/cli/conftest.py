@@ -145,7 +145,7 @@ def workplace(tmp_path, monkeypatch):
 
 @pytest.fixture
 def photo(workplace) -> Path:
-    """A picture of 40 x 30 colours."""
+    """A picture of 40 x 30 colors."""
     values = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
     path = workplace / "photo.png"
     Image.fromarray(values).save(path)

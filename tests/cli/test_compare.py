@@ -22,7 +22,7 @@ FAST = ("--metrics", "average drop,complexity")
 
 @pytest.fixture
 def images(workplace):
-    """Three pictures of 40 x 30 colours."""
+    """Three pictures of 40 x 30 colors."""
     folder = workplace / "images"
     folder.mkdir()
     for i in range(3):
@@ -89,7 +89,7 @@ class TestResults:
         text = (workplace / "out" / "summary.md").read_text(encoding="utf-8")
         assert "insertion ↑" in text
         assert "factories:net" in text
-        for method in ("LayerGradCam", "Fake-CAM", "centre Gaussian"):
+        for method in ("LayerGradCam", "Fake-CAM", "center Gaussian"):
             assert method in result.stdout
             assert method in text
 
@@ -125,8 +125,8 @@ class TestResults:
             (None, None),
             (["LayerGradCam,GradCAM++", "LayerCAM"], ["LayerGradCam", "GradCAM++", "LayerCAM"]),
             (
-                ["ClusteredLayerCAM, consensus 10,shapley,LayerGradCam"],
-                ["ClusteredLayerCAM, consensus 10, shapley", "LayerGradCam"],
+                ["ClusteredLayerCAM, n_clusterings 10,shapley,LayerGradCam"],
+                ["ClusteredLayerCAM, n_clusterings 10, shapley", "LayerGradCam"],
             ),
             (
                 ["ClusteredLayerCAM,ClusteredLayerCAM,random"],

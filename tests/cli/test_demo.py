@@ -52,7 +52,7 @@ class TestDemo:
         expected = torch.tensor([0.0, 1.0, -127 / 128]).view(1, 3, 1, 1).expand(1, 3, 224, 224)
         torch.testing.assert_close(inputs, expected)
 
-    def test_network_recognises_the_daisy(self):
+    def test_network_recognizes_the_daisy(self):
         assert demo_model().class_name(985) == "daisy"
 
 
@@ -76,8 +76,8 @@ class TestMeasure:
         options = {"target": 1, "attribute_to_layer_input": True}
         methods = {
             "Clustered-CAM": ClusteredLayerCAM(model.module, model.module[2], clusterer=4),
-            "  consensus of 10": ClusteredLayerCAM(
-                model.module, model.module[2], clusterer=4, consensus=10
+            "  n_clusterings of 10": ClusteredLayerCAM(
+                model.module, model.module[2], clusterer=4, n_clusterings=10
             ),
             "LayerGradCam": LayerGradCam(model.module, model.module[2]),
         }

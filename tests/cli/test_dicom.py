@@ -100,7 +100,7 @@ def test_signed_values(tmp_path):
     assert gray(path) == [[0, 128], [191, 255]]
 
 
-def test_colours(tmp_path):
+def test_colors(tmp_path):
     values = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 99, 199]]])
     path = write(tmp_path / "a.dcm", values, interpretation="RGB")
     assert np.array_equal(read_dicom(path, None), values)

@@ -57,7 +57,9 @@ class TestArrays:
 
     def test_options_reach_the_method(self, explain):
         options = ("--n-clusters", "4", "--scaling", "drop", "--importance", "shapley")
-        assert explain(*options, "--consensus", "3", "--seed", "5", "--target", "1").exit_code == 0
+        assert (
+            explain(*options, "--n-clusterings", "3", "--seed", "5", "--target", "1").exit_code == 0
+        )
         module, inputs = tiny()
         attribution, clusters, _ = expected(
             module,
@@ -67,7 +69,7 @@ class TestArrays:
             clusterer=4,
             scaling="drop",
             importance="shapley",
-            consensus=3,
+            n_clusterings=3,
             seed=5,
         )
         result = arrays()

@@ -89,7 +89,7 @@ class TestFigure:
         assert "LayerGradCam is left out: of no use." in " ".join(lines).replace("\n", " ")
 
     def test_consensus_is_pointed_out(self):
-        lines = texts(drawn(explanation([1.0]), consensus=5, seed=3))
+        lines = texts(drawn(explanation([1.0]), n_clusterings=5, seed=3))
         assert any("those of seed 3, one of 5 clusterings" in line for line in lines)
 
     def test_zeros_without_warnings(self, tmp_path):
@@ -106,7 +106,7 @@ class TestFigure:
             warnings.simplefilter("error")
             figure = draw(
                 explanation(range(20)),
-                Settings(layer="conv" * 30, consensus=9),
+                Settings(layer="conv" * 30, n_clusterings=9),
                 model,
                 "$a_{\u4e2d" * 30,
             )
@@ -115,7 +115,7 @@ class TestFigure:
         assert max(ends) <= 1600
 
     def test_no_text_overlaps(self):
-        figure = drawn(explanation(np.linspace(-1e-5, 2e-5, 12)), consensus=3)
+        figure = drawn(explanation(np.linspace(-1e-5, 2e-5, 12)), n_clusterings=3)
         figure.draw_without_rendering()
         boxes = [text.get_window_extent() for text in figure.texts]
         for axes in figure.axes:

@@ -28,7 +28,7 @@ def mode(path):
 
 class TestModes:
     @pytest.mark.parametrize(
-        ("mode", "colour", "expected"),
+        ("mode", "color", "expected"),
         [
             ("RGB", RED, RED),
             ("RGBA", (*RED, 0), RED),
@@ -37,8 +37,8 @@ class TestModes:
             ("1", 1, (255, 255, 255)),
         ],
     )
-    def test_png(self, tmp_path, mode, colour, expected):
-        Image.new(mode, (3, 2), colour).save(tmp_path / "a.png")
+    def test_png(self, tmp_path, mode, color, expected):
+        Image.new(mode, (3, 2), color).save(tmp_path / "a.png")
         assert (pixels(tmp_path / "a.png") == expected).all()
 
     def test_palette(self, tmp_path):

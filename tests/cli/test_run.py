@@ -187,7 +187,7 @@ def test_clusters_of_each_image_cannot_be_summed_up(start, run):
     assert start().exit_code == 0
     result = run("clusters", "out")
     assert result.exit_code == 1
-    assert "groups of its own for each image" in result.stderr
+    assert "clusters of its own for each image" in result.stderr
     assert run("clusters", "absent").exit_code == 1
 
 
@@ -232,12 +232,12 @@ def test_pictures_of_another_network_than_the_runs_are_refused(start, run, workp
     assert "out was made with other weights than" in result.stderr
 
 
-def test_pictures_of_groups_that_are_lost_are_refused(start, run, workplace):
+def test_pictures_of_clusters_that_are_lost_are_refused(start, run, workplace):
     assert start("--fit", "3").exit_code == 0
-    (workplace / "out" / "groups.json").unlink()
+    (workplace / "out" / "clusters.json").unlink()
     result = run("clusters", "out")
     assert result.exit_code == 1
-    assert "groups.json is missing or damaged" in result.stderr
+    assert "clusters.json is missing or damaged" in result.stderr
 
 
 def test_a_run_that_was_interrupted_has_clusters_too(start, run, monkeypatch):

@@ -52,7 +52,7 @@ def test_an_estimator_without_random_state_does_not_touch_numpys_generator():
     assert (np.random.get_state()[1] == before).all()
 
 
-def test_hdbscans_noise_is_one_more_group_the_last_of_its_example():
+def test_hdbscans_noise_is_one_more_cluster_the_last_of_its_example():
     rows = torch.zeros(2, 12, 2, dtype=torch.float64)
     spread = torch.linspace(0, 0.01, 5, dtype=torch.float64)
     rows[:, :5, 0] = 1 + spread
@@ -66,7 +66,7 @@ def test_hdbscans_noise_is_one_more_group_the_last_of_its_example():
     assert sorted(labels[0, 0, [0, 5]].tolist()) == [0, 1]
 
 
-def test_hdbscans_groups_partition_the_channels_in_an_attribution():
+def test_hdbscans_clusters_partition_the_channels_in_an_attribution():
     net, x = MlpHead(channels=12).double(), images()
     cam = ClusteredLayerCAM(
         net, net.conv, clusterer=HDBSCAN(min_cluster_size=2, copy=True), importance="shapley"
@@ -120,7 +120,7 @@ def test_the_number_of_clusters_must_be_positive():
 
 @pytest.mark.parametrize("clusterer", [torch.tensor([0, 1]), lambda rows: rows])
 def test_consensus_needs_seeds(clusterer):
-    with pytest.raises(ValueError, match="consensus=2"):
+    with pytest.raises(ValueError, match="n_clusterings=2"):
         make_clusterer(clusterer, 2, 0)
 
 
@@ -154,8 +154,8 @@ def test_a_callable_must_return_labels(labels):
         make_clusterer(lambda rows: torch.tensor(labels), 1, 0)(ROWS, 0)
 
 
-@pytest.mark.parametrize("consensus", [1, 2])
-def test_every_random_state_of_a_pipeline_is_seeded(consensus):
+@pytest.mark.parametrize("n_clusterings", [1, 2])
+def test_every_random_state_of_a_pipeline_is_seeded(n_clusterings):
     def pipeline(seed=None):
         return make_pipeline(
             PCA(3, svd_solver="randomized", random_state=seed),
@@ -163,7 +163,7 @@ def test_every_random_state_of_a_pipeline_is_seeded(consensus):
         )
 
     before = np.random.get_state()[1].copy()
-    labels, _ = make_clusterer(pipeline(), consensus, seed=5)(ROWS, 0)
+    labels, _ = make_clusterer(pipeline(), n_clusterings, seed=5)(ROWS, 0)
     assert (np.random.get_state()[1] == before).all()
     for run, seed in zip(labels, (5, 6), strict=False):
         assert run[0].tolist() == pipeline(seed).fit_predict(ROWS[0].numpy()).tolist()
@@ -188,7 +188,7 @@ def test_a_clusterer_that_works_in_place_changes_nothing_but_its_rows():
 
 
 def test_labels_may_be_of_any_integer_type_but_no_empty_tuple():
-    assert make_clusterer(torch.tensor([0, 1], dtype=torch.int32), 1, 0).n_groups == 2
+    assert make_clusterer(torch.tensor([0, 1], dtype=torch.int32), 1, 0).n_clusters == 2
     with pytest.raises(TypeError, match=r"clusterer=\(\)"):
         make_clusterer((), 1, 0)
 

@@ -44,7 +44,7 @@ def test_finds_the_partition_of_separable_data():
         assert adjusted_rand_score(theirs, run[0]) == 1
 
 
-def test_hand_computed_groups_on_a_line():
+def test_hand_computed_clusters_on_a_line():
     rows = torch.tensor([[[0.0], [0.1], [10.0], [10.1], [0.2]]])
     labels = kmeans(rows, 2, seeds=[0])[0, 0]
     assert labels[0] == labels[1] == labels[4] != labels[2] == labels[3]

@@ -7,7 +7,7 @@ from nets import GapLinear, images
 
 from captum_clustered.comparison.channel_ablation import ChannelAblation
 from captum_clustered.comparison.controls import (
-    CentreGaussian,
+    CenterGaussian,
     FakeCAM,
     MaskMap,
     MeanActivation,
@@ -23,10 +23,10 @@ def test_fake_cam_is_one_but_for_the_first_pixel():
     assert (maps.flatten(1)[:, 1:] == 1).all()
 
 
-def test_centre_gaussian_by_hand():
+def test_center_gaussian_by_hand():
     net = GapLinear().double()
-    maps = CentreGaussian(net, net.relu).attribute(torch.zeros(1, 2, 4, 2, dtype=torch.float64))
-    # Pixel centres at +-1/8 and +-3/8 of the height, +-1/4 of the width; sigma is 1/4.
+    maps = CenterGaussian(net, net.relu).attribute(torch.zeros(1, 2, 4, 2, dtype=torch.float64))
+    # Pixel centers at +-1/8 and +-3/8 of the height, +-1/4 of the width; sigma is 1/4.
     assert maps[0, 0, 1, 0].item() == pytest.approx(math.exp(-(0.5**2 + 1) / 2))
     assert maps[0, 0, 0, 1].item() == pytest.approx(math.exp(-(1.5**2 + 1) / 2))
     torch.testing.assert_close(maps, maps.flip(2, 3))
@@ -75,6 +75,6 @@ def test_channel_ablation_by_hand():
     torch.testing.assert_close(maps, (drops[..., None, None] * values).sum(1, keepdim=True))
 
 
-@pytest.mark.parametrize("control", [FakeCAM, CentreGaussian, MeanActivation, RandomMap, MaskMap])
+@pytest.mark.parametrize("control", [FakeCAM, CenterGaussian, MeanActivation, RandomMap, MaskMap])
 def test_controls_are_layer_attributions(control):
     assert issubclass(control, LayerAttribution)

@@ -13,7 +13,7 @@ from captum_clustered.comparison.kept_clusters import MOST_CLUSTERS, KeptCluster
 from captum_clustered.comparison.pictures import MAP_SIDE, Pictures
 from captum_clustered.comparison.stored import StoredComparison
 
-NAME = "ClusteredLayerCAM, 3 groups"
+NAME = "ClusteredLayerCAM, 3 clusters"
 
 
 def kept(folder):
@@ -33,7 +33,11 @@ def kept_of(cam, n_images, *parts, small=lambda maps: maps):
 
 @pytest.mark.parametrize(
     ("variant", "kwargs"),
-    [("", {}), (", shapley", {"importance": "shapley"}), (", consensus 4", {"consensus": 4})],
+    [
+        ("", {}),
+        (", shapley", {"importance": "shapley"}),
+        (", n_clusterings 4", {"n_clusterings": 4}),
+    ],
 )
 def test_are_what_return_clusters_gives(tmp_path, variant, kwargs):
     net, (inputs, _, _) = MlpHead(), pictures()
@@ -49,9 +53,9 @@ def test_are_what_return_clusters_gives(tmp_path, variant, kwargs):
     sizes = np.concatenate([each.sizes for each in found])
     np.testing.assert_array_equal(sizes, expected.sizes)
     np.testing.assert_array_equal(
-        np.concatenate([each.n_groups for each in found]), (sizes > 0).sum(1)
+        np.concatenate([each.n_clusters for each in found]), (sizes > 0).sum(1)
     )
-    assert {each.n_runs for each in found} == {kwargs.get("consensus", 1)}
+    assert {each.n_runs for each in found} == {kwargs.get("n_clusterings", 1)}
     assert {each.importance for each in found} == {kwargs.get("importance", "ablation")}
 
 
@@ -130,7 +134,7 @@ def test_a_users_own_attribution_is_left_as_it_was(tmp_path):
     net = MlpHead()
     cam = ClusteredLayerCAM(net, net.relu, clusterer=2).fit(pictures()[0])
     before = dict(vars(cam))
-    shared = ClusteredLayerCAM(net, net.relu, clusterer=2, consensus=3)
+    shared = ClusteredLayerCAM(net, net.relu, clusterer=2, n_clusterings=3)
     run(net, methods=[{"fitted": cam, "shared": lambda f, layer: shared}], save_to=tmp_path)
     assert vars(cam) == before
     assert "_on_result" not in vars(shared)
@@ -177,19 +181,19 @@ def test_an_image_that_failed_has_none():
     net = MlpHead()
     inputs = pictures()[0]
     found = kept_of(ClusteredLayerCAM(net, net.relu, clusterer=2), 3, ([0, 2], inputs[:2]))
-    assert found.n_groups.tolist() == [2, 0, 2]
+    assert found.n_clusters.tolist() == [2, 0, 2]
     assert not found.sizes[1].any()
     assert not found.maps[1].any()
 
 
-def test_images_may_differ_in_their_number_of_groups():
+def test_images_may_differ_in_their_number_of_clusters():
     net = MlpHead()
     inputs = pictures()[0]
     labels = iter([[0, 0, 0, 1, 1, 1], [0, 1, 2, 3, 0, 1]])
     cam = ClusteredLayerCAM(net, net.relu, clusterer=lambda rows: torch.tensor(next(labels)))
     found = kept_of(cam, 2, ([1], inputs[:1]), ([0], inputs[1:2]))
     assert found.maps.shape[:2] == (2, 4)
-    assert found.n_groups.tolist() == [4, 2]
+    assert found.n_clusters.tolist() == [4, 2]
     assert found.sizes[1, 2:].tolist() == [0, 0]
 
 
@@ -202,7 +206,7 @@ def wide_net(n_channels):
     return nn.Sequential(*layers, nn.Linear(n_channels, 2)).eval()
 
 
-def test_of_many_groups_the_most_important_are_kept():
+def test_of_many_clusters_the_most_important_are_kept():
     n = MOST_CLUSTERS + 5
     net = wide_net(n)
     inputs = torch.rand(1, 1, 4, 4)
@@ -211,7 +215,7 @@ def test_of_many_groups_the_most_important_are_kept():
     _, clusters = cam.attribute(inputs, 0, return_clusters=True)
     order = clusters.importances[0].abs().argsort(descending=True)
     expected = order[:MOST_CLUSTERS].sort().values
-    assert found.n_groups.tolist() == [n]
+    assert found.n_clusters.tolist() == [n]
     np.testing.assert_allclose(found.importances[0], clusters.importances[0][expected], atol=1e-6)
     np.testing.assert_allclose(found.maps[0], clusters.maps[0][expected], atol=1e-6)
 
@@ -225,19 +229,19 @@ def test_large_maps_shrink_but_keep_their_range(tmp_path):
     with cam._watched() as seen:
         _, clusters = cam.attribute(inputs, 0, return_clusters=True)
     found.add_clusters("mine", [([0, 1], seen[0])])
-    groups = found.clusters["mine"]
-    assert groups.maps.shape == (2, 2, MAP_SIDE, MAP_SIDE)
+    kept = found.clusters["mine"]
+    assert kept.maps.shape == (2, 2, MAP_SIDE, MAP_SIDE)
     expected = torch.stack(clusters.maps.flatten(2).aminmax(dim=2), 2)
-    np.testing.assert_array_equal(groups.ranges, expected)
+    np.testing.assert_array_equal(kept.ranges, expected)
     np.testing.assert_allclose(
-        groups.maps.mean((2, 3)), clusters.maps.mean((2, 3)), rtol=1e-4, atol=1e-8
+        kept.maps.mean((2, 3)), clusters.maps.mean((2, 3)), rtol=1e-4, atol=1e-8
     )
     with (tmp_path / "file.npz").open("wb") as file:
         found.write(file)
     read = Pictures.read(tmp_path / "file.npz").clusters["mine"]
     assert (read.importance, read.n_runs) == ("ablation", 1)
-    for name in ("n_groups", "maps", "ranges", "importances", "sizes"):
-        np.testing.assert_array_equal(getattr(read, name), getattr(groups, name))
+    for name in ("n_kept", "maps", "ranges", "importances", "sizes"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(kept, name))
 
 
 def test_what_is_not_finite_is_refused():

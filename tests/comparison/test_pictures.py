@@ -17,11 +17,11 @@ def test_an_image_is_stretched_to_its_own_range():
     assert made(inputs).images.tolist() == [[[[0, 64, 128], [128, 64, 255]]]]
 
 
-def test_grey_is_kept_in_one_channel():
-    grey = torch.tensor([[[[0.0, 1.0]]]])
-    assert made(grey.expand(1, 3, 1, 2)).images.tolist() == [[[[0], [255]]]]
-    # Of two channels, which are no colours, their mean.
-    assert made(torch.cat([grey, 3 * grey], 1)).images.tolist() == [[[[0], [255]]]]
+def test_gray_is_kept_in_one_channel():
+    gray = torch.tensor([[[[0.0, 1.0]]]])
+    assert made(gray.expand(1, 3, 1, 2)).images.tolist() == [[[[0], [255]]]]
+    # Of two channels, which are no colors, their mean.
+    assert made(torch.cat([gray, 3 * gray], 1)).images.tolist() == [[[[0], [255]]]]
 
 
 def test_large_images_and_masks_shrink_alike():

@@ -38,7 +38,7 @@ def test_summary_by_hand():
     assert math.isnan(summary.loc["LayerGradCam", "difference"])
 
 
-def test_groups():
+def test_clusters():
     result = run(metrics={"known": known})
     by_class = result.summary("class")
     assert by_class["class"].unique().tolist() == [0, 1, 2]
@@ -48,12 +48,12 @@ def test_groups():
         assert by_correct[correct, "random"] == float(correct)
     with pytest.raises(ValueError, match="by='weather' must be 'class', 'correct' or None"):
         result.summary("weather")
-    unlabelled = run(data=pictures()[0])
-    assert set(unlabelled.summary("class")["class"]) == set(unlabelled.frame["prediction"])
-    assert unlabelled.frame["label"].isna().all()
-    assert unlabelled.frame["correct"].isna().all()
+    unlabeled = run(data=pictures()[0])
+    assert set(unlabeled.summary("class")["class"]) == set(unlabeled.frame["prediction"])
+    assert unlabeled.frame["label"].isna().all()
+    assert unlabeled.frame["correct"].isna().all()
     with pytest.raises(ValueError, match="needs labels"):
-        unlabelled.summary("correct")
+        unlabeled.summary("correct")
 
 
 def test_markdown():
@@ -102,7 +102,7 @@ def test_the_gallery_shows_what_metrics_see():
     result = run(metrics=["complexity"], data=pictures(8))
     assert [shown["image"] for shown in result.gallery] == [0, 1, 2, 3, 4, 5]
     figure = result.plot("gallery")
-    # And the colour bar.
+    # And the color bar.
     assert len(figure.axes) == 6 * (len(result.methods) + 1) + 1
     columns = len(result.methods) + 1
     packed = result.gallery[2]["maps"]["random"]
@@ -177,7 +177,7 @@ def test_the_note_below_metrics_fits_the_figure(metrics):
     assert box.x1 <= figure.bbox.x1
 
 
-def test_groups_have_their_sizes_and_share_one_legend():
+def test_clusters_have_their_sizes_and_share_one_legend():
     x, labels, masks = pictures(5)
     result = run(data=(x, labels, masks), metrics=["complexity"])
     text = result.to_markdown(by="class")

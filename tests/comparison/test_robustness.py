@@ -155,7 +155,7 @@ def test_maps_in_half_precision_are_summed_in_full():
 
 
 class Scaling(nn.Module):
-    """A network that normalises its images, by hand."""
+    """A network that normalizes its images, by hand."""
 
     def __init__(self, in_place):
         super().__init__()
@@ -171,7 +171,7 @@ class Scaling(nn.Module):
 def test_a_model_that_works_in_place_on_its_input(is_frozen):
     x, labels, masks = pictures()
     before = x.clone()
-    methods = ["LayerGradCam", "ClusteredLayerCAM, 3 groups", "LayerFeatureAblation"]
+    methods = ["LayerGradCam", "ClusteredLayerCAM, 3 clusters", "LayerFeatureAblation"]
     options = {"metrics": ["average drop", "insertion", "ADCC", "infidelity", "max-sensitivity"]}
     found, expected = (
         run(Scaling(in_place).requires_grad_(not is_frozen), (x, labels, masks), methods, **options)

@@ -13,7 +13,7 @@ from captum_clustered.comparison.controls import RandomMap
 from captum_clustered.comparison.metrics import METRICS
 from captum_clustered.comparison.peers import PEERS, peers_installed
 
-CONTROLS = ["Fake-CAM", "random", "centre Gaussian", "mean activation", "mask"]
+CONTROLS = ["Fake-CAM", "random", "center Gaussian", "mean activation", "mask"]
 
 
 def values(result, method, metric):
@@ -25,7 +25,7 @@ def test_values_are_those_of_the_metrics_by_hand():
     net = MlpHead()
     x, labels, masks = pictures()
     names = ["average drop", "average drop 50% (mean)", "insertion - deletion", "pointing game"]
-    result = run(net, (x, labels, masks), ["ClusteredLayerCAM, drop, 3 groups"], metrics=names)
+    result = run(net, (x, labels, masks), ["ClusteredLayerCAM, drop, 3 clusters"], metrics=names)
     target = net(x).argmax(1)
     maps = ClusteredLayerCAM(net, net.relu, clusterer=3, scaling="drop").attribute(x, target)
     arguments = (scores.probability(net), x, maps, target)
@@ -36,7 +36,7 @@ def test_values_are_those_of_the_metrics_by_hand():
         metrics.pointing_game(maps, masks[:, None]).double(),
     ]
     for name, wanted in zip(names, expected, strict=True):
-        found = torch.tensor(values(result, "ClusteredLayerCAM, drop, 3 groups", name))
+        found = torch.tensor(values(result, "ClusteredLayerCAM, drop, 3 clusters", name))
         torch.testing.assert_close(found, wanted.double(), atol=1e-5, rtol=1e-4)
     first = result.frame.iloc[0]
     assert (first["image"], first["label"], first["target"]) == (0, 0, target[0])
@@ -106,7 +106,7 @@ def test_defaults():
     assert not len(result.failures)
     assert result.methods[:4] == [
         "ClusteredLayerCAM",
-        "ClusteredLayerCAM, consensus 10",
+        "ClusteredLayerCAM, n_clusterings 10",
         "LayerGradCam",
         "LayerGradientXActivation",
     ]
@@ -133,7 +133,7 @@ def test_frozen_models():
 
 
 def test_every_metric_on_every_method():
-    everything = ["ClusteredLayerCAM, shapley, consensus 2", "LayerFeatureAblation"]
+    everything = ["ClusteredLayerCAM, shapley, n_clusterings 2", "LayerFeatureAblation"]
     if peers_installed():
         everything += list(PEERS)
     result = run(data=pictures(2), methods=everything, metrics=list(METRICS))
@@ -378,7 +378,7 @@ def test_progress_bar(capfd):
         ({"metrics": ["IoU"], "data": pictures()[0]}, ValueError, "needs masks"),
         ({"metrics": []}, ValueError, "at least one metric"),
         ({"metrics": {"a": 3}}, TypeError, "metrics\\['a'\\]"),
-        ({"methods": ["ClusteredLayerCAM, 2 groups, 3 groups"]}, ValueError, "clusterer twice"),
+        ({"methods": ["ClusteredLayerCAM, 2 clusters, 3 clusters"]}, ValueError, "clusterer twice"),
         ({"reference": "nobody"}, ValueError, "reference='nobody'"),
         ({"reference": 3}, TypeError, "reference must be the name of a method or None; got int"),
         ({"reference": ["LayerGradCam"]}, TypeError, "reference must be .*got list"),

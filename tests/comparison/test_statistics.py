@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from captum_clustered.comparison.statistics import holm, interval, sign_flip_test, summarise
+from captum_clustered.comparison.statistics import holm, interval, sign_flip_test, summarize
 
 
 def test_sign_flip_by_hand():
@@ -57,7 +57,7 @@ def test_more_images_than_bca_is_for():
 
 def test_summary_by_hand():
     table = pd.DataFrame({"mine": [1.0, 3.0, math.nan, 5.0], "other": [0.0, 1.0, 7.0, math.nan]})
-    mine, other = summarise(table, "other", 0)
+    mine, other = summarize(table, "other", 0)
     assert (mine["mean"], mine["n"], mine["missing"]) == (3, 3, 1)
     # Pairs are the first two images alone: differences 1 and 2.
     assert (mine["difference"], mine["pairs"]) == (1.5, 2)
@@ -68,7 +68,7 @@ def test_summary_by_hand():
     assert math.isnan(other["p_holm"])
 
 
-def test_nothing_to_summarise():
-    (row,) = summarise(pd.DataFrame({"mine": [math.nan, math.nan]}), "other", 0)
+def test_nothing_to_summarize():
+    (row,) = summarize(pd.DataFrame({"mine": [math.nan, math.nan]}), "other", 0)
     assert (row["n"], row["missing"]) == (0, 2)
     assert math.isnan(row["mean"])

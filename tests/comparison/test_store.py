@@ -120,7 +120,7 @@ def test_failures_are_kept(tmp_path):
         ({"batch_size": 3}, "batch_size was 2 and is 3"),
         (
             {"methods": ["LayerGradCam"]},
-            "methods are others, now without 'ClusteredLayerCAM, 3 groups'\\.",
+            "methods are others, now without 'ClusteredLayerCAM, 3 clusters'\\.",
         ),
         ({"metrics": ["complexity"]}, "now without 'average drop', 'coherency', now with"),
         ({"net": MlpHead(seed=1)}, "model was"),

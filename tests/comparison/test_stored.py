@@ -26,7 +26,7 @@ def test_has_the_maps_of_all_images(tmp_path):
     net = MlpHead()
     images, _, masks = pictures()
     batches = [kept for _, kept in StoredComparison.read(tmp_path).batches()]
-    maps = np.concatenate([kept.maps["ClusteredLayerCAM, 3 groups"] for kept in batches])
+    maps = np.concatenate([kept.maps["ClusteredLayerCAM, 3 clusters"] for kept in batches])
     cam = ClusteredLayerCAM(net, net.relu, clusterer=3)
     expected = cam.attribute(images, net(images).argmax(1))[:, 0]
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)

@@ -10,7 +10,7 @@ from captum_clustered.dataset_run.prediction import ChosenScore
 
 
 def balanced(kind=MlpHead):
-    """A network whose predictions differ between images and change when groups are ablated."""
+    """A network whose predictions differ between images and change when clusters are ablated."""
     net = kind().double()
     net.head[3].bias.data -= net(images(n=7)).mean(0).detach()
     return net

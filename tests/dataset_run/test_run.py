@@ -177,24 +177,24 @@ def test_the_users_method_is_left_as_it_was(tmp_path):
         assert torch.equal(value, weights[name])
 
 
-def test_groups_are_fitted_once_and_kept(tmp_path, monkeypatch):
+def test_clusters_are_fitted_once_and_kept(tmp_path, monkeypatch):
     found = run(tmp_path, fit=9)
     items = np.linspace(0, N - 1, 9).round().astype(int)
     reference = method().fit(
         torch.stack([Pictures()[int(i)][0] for i in items if i not in UNREADABLE])
     )
-    # Which number a group has depends on rounding; which channels it has does not.
+    # Which number a cluster has depends on rounding; which channels it has does not.
     same = reference.labels_[:, None] == reference.labels_[None]
-    assert torch.equal(found.groups[:, None] == found.groups[None], same)
+    assert torch.equal(found.cluster_labels[:, None] == found.cluster_labels[None], same)
     sizes = found.table(["sizes"])["sizes"].drop_null().to_pylist()
-    assert sizes == [torch.bincount(found.groups, minlength=3).tolist()] * len(sizes)
+    assert sizes == [torch.bincount(found.cluster_labels, minlength=3).tolist()] * len(sizes)
     found._store.path(2).unlink()
     monkeypatch.setattr(ClusteredLayerCAM, "fit", lambda *_: pytest.fail("fitted again"))
     assert run(tmp_path, fit=9).is_complete
 
 
-def test_a_consensus_gives_way_to_fitted_groups(tmp_path):
-    run(tmp_path / "a", Pictures(4), method(consensus=3), fit="all")
+def test_a_consensus_gives_way_to_fitted_clusters(tmp_path):
+    run(tmp_path / "a", Pictures(4), method(n_clusterings=3), fit="all")
     run(tmp_path / "b", Pictures(4), method(), fit=4)
     for name in ("chunk-0000000.parquet",):
         tables = [pq.read_table(tmp_path / x / "chunks" / name) for x in "ab"]

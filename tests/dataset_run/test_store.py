@@ -62,7 +62,7 @@ def test_chunks_of_another_run_or_place_do_not_count(folder, tmp_path):
 
 def test_what_a_killed_process_was_writing_is_removed(folder):
     whole = contents(folder)
-    for name in ("chunks/chunk-0000009.parquet", "manifest.json", "groups.json", "errors.csv"):
+    for name in ("chunks/chunk-0000009.parquet", "manifest.json", "clusters.json", "errors.csv"):
         (folder / f"{name}.00.part").write_bytes(b"PAR1")
     run(folder)
     assert contents(folder) == whole

@@ -53,7 +53,7 @@ def test_means_by_class_and_over_all(stored):
     assert [found[0, target].images for target in (None, 0, 1)] == [4, 2, 2]
 
 
-def test_examples_are_where_a_group_matters_most(stored):
+def test_examples_are_where_a_cluster_matters_most(stored):
     examples = cluster_summary(stored, n_examples=2).examples
     assert [(e.cluster, e.rank, e.item, e.importance) for e in examples] == [
         (1, 1, "4.png", 9.0),
@@ -80,13 +80,13 @@ def test_one_image_has_no_deviation(tmp_path):
 
 
 def test_fixed_labels_will_do(tmp_path):
-    labels = run(tmp_path / "a", Pictures(3), fit=3).groups
+    labels = run(tmp_path / "a", Pictures(3), fit=3).cluster_labels
     found = run(tmp_path / "b", Pictures(3), method(clusterer=labels))
     assert sorted(cluster_summary(found).clusters) == [0, 1, 2]
 
 
 def test_what_cannot_be_summed_up(tmp_path, stored):
-    with pytest.raises(ValueError, match="groups of its own for each image"):
+    with pytest.raises(ValueError, match="clusters of its own for each image"):
         cluster_summary(run(tmp_path / "a", Pictures(2)))
     with pytest.raises(ValueError, match="n_examples=-1"):
         cluster_summary(stored, -1)

@@ -27,8 +27,8 @@ def scene(generator, size):
     smooth = torch.nn.functional.interpolate(coarse, (size, size), mode="bicubic")
     noise = 0.06 * torch.randn(1, 3, size, size, generator=generator)
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    centre = size * (0.3 + 0.4 * torch.rand(2, generator=generator))
-    disc = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < (size / 6) ** 2
+    center = size * (0.3 + 0.4 * torch.rand(2, generator=generator))
+    disc = (y - center[0]) ** 2 + (x - center[1]) ** 2 < (size / 6) ** 2
     return smooth + noise, disc[None, None]
 
 
@@ -39,7 +39,7 @@ def write_compare_run(
     A folder as the command compare leaves it, of ``n_methods`` and the controls.
 
     Image 1 was not compared, "method 1" failed on image 2, its map of image 3 is zero. The
-    first ``n_clustered`` methods have clusters; those of "method 1" are of a consensus of 5.
+    first ``n_clustered`` methods have clusters; those of "method 1" are of a n_clusterings of 5.
     """
     generator = torch.Generator().manual_seed(0)
     methods = [f"method {i}" for i in range(n_methods)] + [*CONTROLS, MASK_CONTROL]
@@ -90,7 +90,7 @@ def _batch(numbers, methods, metrics, size, grid, generator):
         there = [i for i, n in enumerate(kept) if not (method == "method 1" and n == 2)]
         if len(there) < len(kept):
             result.failures.append(failure(2, method, "no <gradient>"))
-        is_large = method in ("Fake-CAM", "centre Gaussian", MASK_CONTROL)
+        is_large = method in ("Fake-CAM", "center Gaussian", MASK_CONTROL)
         shape = (len(kept), 1, *(size if is_large else grid,) * 2)
         maps = torch.randn(shape, generator=generator) + 0.5
         if method == MASK_CONTROL:
@@ -107,20 +107,20 @@ def _batch(numbers, methods, metrics, size, grid, generator):
 
 
 def clusters(maps, k, n_runs, generator):
-    """Groups whose maps add up to those given, the last one with most of each."""
+    """Clusters whose maps add up to those given, the last one with most of each."""
     shares = torch.arange(1, k + 1) / (k * (k + 1) / 2)
     parts = maps[:, None] * shares[:, None, None]
     noise = 0.01 * torch.randn(parts.shape, generator=generator)
-    n_groups = np.where(maps.isnan().any(2).any(1), 0, k)
+    n_clusters = np.where(maps.isnan().any(2).any(1), 0, k)
     parts = (parts + noise - noise.mean(1, keepdim=True)).nan_to_num()
     return KeptClusters(
         importance="ablation",
         n_runs=n_runs,
-        n_groups=n_groups,
+        n_clusters=n_clusters,
         maps=parts.numpy(),
         ranges=torch.stack(parts.flatten(2).aminmax(dim=2), 2).numpy(),
         importances=parts.sum((2, 3)).numpy(),
-        sizes=np.where(n_groups[:, None] > 0, np.arange(1, k + 1), 0),
+        sizes=np.where(n_clusters[:, None] > 0, np.arange(1, k + 1), 0),
     )
 
 

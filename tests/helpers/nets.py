@@ -39,7 +39,7 @@ class GapLinear(nn.Module):
 
 
 class MlpHead(nn.Module):
-    """Two convolutions and a non-linear head, to which groups matter."""
+    """Two convolutions and a non-linear head, to which clusters matter."""
 
     def __init__(self, channels=6, classes=3, seed=0):
         super().__init__()

@@ -69,6 +69,6 @@ def test_what_explanation_func_is_given():
         return torch.full((len(x),), 0.5)
 
     adcc(explain, forward, x, maps)
-    adcc(explain, lambda x: forward(x)[:, None], x, maps, 0, consensus=2)
+    adcc(explain, lambda x: forward(x)[:, None], x, maps, 0, n_clusterings=2)
     adcc(explain, forward, x, maps, None, 0.25)
-    assert given == [{}, {"target": 0, "consensus": 2}, {"additional_forward_args": 0.25}]
+    assert given == [{}, {"target": 0, "n_clusterings": 2}, {"additional_forward_args": 0.25}]

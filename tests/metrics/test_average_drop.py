@@ -97,7 +97,7 @@ def test_equals_torchcam():
     metrics = pytest.importorskip("torchcam.metrics", reason="torchcam is an optional peer")
     net, (x, _) = GapLinear().float(), batch(dtype=torch.float32)
     target = [0, 1, 2]
-    # A layer of the input's size: torchcam normalises before it upsamples, we do after.
+    # A layer of the input's size: torchcam normalizes before it upsamples, we do after.
     with methods.GradCAM(net, "relu", input_shape=(2, 6, 5)) as extractor:
         (maps,) = extractor(target, net(x).softmax(1))  # as the metric will
         metric = metrics.ClassificationMetric(extractor, partial(torch.softmax, dim=-1))

@@ -57,13 +57,13 @@ def test_equals_scipy_with_layer_attributions(method):
     found = coherency(cam.attribute, x, maps, target=1)
     assert not found.requires_grad
 
-    def normalised(maps):
+    def normalized(maps):
         maps = maps.detach().relu()
         low, high = maps.amin((2, 3), True), maps.amax((2, 3), True)
         return (maps - low) / (high - low)
 
-    again = cam.attribute(normalised(maps) * x, target=1)
-    pairs = zip(normalised(maps).flatten(1), normalised(again).flatten(1), strict=True)
+    again = cam.attribute(normalized(maps) * x, target=1)
+    pairs = zip(normalized(maps).flatten(1), normalized(again).flatten(1), strict=True)
     expected = [(stats.pearsonr(a, b).statistic + 1) / 2 for a, b in pairs]
     np.testing.assert_allclose(found, expected)
 

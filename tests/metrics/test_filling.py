@@ -10,8 +10,8 @@ def test_numbers_means_and_tensors_by_hand():
     x = torch.tensor([[[[1.0, 3.0]], [[5.0, 5.0]]], [[[0.0, 1.0]], [[2.0, 6.0]]]])
     assert (fill(x, 7) == 7).all()
     assert fill(x, "mean").tolist() == [[[[2, 2]], [[5, 5]]], [[[0.5, 0.5]], [[4, 4]]]]
-    mean_colour = torch.tensor([1, 2]).view(1, 2, 1, 1)
-    assert fill(x, mean_colour).tolist() == [[[[1, 1]], [[2, 2]]]] * 2
+    mean_color = torch.tensor([1, 2]).view(1, 2, 1, 1)
+    assert fill(x, mean_color).tolist() == [[[[1, 1]], [[2, 2]]]] * 2
 
 
 def test_mixtures_by_hand():
@@ -21,7 +21,7 @@ def test_mixtures_by_hand():
 
 
 @pytest.mark.parametrize("size", [(40,), (40, 23), (20, 11, 7)])
-def test_blur_is_a_gaussian_normalised_within_the_image(size):
+def test_blur_is_a_gaussian_normalized_within_the_image(size):
     x = images(2, size=size)
     sigma = [BLUR * length for length in size]
     for image, blurred in zip(x.flatten(0, 1), gaussian_blur(x).flatten(0, 1), strict=True):
@@ -38,7 +38,7 @@ def test_blur_of_a_constant_image_and_of_half_precision():
     assert (fill(x, "blur") == 0.5).all()
 
 
-def test_blur_removes_detail_and_keeps_the_mean_colour():
+def test_blur_removes_detail_and_keeps_the_mean_color():
     checkers = (torch.arange(60)[:, None] + torch.arange(60)).remainder(2)[None, None].double()
     blurred = gaussian_blur(checkers)
     torch.testing.assert_close(blurred, torch.full_like(blurred, 0.5), atol=0.08, rtol=0)

@@ -16,15 +16,15 @@ def removed_at(size, *places):
 def test_one_pixel_by_hand():
     image = torch.tensor([[[1.0, 2.0, 4.0], [8.0, 100.0, 16.0], [32.0, 64.0, 128.0]]])
     impute = LinearImputation(3, 3)
-    centre = impute(image, removed_at((3, 3), (1, 1)))
-    assert centre[0, 1, 1].item() == pytest.approx((1 + 4 + 32 + 128) / 12 + (2 + 8 + 16 + 64) / 6)
-    # In a corner three neighbours are left, of weights 2, 2 and 1.
+    center = impute(image, removed_at((3, 3), (1, 1)))
+    assert center[0, 1, 1].item() == pytest.approx((1 + 4 + 32 + 128) / 12 + (2 + 8 + 16 + 64) / 6)
+    # In a corner three neighbors are left, of weights 2, 2 and 1.
     corner = impute(image, removed_at((3, 3), (0, 0)))
     assert corner[0, 0, 0].item() == pytest.approx((2 * 2 + 2 * 8 + 100) / 5)
     assert (corner != image).sum() == 1
 
 
-def test_neighbours_that_are_removed_as_well():
+def test_neighbors_that_are_removed_as_well():
     image = torch.tensor([[[0.0, 7.0, 7.0, 6.0]]])
     imputed = LinearImputation(1, 4)(image, removed_at((1, 4), (0, 1), (0, 2)))
     torch.testing.assert_close(imputed, torch.tensor([[[0.0, 2.0, 4.0, 6.0]]]))

@@ -10,7 +10,7 @@ def test_road_by_hand():
     x = torch.tensor([[[[0.0, 0.2, 1.0]]]])
     maps = x
     arguments = (brightness, x, maps, 0)
-    # The last pixel becomes its neighbour, 0.2; the first does as well.
+    # The last pixel becomes its neighbor, 0.2; the first does as well.
     most = road(*arguments, shares=[1 / 3], noise=0, order="morf")
     least = road(*arguments, shares=[1 / 3], noise=0, order="lerf")
     assert most.item() == pytest.approx(-0.8 / 3)

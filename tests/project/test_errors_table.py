@@ -72,8 +72,10 @@ MISTAKES = {
     "a callable that returns no labels": lambda: construct(clusterer=lambda rows: rows),
     "`scaling` is unknown": lambda: construct(scaling="mass"),
     "`importance` is unknown": lambda: construct(importance="gradient"),
-    "`consensus` is not positive": lambda: construct(consensus=0),
-    "`consensus` of fixed labels": lambda: construct(consensus=5, clusterer=torch.arange(6)),
+    "`n_clusterings` is not positive": lambda: construct(n_clusterings=0),
+    "`n_clusterings` of fixed labels": lambda: construct(
+        n_clusterings=5, clusterer=torch.arange(6)
+    ),
     "`channel_dim` is the dimension of examples": lambda: construct(channel_dim=0),
     "`channel_dim` is beyond the layer's": lambda: construct(channel_dim=4),
     "`layer_baselines` does not broadcast": lambda: attribute(layer_baselines=torch.zeros(7)),
@@ -111,7 +113,7 @@ def rows():
     for line in TABLE.read_text().splitlines():
         match = re.fullmatch(r"\| (.+?) \| `(\w+)` \| (.+) \|", line)
         if match:
-            mistake, exception, message = match.groups()
+            mistake, exception, message = match.clusters()
             yield mistake, exception, message.replace(r"\|", "|").replace(r"\*", "*")
 
 

@@ -6,7 +6,7 @@ import torch
 pytest.importorskip("skimage", reason="needs the extra notebooks")
 pytest.importorskip("typer", reason="needs the extra notebooks")
 
-from photographs import LABELS, crops, normalised, photographs, square
+from photographs import LABELS, crops, normalized, photographs, square
 
 
 def test_each_photograph_has_a_label_and_is_a_picture():
@@ -40,6 +40,6 @@ def test_every_other_crop_is_mirrored():
     assert rising == [True, False, True, False]
 
 
-def test_normalised_as_the_network_was_trained():
-    values = normalised(torch.tensor([0, 127 / 255, 1]))
+def test_normalized_as_the_network_was_trained():
+    values = normalized(torch.tensor([0, 127 / 255, 1]))
     assert values.tolist() == pytest.approx([-127 / 128, 0, 1])

@@ -34,8 +34,10 @@ def test_all_calls_work():
 
 
 def test_some_calls_are_chosen_by_name_with_the_plain_forward_pass():
-    calls = dict.fromkeys((FORWARD, "map", "  5 groups"), print)
-    assert list(chosen(calls, ["5 groups"])) == [FORWARD, "  5 groups"]
+    calls = dict.fromkeys((FORWARD, "map", "  5 clusters"), print)
+    assert list(chosen(calls, ["5 clusters"])) == [FORWARD, "  5 clusters"]
     assert chosen(calls, None) == calls
-    with pytest.raises(SystemExit, match=r"--methods has \['6 groups'\]; there are .*'5 groups'"):
-        chosen(calls, ["map", "6 groups"])
+    with pytest.raises(
+        SystemExit, match=r"--methods has \['6 clusters'\]; there are .*'5 clusters'"
+    ):
+        chosen(calls, ["map", "6 clusters"])

@@ -23,7 +23,7 @@ def test_the_most_important_are_first_on_one_scale():
     assert (found.height, found.width) == (1, 2)
     levels = [np.frombuffer(base64.b64decode(values), np.int8).tolist() for values in found.values]
     assert levels == [[-127, -64], [64, 0]]
-    assert found.scale == f"Colours of all these clusters: from {MINUS}2 to +2."
+    assert found.scale == f"Colors of all these clusters: from {MINUS}2 to +2."
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ def test_the_most_important_are_first_on_one_scale():
         ({"sizes": (3, 0, 0)}, "1 cluster of channels, by what is lost without them"),
         ({"unit": "logit"}, "2 clusters of channels, by what is lost without them (logit)"),
         ({"method": "mine"}, "mine: 2 clusters of channels, by what is lost without them"),
-        ({"n_groups": 2}, "2 clusters of channels, by what is lost without them"),
-        ({"n_groups": 5}, "2 of 5 clusters of channels, by what is lost without them"),
+        ({"n_clusters": 2}, "2 clusters of channels, by what is lost without them"),
+        ({"n_clusters": 5}, "2 of 5 clusters of channels, by what is lost without them"),
     ],
 )
 def test_titles(kwargs, title):
@@ -43,11 +43,11 @@ def test_titles(kwargs, title):
 
 
 def test_what_is_not_there_is_said():
-    assert made(n_groups=5).scale.endswith("Those of less importance are left out.")
+    assert made(n_clusters=5).scale.endswith("Those of less importance are left out.")
     assert made(n_runs=4).scale.endswith("the first of the 4 clusterings that the map averages.")
 
 
-def test_no_group_has_channels():
+def test_no_cluster_has_channels():
     found = made(sizes=(0, 0, 0))
     assert (found.importances, found.values, found.height) == ([], [], 0)
 

@@ -52,7 +52,7 @@ def test_maps_share_a_scale_where_they_share_a_unit(tmp_path):
     for found in image.maps:
         assert found.limit == max(abs(found.low), abs(found.high))
     assert image.maps[0].limit != image.maps[1].limit
-    assert image.scale.startswith("Each map is coloured relative to its own largest")
+    assert image.scale.startswith("Each map is colored relative to its own largest")
 
 
 def test_a_missing_gradcam_has_its_reason(tmp_path):
@@ -60,7 +60,7 @@ def test_a_missing_gradcam_has_its_reason(tmp_path):
 
 
 def test_a_consensus_is_said_not_to_be_that_of_the_clusters(tmp_path):
-    report = report_of(tmp_path, consensus=5, importance="shapley")
+    report = report_of(tmp_path, n_clusterings=5, importance="shapley")
     assert report.remarks == []
     (found,) = report.images[0].clusters
     assert found.title == "3 clusters of channels, by their Shapley value (logit)"

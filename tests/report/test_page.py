@@ -88,7 +88,7 @@ def stack(method, row=1):
 
 
 def canvas_pixels(page, selector):
-    """Colours of a canvas, (height, width, 4)."""
+    """Colors of a canvas, (height, width, 4)."""
     text, height, width = page.evaluate(
         """(selector) => {
           const canvas = document.querySelector(selector);
@@ -115,7 +115,7 @@ def test_maps_are_interpolated_as_torch_does(open_page, size):
     np.testing.assert_allclose(found, expected.flatten(), atol=1e-5)
 
 
-def test_maps_have_the_colours_of_the_palette(open_page, pages):
+def test_maps_have_the_colors_of_the_palette(open_page, pages):
     page = open_page("compare")
     kept = Pictures.read(pages["compare"].parent / "state" / "batch-000000.npz")
     values = torch.from_numpy(kept.maps["method 0"][0])
@@ -219,7 +219,7 @@ def test_controls_are_marked(open_page):
     assert [text.split(" control")[0] for text in marked] == [
         "Fake-CAM",
         "random",
-        "centre Gaussian",
+        "center Gaussian",
         "mean activation",
         "mask",
     ]
@@ -357,7 +357,7 @@ def test_unfolded_clusters_are_drawn_again_when_they_come_back(open_page):
     assert canvas_pixels(page, "details[open] canvas")[..., 3].any()
 
 
-def test_maps_of_one_unit_share_their_colours(open_page):
+def test_maps_of_one_unit_share_their_colors(open_page):
     """LayerGradCam's is twice the third cluster's here, Clustered-CAM's the sum of two."""
     page = open_page("explain")
     tops = [canvas_pixels(page, f"{stack(m)} canvas")[..., 3].max() for m in (1, 2)]
@@ -433,7 +433,7 @@ def test_headings_are_in_order(open_page, kind):
     assert page.locator("html").get_attribute("lang") == "en"
 
 
-def test_schemes_have_colours_of_their_own(open_page):
+def test_schemes_have_colors_of_their_own(open_page):
     grounds = [
         open_page("compare", color_scheme=scheme).evaluate(
             "getComputedStyle(document.body).backgroundColor"

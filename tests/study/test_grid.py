@@ -11,7 +11,7 @@ def test_a_variants_name_in_stored_results_has_its_settings():
         for method in (
             grid.clustered(),
             grid.clustered(clusterer=5),
-            grid.clustered(grid.PositiveGroups, clusterer=5),
+            grid.clustered(grid.PositiveClusters, clusterer=5),
             grid.clustered(clusterer=torch.tensor([0, 1])),
             grid.clustered(clusterer=torch.tensor([1, 0])),
         )

@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 import torch
 from made_up import data, networks
-from study import groups, run
-from study.groups import fitted_groups, fitted_method
+from study import fitted_clusters as clusters
+from study import run
+from study.fitted_clusters import fitted_clusters, fitted_method
 from study.images import part, sample
 from study.networks import target_layer
 from study.phantoms import phantom
@@ -29,7 +30,7 @@ def test_from_end_to_end_and_again(where, tmp_path, capsys, monkeypatch):
     run.main(arguments)
     printed = capsys.readouterr().out
     results = tmp_path / "mlp-last"
-    names = ["paper.md", "metrics.md", "checks.md", "results.csv", "summary.csv", "groups.pt"]
+    names = ["paper.md", "metrics.md", "checks.md", "results.csv", "summary.csv", "clusters.pt"]
     for name in [*names, "metrics.png", "gallery.png"]:
         assert (results / name).stat().st_size > 0, name
     for name in names[:3]:
@@ -40,8 +41,8 @@ def test_from_end_to_end_and_again(where, tmp_path, capsys, monkeypatch):
     assert table["image"].nunique() == 4
 
     # Again: nothing is run or fitted anew.
-    monkeypatch.setattr(groups.ClusteredLayerCAM, "attribute", None)
-    monkeypatch.setattr(groups.ClusteredLayerCAM, "fit", None)
+    monkeypatch.setattr(clusters.ClusteredLayerCAM, "attribute", None)
+    monkeypatch.setattr(clusters.ClusteredLayerCAM, "fit", None)
     run.main(arguments)
     assert capsys.readouterr().out == printed
 
@@ -55,28 +56,28 @@ def test_missing_models_are_an_error_of_one_line(where, tmp_path):
         run.main(["--data", str(root), "--models", str(tmp_path), "--out", str(tmp_path)])
 
 
-def test_groups_are_fitted_anew_for_other_images(where, tmp_path):
+def test_clusters_are_fitted_anew_for_other_images(where, tmp_path):
     folder, root = where
     network = run.load_network(folder / "models", "mlp")
     target = target_layer(network, "middle")
-    path, train = tmp_path / "groups.pt", part(root, "train")
-    labels = fitted_groups(network, target, sample(train, 2), path, 2)
+    path, train = tmp_path / "clusters.pt", part(root, "train")
+    labels = fitted_clusters(network, target, sample(train, 2), path, 2)
     assert labels.shape == (112,)
     first = path.stat().st_mtime_ns
-    assert torch.equal(fitted_groups(network, target, sample(train, 2), path, 2), labels)
+    assert torch.equal(fitted_clusters(network, target, sample(train, 2), path, 2), labels)
     assert path.stat().st_mtime_ns == first
-    fitted_groups(network, target, sample(train, 3), path, 2)
+    fitted_clusters(network, target, sample(train, 3), path, 2)
     assert path.stat().st_mtime_ns != first
 
 
-def test_a_method_of_other_groups_has_another_name():
+def test_a_method_of_other_clusters_has_another_name():
     one, other = (fitted_method(torch.tensor(labels)) for labels in ([0, 1], [0, 0]))
     assert one.__qualname__ != other.__qualname__
 
 
 def test_the_default_methods_are_the_libraries_and_the_fitted_one():
     names = run.study_methods()
-    assert names[:3] == ["ClusteredLayerCAM", "ClusteredLayerCAM, consensus 10", run.FITTED]
+    assert names[:3] == ["ClusteredLayerCAM", "ClusteredLayerCAM, n_clusterings 10", run.FITTED]
     assert "LayerGradCam" in names
 
 

@@ -8,11 +8,11 @@ from study import variants
 from captum_clustered import ClusteredLayerCAM
 
 
-def test_groups_that_speak_against_the_class_are_left_out():
+def test_clusters_that_speak_against_the_class_are_left_out():
     # Score 1 is -a: only the first channel matters, and it speaks against.
     net, labels = Interacting(), torch.tensor([0, 1])
     x = torch.rand(2, 2, 3, 4) + 0.5
-    method = variants.PositiveGroups(net, net.layer, clusterer=labels)
+    method = variants.PositiveClusters(net, net.layer, clusterer=labels)
     assert not method.attribute(x, target=1).any()
     # Score 0 is 4 a + 2 b + 2 a b: both speak for it.
     positive = method.attribute(x, target=0)
@@ -20,25 +20,25 @@ def test_groups_that_speak_against_the_class_are_left_out():
     torch.testing.assert_close(positive, expected)
 
 
-def test_centred_rows_are_grouped_by_shape_and_not_by_level():
+def test_centered_rows_are_clustered_by_shape_and_not_by_level():
     ramp = torch.arange(6.0)
     rows = torch.stack([ramp, ramp + 100, -ramp, 50 - ramp])
-    labels = variants.Centred(2)(rows).tolist()
+    labels = variants.Centered(2)(rows).tolist()
     assert labels[0] == labels[1] != labels[2] == labels[3]
 
 
-def test_raw_rows_are_grouped_by_level_and_not_by_shape():
-    # Two levels of two shapes each: maps of unit length would be grouped by shape.
+def test_raw_rows_are_clustered_by_level_and_not_by_shape():
+    # Two levels of two shapes each: maps of unit length would be clustered by shape.
     shape = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
     x = torch.stack([shape, shape.T.flip(0), 100 * shape, 100 * shape.flip(0)])[None]
     net = GapLinear(channels=4)
     net.conv = torch.nn.Identity()
     expected = ClusteredLayerCAM(net, net.conv, clusterer=torch.tensor([0, 0, 1, 1]))
-    found = variants.RawRows(net, net.conv, n_groups=2).attribute(x, torch.tensor([1]))
+    found = variants.RawRows(net, net.conv, n_clusters=2).attribute(x, torch.tensor([1]))
     torch.testing.assert_close(found, expected.attribute(x, 1))
 
 
-def test_soft_groups_far_apart_are_those_of_clustered_cam():
+def test_soft_clusters_far_apart_are_those_of_clustered_cam():
     # Maps of two shapes with nothing in common, all but alike within each.
     x = images(2, 4, (3, 4)).abs().float() * 1e-3
     x[:, :2, :, :2] += 1
@@ -49,16 +49,16 @@ def test_soft_groups_far_apart_are_those_of_clustered_cam():
     )
     labels = torch.tensor([0, 0, 1, 1])
     expected = ClusteredLayerCAM(net, net.layer, clusterer=labels).attribute(x, 0)
-    found = variants.SoftGroups(net, net.layer, n_groups=2).attribute(x, torch.tensor([0, 0]))
+    found = variants.SoftClusters(net, net.layer, n_clusters=2).attribute(x, torch.tensor([0, 0]))
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_the_temperature_softens_groups():
+def test_the_temperature_softens_clusters():
     angles = torch.linspace(0, 1.5, 7)
     rows = torch.stack([angles.cos(), angles.sin()], 1)
     hardest = []
     for temperature in (1, 0.05):
-        method = variants.SoftGroups(None, None, n_groups=2, temperature=temperature)
+        method = variants.SoftClusters(None, None, n_clusters=2, temperature=temperature)
         shares = method._shares(rows)
         torch.testing.assert_close(shares.sum(0), torch.ones(7))
         hardest.append(shares.amax(0).min())
@@ -66,15 +66,15 @@ def test_the_temperature_softens_groups():
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_soft_groups_of_an_image_do_not_depend_on_the_batch(n):
-    # As many images as groups, too: then a mix-up of the two raises nothing.
+def test_soft_clusters_of_an_image_do_not_depend_on_the_batch(n):
+    # As many images as clusters, too: then a mix-up of the two raises nothing.
     net, x, target = GapLinear().double(), images(), torch.tensor([0, 1, 2])
-    method = variants.SoftGroups(net, net.relu, n_groups=2)
+    method = variants.SoftClusters(net, net.relu, n_clusters=2)
     alone = [method.attribute(x[i : i + 1], target[i : i + 1]) for i in range(n)]
     torch.testing.assert_close(method.attribute(x[:n], target[:n]), torch.cat(alone))
 
 
-def test_soft_groups_spread_their_drop_over_where_they_are():
+def test_soft_clusters_spread_their_drop_over_where_they_are():
     net, x, target = GapLinear().double(), images(n=2), torch.tensor([2, 0])
     maps = net.relu(net.conv(x)).detach()
     rows = torch.nn.functional.normalize(maps.flatten(2), dim=2)
@@ -85,9 +85,9 @@ def test_soft_groups_spread_their_drop_over_where_they_are():
         weight = (-square / square.min(1).values.mean()).exp()
         for share in (weight / weight.sum(1, keepdim=True)).T:
             drop = net.fc((share[:, None, None] * maps[i]).mean((1, 2))) - net.fc.bias
-            group = (share[:, None, None] * maps[i]).sum(0)
-            expected[i, 0] += (drop[target[i]] / group.sum() * group).detach()
-    method = variants.SoftGroups(net, net.relu, n_groups=2, temperature=1)
+            cluster = (share[:, None, None] * maps[i]).sum(0)
+            expected[i, 0] += (drop[target[i]] / cluster.sum() * cluster).detach()
+    method = variants.SoftClusters(net, net.relu, n_clusters=2, temperature=1)
     found = method.attribute(x, target)
     torch.testing.assert_close(found, expected)
 
@@ -97,8 +97,8 @@ def test_soft_groups_spread_their_drop_over_where_they_are():
     "make",
     [
         variants.RawRows,
-        variants.SoftGroups,
-        lambda net, layer: ClusteredLayerCAM(net, layer, clusterer=variants.Centred(10)),
+        variants.SoftClusters,
+        lambda net, layer: ClusteredLayerCAM(net, layer, clusterer=variants.Centered(10)),
     ],
 )
 def test_variants_run_where_the_model_is(make):

@@ -62,7 +62,7 @@ class TestPicture:
             assert as_picture(same) == pytest.approx(array)
 
     @pytest.mark.parametrize(
-        "grey",
+        "gray",
         [
             MAP / 5,
             MAP[:, :, None] / 5,
@@ -73,11 +73,11 @@ class TestPicture:
             Image.fromarray((MAP * 51).astype(np.uint8)),
         ],
     )
-    def test_grey_has_three_equal_channels(self, grey):
-        assert as_picture(grey) == pytest.approx(np.repeat(MAP[..., None] / 5, 3, axis=2))
+    def test_gray_has_three_equal_channels(self, gray):
+        assert as_picture(gray) == pytest.approx(np.repeat(MAP[..., None] / 5, 3, axis=2))
 
     @pytest.mark.parametrize("mode", ["P", "RGBA", "CMYK"])
-    def test_pillows_other_kinds_of_colours_are_converted(self, mode):
+    def test_pillows_other_kinds_of_colors_are_converted(self, mode):
         red = Image.new("RGB", (3, 2), (255, 0, 0)).convert(mode)
         assert as_picture(red) == pytest.approx(np.tile([1.0, 0, 0], (2, 3, 1)))
 
@@ -118,7 +118,7 @@ class TestResized:
         expected = MAP.repeat(2, axis=0).repeat(3, axis=1)
         assert (resized(MAP, (4, 9), "nearest") == expected).all()
 
-    def test_bilinear_is_between_the_centres(self):
+    def test_bilinear_is_between_the_centers(self):
         assert resized(np.array([[0.0, 4.0]]), (1, 4), "bilinear") == pytest.approx(
             np.array([[0, 1, 3, 4]])
         )
@@ -131,7 +131,7 @@ class TestResized:
             resized(MAP, (4, 6), "linear")
 
 
-def test_the_backdrop_is_grey_and_in_the_middle():
-    grey = backdrop(np.array([[[0.0, 0, 0], [1, 1, 1], [1, 0, 0]]]))
-    assert grey[0, :, 0] == pytest.approx([0.2, 0.65, 0.2 + 0.45 * 0.299])
-    assert (grey == grey[..., :1]).all()
+def test_the_backdrop_is_gray_and_in_the_middle():
+    gray = backdrop(np.array([[[0.0, 0, 0], [1, 1, 1], [1, 0, 0]]]))
+    assert gray[0, :, 0] == pytest.approx([0.2, 0.65, 0.2 + 0.45 * 0.299])
+    assert (gray == gray[..., :1]).all()

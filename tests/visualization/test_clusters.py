@@ -10,7 +10,7 @@ from captum_clustered.visualization import visualize_clusters
 from captum_clustered.visualization.clusters import most_important
 
 IMAGE = np.random.default_rng(0).random((8, 12, 3))
-# Two examples of five groups; the last one of the second example is empty.
+# Two examples of five clusters; the last one of the second example is empty.
 IMPORTANCES = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0], [0.5, -2.0, 0.25, 1.5, 0.0]])
 SIZES = torch.tensor([[1, 1, 1, 1, 1], [2, 1, 4, 3, 0]])
 CLUSTERS = Clusters(
@@ -33,7 +33,7 @@ def titles(axes):
     return [axis.get_title() for axis in axes]
 
 
-def test_groups_are_sorted_named_and_without_empty_ones():
+def test_clusters_are_sorted_named_and_without_empty_ones():
     _, axes = draw()
     assert titles(axes) == [
         "drop +1.5\n3 channels",
@@ -75,7 +75,7 @@ def test_shapley_values_are_called_so():
     assert titles(axes)[0] == "Shapley value +1.5\n3 channels"
 
 
-def test_many_groups_fill_rows():
+def test_many_clusters_fill_rows():
     k = 9
     many = replace(
         CLUSTERS,

@@ -76,7 +76,11 @@ def test_the_users_style_turns_no_image():
 
 
 def test_long_names_stay_at_their_own_panels():
-    long = "ClusteredLayerCAM, consensus of 10, Shapley values", "a" * 60, "a_long_file_name " * 3
+    long = (
+        "ClusteredLayerCAM, of ten clusterings, Shapley values",
+        "a" * 60,
+        "a_long_file_name " * 3,
+    )
     figure, axes = draw(dict.fromkeys(long, ONES), names=[long[2], "short"])
     boxes = [axis.title.get_window_extent() for axis in axes[0]]
     panels = [axis.get_window_extent() for axis in axes[0]]

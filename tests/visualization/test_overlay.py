@@ -56,7 +56,7 @@ def test_a_given_scale():
     assert bar_of(axis).get_ylabel() == "share of the logit"
 
 
-def test_a_result_of_the_library_on_a_grey_image_that_is_not_square():
+def test_a_result_of_the_library_on_a_gray_image_that_is_not_square():
     net = GapLinear()
     x = torch.rand(1, 2, 9, 5, generator=torch.Generator().manual_seed(0))
     attribution = ClusteredLayerCAM(net, net.relu, clusterer=2).attribute(x, target=0)

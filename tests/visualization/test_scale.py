@@ -3,14 +3,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from captum_clustered.visualization.palette import to_rgba
-from captum_clustered.visualization.scale import Scale, draw_colour_bar, signed_text
+from captum_clustered.visualization.scale import Scale, draw_color_bar, signed_text
 
 MAPS = [np.array([[1.0, -3.0]]), np.array([[2.0, 0.0]])]
 
 
 def bar(scale, label="logit"):
     figure = Figure()
-    return draw_colour_bar(figure, scale, label, cax=figure.subplots())
+    return draw_color_bar(figure, scale, label, cax=figure.subplots())
 
 
 def test_it_ends_at_the_largest_absolute_value_of_all_maps():
@@ -42,7 +42,7 @@ def test_limits_that_are_none(limit):
         Scale.of(MAPS, limit)
 
 
-def test_colours_are_the_palettes_and_zero_is_transparent():
+def test_colors_are_the_palettes_and_zero_is_transparent():
     drawing = Scale(2.0).drawing
     values = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
     rgba = drawing["cmap"](drawing["norm"](values))
@@ -50,7 +50,7 @@ def test_colours_are_the_palettes_and_zero_is_transparent():
     assert rgba[2, 3] == 0
 
 
-def test_the_bar_is_centred_at_zero_and_named():
+def test_the_bar_is_centered_at_zero_and_named():
     drawn = bar(Scale(0.5), "share of $ or $_")
     assert drawn.ax.get_ylim() == (-0.5, 0.5)
     texts = [tick.get_text() for tick in drawn.ax.get_yticklabels()]

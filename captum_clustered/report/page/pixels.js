@@ -7,7 +7,7 @@ function decoded(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
-/** Where each of n pixels lies among the values of one dimension: both neighbours, and how far. */
+/** Where each of n pixels lies among the values of one dimension: both neighbors, and how far. */
 function places(nValues, n) {
   const found = { first: new Int32Array(n), second: new Int32Array(n), share: new Float32Array(n) };
   for (let i = 0; i < n; i++) {
@@ -43,7 +43,7 @@ function resized(values, height, width, newHeight, newWidth) {
   return result;
 }
 
-/** Paints levels from -127 to 127 in the palette's colours, each of them 32 bits. */
+/** Paints levels from -127 to 127 in the palette's colors, each of them 32 bits. */
 function paint(canvas, levels, palette) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(canvas.width, canvas.height);

@@ -1,4 +1,4 @@
-"""From the importances of groups to the maps of their channels."""
+"""From the importances of clusters to the maps of their channels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from captum_clustered._clustering.features import positions
 
 SCALINGS = ("density", "drop")
-# Bounds the memory of sums over many groups of many channels.
+# Bounds the memory of sums over many clusters of many channels.
 _MAX_ELEMENTS = 2**24
 
 
@@ -33,41 +33,41 @@ def channel_weights(maps: Tensor, labels: Tensor, importances: Tensor, scaling: 
     """
     Weights w of shape (N, C), so that the attribution of channel c is w_c times its map.
 
-    "drop" weighs each channel by its group's importance d_j. "density" spreads it over
-    where the group fires, w_c = d_j / sum over the group and all positions of \\|D\\|: the
+    "drop" weighs each channel by its cluster's importance d_j. "density" spreads it over
+    where the cluster fires, w_c = d_j / sum over the cluster and all positions of \\|D\\|: the
     map is then in units of the score and sums to the sum of the importances.
 
     Args:
 
         maps (Tensor): From :func:`channel_maps`, shape (N, C, *spatial).
-        labels (Tensor): Group of each channel, shape (N, C).
+        labels (Tensor): Cluster of each channel, shape (N, C).
         importances (Tensor): Shape (N, K).
         scaling (str): "density" or "drop".
     """
     if scaling == "density":
-        group_mass = group_sums(positions(maps).sum(2), labels, importances.shape[1])
+        cluster_mass = cluster_sums(positions(maps).sum(2), labels, importances.shape[1])
         # Without mass nothing was ablated, so there is no importance to spread.
-        importances = torch.where(group_mass > 0, importances / group_mass, 0)
+        importances = torch.where(cluster_mass > 0, importances / cluster_mass, 0)
     return importances.to(maps.dtype).gather(1, labels)
 
 
-def membership(labels: Tensor, n_groups: int) -> Tensor:
-    """Whether channel c of an example is in group j: bool (N, K, C)."""
-    groups = torch.arange(n_groups, device=labels.device)
-    return labels[:, None] == groups[:, None]
+def membership(labels: Tensor, n_clusters: int) -> Tensor:
+    """Whether channel c of an example is in cluster j: bool (N, K, C)."""
+    clusters = torch.arange(n_clusters, device=labels.device)
+    return labels[:, None] == clusters[:, None]
 
 
-def group_sums(values: Tensor, labels: Tensor, n_groups: int) -> Tensor:
+def cluster_sums(values: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
     """
-    Sums over each group's channels: (N, K) from values and labels (N, C).
+    Sums over each cluster's channels: (N, K) from values and labels (N, C).
 
     Scattered additions would be shorter, but on a GPU their order, and so their
     rounding, differs from run to run.
     """
     block = max(1, _MAX_ELEMENTS // values.numel())
     parts = [
-        torch.where(labels[:, None] == groups[:, None], values[:, None], 0).sum(2)
-        for groups in torch.arange(n_groups, device=labels.device).split(block)
+        torch.where(labels[:, None] == clusters[:, None], values[:, None], 0).sum(2)
+        for clusters in torch.arange(n_clusters, device=labels.device).split(block)
     ]
     return torch.cat(parts, 1)
 

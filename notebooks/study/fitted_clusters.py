@@ -1,4 +1,4 @@
-"""Groups of channels that are learned once for a network and a layer, and kept on disk."""
+"""Clusters of channels that are learned once for a network and a layer, and kept on disk."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from study.networks import Target
 Factory = Callable[[Callable[..., Tensor], nn.Module], LayerAttribution]
 
 
-def fitted_groups(
+def fitted_clusters(
     network: nn.Module,
     target: Target,
     dataset: Dataset[Any],
     path: Path,
     batch_size: int,
-    n_groups: int = 10,
+    n_clusters: int = 10,
 ) -> Tensor:
     """
-    The groups of :meth:`ClusteredLayerCAM.fit` on reference images, from the file if it has
+    The clusters of :meth:`ClusteredLayerCAM.fit` on reference images, from the file if it has
     those of this network and these images.
 
     Args:
@@ -38,17 +38,17 @@ def fitted_groups(
         network (torch.nn.Module): Of which the layer is.
         target (Target): The layer.
         dataset (Dataset): Reference images: not those that are explained.
-        path (Path): File of the groups, written if it does not have these.
+        path (Path): File of the clusters, written if it does not have these.
         batch_size (int): Images at a time.
-        n_groups (int, optional): How many.
+        n_clusters (int, optional): How many.
                     Default: 10, the library's
 
     Returns:
-        Tensor: Group of each channel, LongTensor (C,).
+        Tensor: Cluster of each channel, LongTensor (C,).
     """
     names = {module: name for name, module in network.named_modules()}
     layer = f"{names[target.layer]} {target.at_input}"
-    key = f"{digest(network)} {layer} {_images(dataset)} {n_groups}"
+    key = f"{digest(network)} {layer} {_images(dataset)} {n_clusters}"
     if path.is_file():
         found: dict[str, Any] = torch.load(path, weights_only=True)
         if found["key"] == key:
@@ -60,7 +60,7 @@ def fitted_groups(
         for images, *_ in batches(dataset, batch_size):
             yield images.to(place)
 
-    cam = ClusteredLayerCAM(network, target.layer, clusterer=n_groups)
+    cam = ClusteredLayerCAM(network, target.layer, clusterer=n_clusters)
     cam.fit(images(), attribute_to_layer_input=target.at_input)
     # Of one tensor, which both layers are.
     labels = torch.as_tensor(cam.labels_).cpu()
@@ -73,10 +73,10 @@ def fitted_groups(
 
 def fitted_method(labels: Tensor) -> Factory:
     """
-    A method for :func:`captum_clustered.compare` with these groups.
+    A method for :func:`captum_clustered.compare` with these clusters.
 
     Stored batches tell functions apart by their names, so that of this one has a hash of
-    the groups: results of other groups are not taken for its own.
+    the clusters: results of other clusters are not taken for its own.
     """
 
     def method(forward_func: Callable[..., Tensor], layer: nn.Module) -> LayerAttribution:
