@@ -19,7 +19,7 @@ from captum_clustered.cli.console import out, printable, show
 from captum_clustered.cli.run import Prepared, again
 from captum_clustered.cli.tables import titled
 from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Example, Run, cluster_summary
-from captum_clustered.dataset_run.store import GROUPS
+from captum_clustered.dataset_run.store import CLUSTERS
 from captum_clustered.visualization.arrays import as_map, as_picture, resized
 from captum_clustered.visualization.explanation import INK, INTERPOLATION, MUTED, save_figure
 from captum_clustered.visualization.overlay import draw_overlay
@@ -182,7 +182,7 @@ def _with_labels(prepared: Prepared, run: Run) -> ClusteredLayerCAM:
     cam, labels = prepared.explainer.cam, run.cluster_labels
     if labels is None:
         raise UserError(
-            f"{printable(run.folder / GROUPS)} is missing or damaged; the run's command, started "
+            f"{printable(run.folder / CLUSTERS)} is missing or damaged; the run's command, started "
             "again, learns the clusters anew."
         )
     cam.clusterer, cam.n_clusterings = labels, 1

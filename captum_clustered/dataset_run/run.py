@@ -37,7 +37,7 @@ from captum_clustered.dataset_run.loading import BatchReader, in_threads, read_i
 from captum_clustered.dataset_run.local import LocalEngine
 from captum_clustered.dataset_run.lock import only_writer
 from captum_clustered.dataset_run.reading import Run, read_clusters
-from captum_clustered.dataset_run.store import ERRORS, CLUSTERS, Manifest, Store
+from captum_clustered.dataset_run.store import CLUSTERS, ERRORS, Manifest, Store
 
 # Of a chunk, if nothing is said: about so many items, in whole batches.
 CHUNK_ITEMS = 512
