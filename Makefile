@@ -4,58 +4,79 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 OLDEST = .venv-oldest
+WHEEL = .venv-wheel
 
 # Of the study: the folder of BUS-BRA, and the one of its networks.
 DATA ?=
 MODELS ?= out/models
 STUDY = PYTHONPATH="notebooks$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python -m
 
-.PHONY: demo test test-oldest lint notebooks pictures study study-grid study-train needs-data compare bench bench-run docs clean
+# The tests run in two processes, each with one thread of torch.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
-demo: $(STAMP)  ## Clustered-CAM and Grad-CAM on two photographs, into out/demo
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast test-oldest lint notebooks pictures study study-grid study-train \
+	needs-data compare bench bench-run docs dist clean
+
+help:  ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "%-13s %s\n", $$1, $$2 }'
+
+demo: $(STAMP)  ## Run Clustered-CAM and Grad-CAM on photographs, into out/demo
 	$(BIN)/captum-clustered demo --out out/demo
 
-test: $(STAMP)  ## All tests, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term
+test: $(STAMP)  ## Run all tests, with coverage
+	$(PYTEST) --cov --cov-report=term
 
-lint: $(STAMP)  ## Style and types
+test-fast: $(STAMP)  ## Run the tests of the core, the metrics and the figures: the inner loop
+	$(PYTEST) -m "not slow" tests/test_*.py tests/clustering tests/ablation tests/behavior tests/metrics tests/visualization $(ARGS)
+
+lint: $(STAMP)  ## Check style, import order, dependencies and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/deptry captum_clustered
 	$(BIN)/mypy
 
-notebooks: $(STAMP)  ## Runs the notebooks and keeps their output
+notebooks: $(STAMP)  ## Run the notebooks and keep their output
 	$(BIN)/python notebooks/execute.py
 
-pictures: $(STAMP)  ## The pictures of README and docs, into docs/images
+pictures: $(STAMP)  ## Draw the pictures of README and docs, into docs/images
 	$(BIN)/python docs/pictures.py
 	PYTHONPATH=benchmarks $(BIN)/python docs/report_pictures.py
 
-study-train: needs-data $(STAMP)  ## Trains a network of the study on DATA, into MODELS
+study-train: needs-data $(STAMP)  ## Train a network of the study on DATA, into MODELS
 	$(STUDY) study.train --data "$(DATA)" --out "$(MODELS)" $(ARGS)
 
-study: needs-data $(STAMP)  ## Methods by metrics on DATA with the networks in MODELS, into out/study
+study: needs-data $(STAMP)  ## Compare methods on DATA with the networks in MODELS, into out/study
 	$(STUDY) study.run --data "$(DATA)" --models "$(MODELS)" $(ARGS)
 
-study-grid: needs-data $(STAMP)  ## The variants that the defaults were chosen among, into out/grid
+study-grid: needs-data $(STAMP)  ## Compare the variants that the defaults were chosen from, into out/grid
 	$(STUDY) study.grid --data "$(DATA)" --models "$(MODELS)" $(ARGS)
 
 needs-data:
 	@test -n "$(DATA)" || { echo "Which data? make study DATA=path/to/BUSBRA MODELS=path/to/models; docs/study.md says where to get them." >&2; exit 2; }
 
-compare: $(STAMP)  ## Methods, controls and metrics on photographs, into out/compare
+compare: $(STAMP)  ## Compare methods and controls on photographs, into out/compare
 	$(BIN)/python benchmarks/compare_photographs.py $(ARGS)
 
-bench: $(STAMP)  ## Time of a CAM as a multiple of a forward pass
+bench: $(STAMP)  ## Measure the time of a CAM as a multiple of a forward pass
 	PYTHONPATH=benchmarks $(BIN)/python -m speed $(ARGS)
 
-bench-run: needs-data $(STAMP)  ## Time, memory and restarts of a run over the images in DATA, with the network in MODELS
+bench-run: needs-data $(STAMP)  ## Measure time, memory and restarts of a run over the images in DATA
 	PYTHONPATH=benchmarks:notebooks $(BIN)/python -m whole_data --data "$(DATA)" --models "$(MODELS)" $(ARGS)
 
-docs: $(STAMP)  ## The documentation as a site, into out/site; a broken link is an error
+docs: $(STAMP)  ## Build the documentation site into out/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-test-oldest: $(OLDEST)/.installed  ## All tests with the oldest dependencies that we support
-	$(OLDEST)/bin/python -m pytest
+test-oldest: $(OLDEST)/.installed  ## Run all tests with the oldest supported dependencies
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest --numprocesses 2 --dist loadgroup
+
+dist: $(STAMP)  ## Build wheel and sdist into dist, and test the wheel in a fresh environment
+	rm -rf dist build
+	$(BIN)/python -m build --outdir dist
+	rm -rf $(WHEEL) && $(PYTHON) -m venv $(WHEEL)
+	$(WHEEL)/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[cli]"
+	cd dist && ../$(WHEEL)/bin/python ../tests/project/check_wheel.py
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV) || { echo "Creating a virtual environment failed: is Python's venv module installed?" >&2; exit 1; }
@@ -68,5 +89,5 @@ $(OLDEST)/.installed: pyproject.toml
 		captum==0.8.0 torch==2.6.0 torchvision==0.21.0 numpy==1.26.4 scikit-learn==1.5.2 pyarrow==17.0.0
 	touch $@
 
-clean:
-	rm -rf $(VENV) $(OLDEST) out
+clean:  ## Remove the virtual environments and everything that was built
+	rm -rf $(VENV) $(OLDEST) $(WHEEL) build dist out

@@ -1,18 +1,17 @@
+from pathlib import Path
+
 import pytest
-import torch
 from study import auc
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Batches this small only wait for further threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def pytest_collection_modifyitems(items):
+    """Mark all tests of this folder."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("study")
 
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    """Enough for intervals of a handful of patients."""
+    """Use enough resamples for intervals of a handful of patients."""
     monkeypatch.setattr(auc, "N_RESAMPLES", 200)
