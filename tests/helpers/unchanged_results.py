@@ -4,7 +4,7 @@ Results of the whole package on tiny networks and images, to compare with stored
 ``tests/unchanged/reference.json`` was written on commit 1193faa, before the package was
 reorganized. It is rewritten only when a result is meant to change:
 
-    python tests/unchanged_results.py --write
+    python tests/helpers/unchanged_results.py --write
 
 Every use of the package's interface is in this file: most in the first part, the rest in
 the case that it is about. Whoever renames something edits the calls here. The names of
@@ -38,7 +38,7 @@ from captum_clustered.cli.app import app as command_line
 from captum_clustered.comparison import Metric, compare
 from captum_clustered.dataset_run import Run, cluster_summary, explain_dataset
 
-REFERENCE = Path(__file__).parent / "unchanged" / "reference.json"
+REFERENCE = Path(__file__).parents[1] / "unchanged" / "reference.json"
 DIGITS = 8
 
 Results = dict[str, Any]
@@ -52,9 +52,9 @@ ABLATION, SHAPLEY = "ablation", "shapley"
 # Ours -> the package's names in tables.
 METHODS = {
     "default": "ClusteredLayerCAM",
-    "three clusterings": "ClusteredLayerCAM, 3 groups, consensus 3",
-    "shapley": "ClusteredLayerCAM, 4 groups, shapley",
-    "drop": "ClusteredLayerCAM, 5 groups, drop",
+    "three clusterings": "ClusteredLayerCAM, 3 clusters, n_clusterings 3",
+    "shapley": "ClusteredLayerCAM, 4 clusters, shapley",
+    "drop": "ClusteredLayerCAM, 5 clusters, drop",
     "Grad-CAM": "LayerGradCam",
     "HiResCAM": "LayerGradientXActivation",
     "channels": "LayerFeatureAblation",
@@ -62,7 +62,7 @@ METHODS = {
 CONTROLS = {
     "constant": "Fake-CAM",
     "random": "random",
-    "center": "centre Gaussian",
+    "center": "center Gaussian",
     "mean": "mean activation",
     "mask": "mask",
 }
@@ -175,7 +175,7 @@ def method(
         clusterer=groups,
         scaling=scaling,
         importance=importance,
-        consensus=clusterings,
+        n_clusterings=clusterings,
         n_samples=permutations,
         seed=seed,
         channel_dim=channel_dim,
@@ -524,7 +524,7 @@ def fixed_labels() -> Results:
     return explained(method(net, net.relu, groups=labels), images())
 
 
-@case("fixed labels with empty groups, shapley")
+@case("fixed labels with empty clusters, shapley")
 def fixed_labels_shapley() -> Results:
     net = Network(14)
     # Too many groups for exact values, but for those that are empty.
@@ -886,7 +886,7 @@ def comparison_with_other_settings() -> Results:
     net = Network()
     x = images(3, 8)
     methods = {
-        "four": "ClusteredLayerCAM, 4 groups, consensus 2",
+        "four": "ClusteredLayerCAM, 4 clusters, consensus 2",
         "own": "own",
         "Grad-CAM": METHODS["Grad-CAM"],
     }
@@ -1007,7 +1007,7 @@ def command_with_other_settings() -> Results:
         *("--n-clusters", "2"),
         *("--scaling", DROP),
         *("--importance", SHAPLEY),
-        *("--consensus", "3"),
+        *("--n-clusterings", "3"),
         *("--seed", "5"),
         *("--target", "1"),
         *("--score", "margin"),
@@ -1060,5 +1060,5 @@ def write() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
-        raise SystemExit("python tests/unchanged_results.py --write")
+        raise SystemExit("python tests/helpers/unchanged_results.py --write")
     write()
