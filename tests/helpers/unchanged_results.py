@@ -524,7 +524,7 @@ def fixed_labels() -> Results:
     return explained(method(net, net.relu, groups=labels), images())
 
 
-@case("fixed labels with empty clusters, shapley")
+@case("fixed labels with empty groups, shapley")
 def fixed_labels_shapley() -> Results:
     net = Network(14)
     # Too many groups for exact values, but for those that are empty.
@@ -886,7 +886,7 @@ def comparison_with_other_settings() -> Results:
     net = Network()
     x = images(3, 8)
     methods = {
-        "four": "ClusteredLayerCAM, 4 clusters, consensus 2",
+        "four": "ClusteredLayerCAM, 4 clusters, n_clusterings 2",
         "own": "own",
         "Grad-CAM": METHODS["Grad-CAM"],
     }
@@ -981,10 +981,10 @@ def run_with_fitted_groups() -> Results:
         found = columns_of(run)
         summary = cluster_summary(run, n_examples=2)
         # As in the case "fitted labels".
-        order = by_first_channel(run.groups)
+        order = by_first_channel(run.cluster_labels)
         found["importances"] = [[row[group] for group in order] for row in found["importances"]]
         return {
-            "groups": renumbered(run.groups),
+            "groups": renumbered(run.cluster_labels),
             **found,
             "summary, means": [
                 [order.index(m.cluster), m.channels, m.images, m.mean, m.std, m.positive]
