@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
-# What is being written, or was when the process died, ends in this.
+# Suffix of a file while it is written. It stays if the process dies.
 UNFINISHED = ".part"
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """
-    Writes a file, in place of any that is there.
+    Write a file, replacing any that is there.
 
     Raises:
 
-        OSError: If it cannot be written; what was there before is left as it was.
+        OSError: If it cannot be written. An earlier file is then left as it was.
     """
-    # A name of its own: two processes that write the same file must not mix their bytes.
+    # A unique name: two processes that write the same file must not mix their bytes.
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}{UNFINISHED}")
     try:
         with temporary.open("xb") as file:
@@ -32,8 +34,34 @@ def write_whole(path: Path, content: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def write_json(path: Path, content: Any, indent: int | None = None) -> None:
+    """
+    Write JSON as a whole file, in ASCII: file names may hold bytes that are not UTF-8.
+
+    Raises:
+
+        OSError: If it cannot be written.
+    """
+    write_whole(path, (json.dumps(content, indent=indent) + "\n").encode())
+
+
+def read_json_object(path: Path) -> dict[str, Any] | None:
+    """
+    Return the JSON object in a file, or None if the file holds anything else.
+
+    Raises:
+
+        OSError: If the file cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def remove_unfinished(folder: Path, prefix: str) -> None:
-    """Removes what processes that died have left of files whose names begin like this."""
+    """Remove what dead processes left of files whose names begin with ``prefix``."""
     for path in folder.glob(f"{prefix}*{UNFINISHED}"):
         path.unlink(missing_ok=True)
 

@@ -1,100 +1,69 @@
-"""What tells one run from another."""
+"""Hashes and descriptions that tell whether stored results belong to the same computation."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
-from importlib.metadata import version
 from typing import Any
 
 import torch
+from captum.attr import LayerAttribution
 from torch import Tensor
 from torch.nn import Module
 
-from captum_clustered import ClusteredLayerCAM, __version__
-from captum_clustered.scores import _Score, model_of
+from captum_clustered.scores import _Score
 
 
-def hash_of_weights(module: Module) -> str:
-    """Of all parameters and buffers, with their names, shapes and types."""
-    found = hashlib.sha256()
-    for name, value in module.state_dict().items():
-        if isinstance(value, Tensor):
-            found.update(_bytes_of(name, value))
-        else:
-            found.update(f"{name} {value!r}".encode())
+def hash_tensor(tensor: Tensor) -> str:
+    """Return a hash of a tensor's values, shape and dtype."""
+    values = tensor.detach().cpu().contiguous()
+    found = hashlib.blake2b(f"{tuple(values.shape)} {values.dtype}".encode(), digest_size=16)
+    if values.numel():
+        found.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
 
 
-def hash_of_names(names: Iterable[object]) -> str:
-    """Of texts or numbers in their order."""
-    found = hashlib.sha256()
+def hash_module(module: Module) -> str:
+    """Return a hash of all parameters and buffers with their names, shapes and dtypes."""
+    found = hashlib.blake2b(digest_size=16)
+    for name, value in module.state_dict().items():
+        text = hash_tensor(value) if isinstance(value, Tensor) else repr(value)
+        found.update(f"{name} {text} ".encode())
+    return found.hexdigest()
+
+
+def hash_names(names: Iterable[object]) -> str:
+    """Return a hash of a sequence of texts or numbers."""
+    found = hashlib.blake2b(digest_size=16)
     for name in names:
         text = str(name).encode("utf-8", errors="surrogatepass")
         found.update(b"%d:%s" % (len(text), text))
     return found.hexdigest()
 
 
-def describe(cam: ClusteredLayerCAM) -> dict[str, Any]:
-    """A method's settings and its model, as JSON has them."""
-    model = model_of(cam.forward_func)
-    module = cam.layer if model is None else model
-    names = [name for name, part in module.named_modules() if part is cam.layer]
-    return {
-        "model": _name(module),
-        "weights": hash_of_weights(module),
-        "score": _score(cam.forward_func),
-        "layer": names[0] if names else _name(cam.layer),
-        "clusterer": _clusterer(cam),
-        "scaling": cam.scaling,
-        "importance": cam.importance,
-        "n_clusterings": int(cam.n_clusterings),
-        "n_samples": int(cam.n_samples),
-        "seed": int(cam.seed),
-        "channel_dim": int(cam.channel_dim),
+def qualified_name(thing: Any) -> str:
+    """Return module and name of a function or class, or of an object's class."""
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def describe(value: Any) -> str:
+    """
+    Describe a forward function or an attribution method, alike in every process.
+
+    A score names its transform, a ``functools.partial`` its function and a method its plain
+    settings; other objects have their qualified name only.
+    """
+    if isinstance(value, _Score):
+        return f"{value.transform.__name__.strip('_')} of {describe(value.forward_func)}"
+    if isinstance(value, functools.partial):
+        return f"partial of {describe(value.func)}"
+    if not isinstance(value, LayerAttribution):
+        return qualified_name(value)
+    plain = {
+        key: setting
+        for key, setting in sorted(vars(value).items())
+        if isinstance(setting, (bool, int, float, str, type(None)))
     }
-
-
-def made_with(device: str) -> dict[str, str]:
-    """Versions and the device, on which the last bits of results depend."""
-    return {
-        "captum_clustered": __version__,
-        "captum": version("captum"),
-        "torch": torch.__version__,
-        "device": device,
-    }
-
-
-def _clusterer(cam: ClusteredLayerCAM) -> Any:
-    if cam._fitted is not None:
-        return f"fitted {_labels(cam.labels_)}"
-    clusterer = cam.clusterer
-    if isinstance(clusterer, (Tensor, tuple)):
-        return f"fixed {_labels(clusterer)}"
-    if isinstance(clusterer, int):
-        return int(clusterer)
-    # scikit-learn's estimators show their parameters; functions show only an address.
-    return getattr(clusterer, "__qualname__", None) or repr(clusterer)
-
-
-def _labels(labels: Tensor | tuple[Tensor, ...]) -> str:
-    tensors = labels if isinstance(labels, tuple) else (labels,)
-    return hashlib.sha256(b"".join(_bytes_of("", each) for each in tensors)).hexdigest()[:16]
-
-
-def _score(forward_func: Any) -> str:
-    transforms = []
-    while isinstance(forward_func, _Score):
-        transforms.append(forward_func.transform.__name__.lstrip("_"))
-        forward_func = forward_func.forward_func
-    return " of ".join([*(transforms or ["output"]), _name(forward_func)])
-
-
-def _name(thing: Any) -> str:
-    kind = thing if hasattr(thing, "__qualname__") else type(thing)
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _bytes_of(name: str, value: Tensor) -> bytes:
-    flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return f"{name} {tuple(value.shape)} {value.dtype}".encode() + flat.numpy().tobytes()
+    return f"{qualified_name(value)} {plain}"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pandas as pd  # type: ignore[import-untyped]
 import torch
@@ -18,6 +16,7 @@ from rich.text import Text
 from torch import nn
 
 from captum_clustered._errors import UserError, explained
+from captum_clustered._storage.layout import STATE, RunDescription
 from captum_clustered.cli.console import note, out, printable, progress_bar, show
 from captum_clustered.cli.tables import titled
 from captum_clustered.comparison import Comparison, compare
@@ -39,10 +38,6 @@ __all__ = [
 ]
 
 FIGURES = ("metrics", "curves", "gallery")
-# Below the folder of the results: what an interrupted run goes on from.
-STATE = "state"
-# What a report needs to know beyond that.
-RUN = "run.json"
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 METRICS_PER_TABLE = 5
 SIGNIFICANT = 0.05
@@ -243,7 +238,7 @@ def _write(
     frame.insert(1, "file", [data.names[number] for number in frame["image"]])
     with explained(f"The results cannot be written to {printable(folder)}"):
         (folder / "summary.md").write_text(text, encoding="utf-8")
-        (folder / RUN).write_text(json.dumps(_run(comparison, data, model, choices)), "utf-8")
+        _described(comparison, data, model, choices).save(folder)
         frame.to_csv(folder / "results.csv", index=False)
         written = ["results.csv", "summary.md"]
         for kind in FIGURES:
@@ -259,23 +254,23 @@ def _write(
     out.print(Text(f"All images under all methods, in a page: {command}"), soft_wrap=True)
 
 
-def _run(
+def _described(
     comparison: Comparison, data: ImageFolder, model: Model, choices: Choices
-) -> dict[str, Any]:
+) -> RunDescription:
     """What a report needs to know beyond the state."""
     frame = comparison.frame
     numbers = pd.concat([frame[name] for name in ("label", "prediction", "target")])
     where = "input of " if choices.layer_input else ""
-    return {
-        "facts": {
+    return RunDescription(
+        facts={
             "Model": model.name,
             "Layer": f"{where}{choices.layer}",
             "Folder": printable(choices.images),
         },
-        "names": data.names,
-        "left_out": data.failures,
-        "classes": {int(i): model.class_name(int(i)) for i in numbers.dropna().unique()},
-    }
+        names=data.names,
+        left_out=data.failures,
+        classes={int(i): model.class_name(int(i)) for i in numbers.dropna().unique()},
+    )
 
 
 def _show_summary(comparison: Comparison) -> None:

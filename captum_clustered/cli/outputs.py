@@ -13,6 +13,7 @@ import numpy as np
 
 from captum_clustered import __version__
 from captum_clustered._errors import UserError, one_line
+from captum_clustered._storage.layout import LEFT_OUT
 from captum_clustered.cli.console import printable
 from captum_clustered.data.dicom import split_frame
 from captum_clustered.data.preprocessing import Preprocessing
@@ -20,9 +21,6 @@ from captum_clustered.explain import Explanation, Settings
 from captum_clustered.models.load import Model
 
 __all__ = ["output_names", "prepare_folder", "save_arrays", "save_left_out"]
-
-# Images that could not be explained, and why; for a report.
-LEFT_OUT = "left_out.json"
 
 
 def prepare_folder(folder: Path) -> None:

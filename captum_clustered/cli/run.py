@@ -15,22 +15,22 @@ from rich.text import Text
 from torch.utils.data import get_worker_info
 
 from captum_clustered._errors import UserError, explained, one_line
-from captum_clustered._storage.atomic import write_whole
-from captum_clustered._storage.fingerprints import describe, hash_of_names
+from captum_clustered._storage.atomic import write_json
+from captum_clustered._storage.fingerprints import hash_names
+from captum_clustered._storage.layout import COMMAND
 from captum_clustered.cli.console import note, out, printable, run_bar, show
 from captum_clustered.cli.outputs import prepare_folder
 from captum_clustered.cli.tables import failure_table
 from captum_clustered.data.image_list import ImageItems, list_items
 from captum_clustered.data.preprocessing import Preprocessing, make_preprocessing
 from captum_clustered.dataset_run import LocalEngine, RayEngine, Run, explain_dataset
+from captum_clustered.dataset_run.description import describe_method
 from captum_clustered.dataset_run.engine import Engine
 from captum_clustered.explain import Explainer, Settings
 from captum_clustered.models.load import Model, load_model
 
 __all__ = ["Choices", "Prepared", "again", "engine_of", "fit_of", "prepare", "run_data"]
 
-# How the command was called, for commands that go on from its results.
-COMMAND = "command.json"
 # Errors that are printed; the file has all.
 SHOWN = 10
 GIB = 2**30
@@ -92,7 +92,7 @@ class Prepared:
         return {
             # Spaces are of no meaning.
             "preprocessing": " ".join(repr(self.preprocessing.transform).split()),
-            "labels": hash_of_names(self.items.labels.to_pylist()),
+            "labels": hash_names(self.items.labels.to_pylist()),
         }
 
     def check_same(self, run: Run) -> None:
@@ -102,9 +102,9 @@ class Prepared:
             UserError: If it is not what a run was made with.
         """
         now = {
-            **describe(self.explainer.cam),
+            **describe_method(self.explainer.cam),
             **self.about,
-            "data": hash_of_names(self.items.names),
+            "data": hash_names(self.items.names),
         }
         changed = [name for name, value in now.items() if run.manifest.settings.get(name) != value]
         if changed:
@@ -259,8 +259,7 @@ def run_data(
         def progress(count: int, total: int) -> None:
             if not done.has_begun:
                 # Now the run is known to be this one, and may end at any moment.
-                text = json.dumps(asdict(choices), indent=1) + "\n"
-                write_whole(folder / COMMAND, text.encode("utf-8", errors="surrogateescape"))
+                write_json(folder / COMMAND, asdict(choices), indent=1)
             bar.update(task, completed=count, total=total)
             done.count(count)
 

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from captum_clustered import ClusteredLayerCAM
 from captum_clustered._storage.atomic import write_whole
-from captum_clustered._storage.fingerprints import describe, hash_of_names, made_with
+from captum_clustered._storage.fingerprints import hash_names
 from captum_clustered.dataset_run.batch_size import choose_batch_size, default_budget
+from captum_clustered.dataset_run.description import describe_method, made_with
 from captum_clustered.dataset_run.devices import device_of
 from captum_clustered.dataset_run.engine import Engine, Job, threads
 from captum_clustered.dataset_run.explaining import (
@@ -159,10 +160,10 @@ def explain_dataset(
     n_fit = _n_fit(fit, n_items)
     device = device_of(cam)
     given = {
-        **describe(cam),
+        **describe_method(cam),
         **vars(settings),
         "fit": n_fit,
-        "data": hash_of_names(names),
+        "data": hash_names(names),
         # As JSON gives it back.
         **json.loads(json.dumps(dict(about or {}))),
     }

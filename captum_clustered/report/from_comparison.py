@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd  # type: ignore[import-untyped]
 
+from captum_clustered._storage.layout import RunDescription
 from captum_clustered.comparison.left_out import left_out
 from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.comparison.result import Comparison
-from captum_clustered.comparison.store import BatchResult, read_object
+from captum_clustered.comparison.store import BatchResult
 from captum_clustered.comparison.stored import StoredComparison
 from captum_clustered.report.clusters import shown_clusters
 from captum_clustered.report.content import (
@@ -39,29 +39,27 @@ from captum_clustered.report.packing import (
     rounded,
 )
 
-# What the command compare tells a report beyond what is in its state.
-RUN = "run.json"
 SIGNIFICANT = 0.05
 
 
-def compare_report(state: Path, run: Path | None) -> Report:
+def compare_report(state: Path, described: RunDescription | None = None) -> Report:
     """
     Args:
 
         state (Path): What ``save_to`` was.
-        run (Path or None): The command's ``run.json``, where there is one.
+        described (RunDescription, optional): What the command compare knows beyond that.
+                    Default: None (images and classes have numbers only)
 
     Raises:
 
         ValueError: If a file is missing or damaged, or no image was compared.
     """
+    described = described or RunDescription()
     stored = StoredComparison.read(state)
     comparison = stored.comparison()
     if comparison.frame.empty:
         raise ValueError(f"{state} has no image that was compared: there is nothing to show.")
-    described = _described(run)
-    classes = {int(number): name for number, name in described["classes"].items()}
-    names = described["names"]
+    classes, names = described.classes, list(described.names)
     # After an interruption there may be more images than names.
     names += [f"image {i}" for i in range(len(names), _n_images(stored))]
     n_clusters = sum(_n_clusters(kept) for _, kept in stored.batches())
@@ -79,7 +77,7 @@ def compare_report(state: Path, run: Path | None) -> Report:
         title=f"{_counted(len(methods), 'method')} on {_counted(n_images, 'image')}",
         facts=_facts(stored, described, n_images),
         summary=_summary(comparison),
-        left_out=[tuple(pair) for pair in described["left_out"]] + left_out(comparison, names),
+        left_out=described.left_out + left_out(comparison, names),
         remarks=_remarks(shown, images),
         methods=methods,
         numbers=[Number(name, way, True) for name, way in comparison.directions.items()],
@@ -207,26 +205,15 @@ def _class_name(classes: Mapping[int, str], number: int | None) -> str:
     return f"class {number}" if found is None else found
 
 
-def _described(path: Path | None) -> dict[str, Any]:
-    """What the command has written, or what stands for it."""
-    empty: dict[str, Any] = {"facts": {}, "names": [], "left_out": [], "classes": {}}
-    if path is None or not path.exists():
-        return empty
-    found = read_object(path)
-    if found is None or set(found) != set(empty):
-        raise ValueError(f"{path} is damaged. Start compare again with the same options.")
-    return found
-
-
 def _facts(
-    stored: StoredComparison, described: Mapping[str, Any], n_images: int
+    stored: StoredComparison, described: RunDescription, n_images: int
 ) -> list[tuple[str, str]]:
     settings = stored.settings
     where = "input of " if settings["attribute_to_layer_input"] else ""
     facts = {
         "Model": settings["forward_func"],
         "Layer": f"{where}{settings['layer']}",
-        **described["facts"],
+        **described.facts,
         "Score": settings["score"],
         "Explained class": settings["target"],
         "Seed": settings["seed"],

@@ -10,6 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from captum_clustered._storage.layout import read_left_out_pairs
 from captum_clustered.report.clusters import shown_clusters, signed
 from captum_clustered.report.content import (
     Cell,
@@ -34,8 +35,6 @@ from captum_clustered.report.packing import (
     rounded,
 )
 
-# Images that explain could not explain, and why.
-LEFT_OUT = "left_out.json"
 METHODS = ("Clustered-CAM", "LayerGradCam")
 Arrays = Mapping[str, Any]
 _NEEDED = ("attribution", "importances", "maps", "sizes", "score", "baseline_score", "input_image")
@@ -259,7 +258,7 @@ def _left_out(path: Path) -> list[tuple[str, str]]:
     if not path.exists():
         return []
     try:
-        return [(str(what), str(why)) for what, why in json.loads(path.read_text("utf-8"))]
+        return read_left_out_pairs(json.loads(path.read_text("utf-8")))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged: it holds no names and reasons.") from error
 

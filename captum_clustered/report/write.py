@@ -5,14 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from captum_clustered._storage.layout import LEFT_OUT, REPORT, SETTINGS, STATE, RunDescription
 from captum_clustered.report.content import Report
-from captum_clustered.report.from_explanations import LEFT_OUT, explain_report
+from captum_clustered.report.from_explanations import explain_report
 from captum_clustered.report.page import render
-
-# As the command compare lays its folder out.
-STATE = "state"
-SETTINGS = "settings.json"
-RUN = "run.json"
 
 
 def write_report(
@@ -48,7 +44,7 @@ def write_report(
     """
     folder = Path(run_dir)
     page = render(_report(folder))
-    path = folder / "report.html" if out is None else Path(out)
+    path = folder / REPORT if out is None else Path(out)
     path.write_text(page, encoding="utf-8")
     return path
 
@@ -64,8 +60,8 @@ def _report(folder: Path) -> Report:
         from captum_clustered.report.from_comparison import compare_report
 
         if command.exists():
-            return compare_report(folder / STATE, folder / RUN)
-        return compare_report(folder, None)
+            return compare_report(folder / STATE, RunDescription.load(folder))
+        return compare_report(folder)
     arrays = sorted(folder.glob("*.npz"))
     if not arrays:
         what = "it has other files" if any(folder.iterdir()) else "it is empty"

@@ -234,7 +234,7 @@ def test_other_weights_and_scores_are_refused(tmp_path):
         run(tmp_path, cam=cam)
     cam = method()
     cam.forward_func = scores.margin(cam.forward_func)
-    with pytest.raises(ValueError, match=r"score was output of .* and is margin of nets\."):
+    with pytest.raises(ValueError, match=r"score was nets\.\w+ and is margin of nets\."):
         run(tmp_path, cam=cam)
 
 

@@ -8,15 +8,20 @@ from made_up_runs import AWKWARD, METRICS, write_compare_run
 from nets import MlpHead, images
 
 from captum_clustered import ClusteredLayerCAM
+from captum_clustered._storage.layout import RunDescription
 from captum_clustered.comparison import compare
 from captum_clustered.report.content import Failed
 from captum_clustered.report.from_comparison import compare_report
 
 
+def report_of(folder):
+    return compare_report(folder / "state", RunDescription.load(folder))
+
+
 @pytest.fixture
 def report(tmp_path):
     write_compare_run(tmp_path)
-    return compare_report(tmp_path / "state", tmp_path / "run.json")
+    return report_of(tmp_path)
 
 
 def test_images_are_all_there_in_their_order(report):
@@ -73,7 +78,7 @@ def test_the_summary_has_means_intervals_and_marks(report):
 def test_what_differs_from_the_reference_has_a_star(tmp_path):
     """Twelve differences of one sign: p = 2 / 4096, times six methods."""
     write_compare_run(tmp_path, n_images=13)
-    report = compare_report(tmp_path / "state", tmp_path / "run.json")
+    report = report_of(tmp_path)
     stars = {row.name: row.cells[0].text.endswith("*") for row in report.summary.rows}
     assert stars == {name: name != "method 0" for name in stars}
 
@@ -91,7 +96,7 @@ def test_is_of_a_real_comparison(tmp_path):
         batch_size=2,
         show_progress=False,
     )
-    report = compare_report(tmp_path, None)
+    report = compare_report(tmp_path)
     assert [image.name for image in report.images] == ["image 0", "image 1", "image 2"]
     frame = result.frame[result.frame["method"] == "LayerGradCam"]
     values = [image.values[0][0] for image in report.images]
@@ -116,7 +121,7 @@ def test_has_the_clusters_of_a_real_comparison(tmp_path):
         save_to=tmp_path,
         show_progress=False,
     )
-    (found,) = compare_report(tmp_path, None).images[1].clusters
+    (found,) = compare_report(tmp_path).images[1].clusters
     assert found.title == f"{name}: 3 clusters of channels, by their Shapley value"
     cam = ClusteredLayerCAM(net, net.relu, clusterer=3, importance="shapley")
     _, clusters = cam.attribute(data, net(data).argmax(1), return_clusters=True)
@@ -150,7 +155,7 @@ def test_images_of_other_dimensions_have_a_table_alone(tmp_path):
         save_to=tmp_path,
         show_progress=False,
     )
-    report = compare_report(tmp_path, None)
+    report = compare_report(tmp_path)
     assert [image.picture for image in report.images] == [None] * 3
     assert [image.maps for image in report.images] == [[]] * 3
     assert report.remarks[0].startswith("The images are not two-dimensional")
@@ -162,7 +167,7 @@ def test_a_run_that_is_not_finished_says_so(tmp_path):
     (tmp_path / "state" / "finished.json").unlink()
     (tmp_path / "state" / "batch-000001.json").unlink()
     (tmp_path / "run.json").unlink()
-    report = compare_report(tmp_path / "state", tmp_path / "run.json")
+    report = report_of(tmp_path)
     assert "Not finished" in dict(report.facts)
     assert [image.name for image in report.images] == ["image 0", "image 2", "image 3"]
 
@@ -172,7 +177,7 @@ def test_more_images_than_names(tmp_path):
     description = json.loads((tmp_path / "run.json").read_text())
     description["names"] = description["names"][:5]
     (tmp_path / "run.json").write_text(json.dumps(description))
-    report = compare_report(tmp_path / "state", tmp_path / "run.json")
+    report = report_of(tmp_path)
     assert [image.name for image in report.images][3:] == [
         "image-4.png",
         "image 5",
@@ -194,7 +199,7 @@ def test_clusters_are_those_of_each_method_that_has_some(report):
 
 def test_a_run_without_clusters_says_why(tmp_path):
     write_compare_run(tmp_path, n_clustered=0)
-    report = compare_report(tmp_path / "state", tmp_path / "run.json")
+    report = report_of(tmp_path)
     assert not any(image.clusters for image in report.images)
     assert report.remarks[-1].startswith("There are no clusters: they are kept of a Clustered")
 
@@ -204,19 +209,11 @@ def test_large_maps_are_said_to_be_shrunk(tmp_path, monkeypatch):
     monkeypatch.setattr("captum_clustered.report.from_comparison.MAP_BYTES", 1000)
     # Three of each of two methods on seven images, but one failed on one of them.
     monkeypatch.setattr("captum_clustered.report.from_comparison.CLUSTER_BYTES", 39 * 9)
-    report = compare_report(tmp_path / "state", tmp_path / "run.json")
+    report = report_of(tmp_path)
     for sentence in ("Maps of more than 4 x 4", "Maps of clusters of more than 3 x 3"):
         assert any(remark.startswith(sentence) for remark in report.remarks)
     assert max(found.width for found in report.images[0].maps) == 4
     assert {found.width for found in report.images[0].clusters} == {3}
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}"])
-def test_a_damaged_description(tmp_path, content):
-    write_compare_run(tmp_path)
-    (tmp_path / "run.json").write_text(content)
-    with pytest.raises(ValueError, match=r"run\.json is damaged"):
-        compare_report(tmp_path / "state", tmp_path / "run.json")
 
 
 def test_no_image_was_compared(tmp_path):
@@ -225,4 +222,4 @@ def test_no_image_was_compared(tmp_path):
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"images": [], "values": {}, "costs": {}}))
     with pytest.raises(ValueError, match="no image that was compared"):
-        compare_report(tmp_path / "state", tmp_path / "run.json")
+        report_of(tmp_path)

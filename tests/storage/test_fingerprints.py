@@ -1,61 +1,67 @@
+import functools
+import hashlib
+
 import pytest
 import torch
+from captum.attr import LayerGradCam
 from nets import MlpHead
-from sklearn.cluster import AgglomerativeClustering
-from small_runs import method
 
-from captum_clustered import ClusteredLayerCAM, scores
-from captum_clustered._storage.fingerprints import describe, hash_of_names, hash_of_weights
+from captum_clustered import scores
+from captum_clustered._storage.fingerprints import describe, hash_module, hash_names, hash_tensor
 
 
-def rows(rows):
-    return torch.zeros(len(rows), dtype=torch.long)
+def test_tensors_are_told_apart_by_value_shape_and_dtype():
+    zeros = torch.zeros(4)
+    different = [zeros, zeros.view(2, 2), zeros.int(), torch.tensor([0.0, 0, 0, 1]), zeros[:0]]
+    assert len({hash_tensor(tensor) for tensor in different}) == len(different)
+    matrix = torch.arange(6).view(2, 3).T
+    assert hash_tensor(matrix) == hash_tensor(matrix.contiguous())
+
+
+def test_the_hash_of_a_tensor_is_the_same_in_every_version():
+    # Seeds of the control "random" are made from it.
+    expected = hashlib.blake2b(b"(2,) torch.uint8\x01\x02", digest_size=16).hexdigest()
+    assert hash_tensor(torch.tensor([1, 2], dtype=torch.uint8)) == expected
 
 
 def test_weights_are_told_apart_by_value_name_shape_and_type():
     net = torch.nn.BatchNorm1d(4)
-    before = hash_of_weights(net)
-    assert hash_of_weights(torch.nn.BatchNorm1d(4)) == before
+    before = hash_module(net)
+    assert hash_module(torch.nn.BatchNorm1d(4)) == before
     changed = torch.nn.BatchNorm1d(4)
     changed.running_mean[2] = 1e-6
     named = torch.nn.Sequential(torch.nn.BatchNorm1d(4))
     others = [changed, named, torch.nn.BatchNorm1d(4).double(), torch.nn.BatchNorm1d(2)]
-    assert len({before, *map(hash_of_weights, others)}) == 5
+    assert len({before, *map(hash_module, others)}) == 5
 
 
 def test_names_are_told_apart_by_order_and_ends():
     lists = [["a", "b"], ["b", "a"], ["ab"], ["a", "b", ""], ["a:b"], [], ["1a"], ["a\udcff"]]
-    assert len({hash_of_names(names) for names in lists}) == len(lists)
-    assert hash_of_names([1, None]) == hash_of_names(["1", "None"])
+    assert len({hash_names(names) for names in lists}) == len(lists)
+    assert hash_names([1, None]) == hash_names(["1", "None"])
 
 
-def test_a_description_names_all_that_matters():
-    net = MlpHead()
-    found = describe(ClusteredLayerCAM(scores.margin(net), net.conv, seed=3, importance="shapley"))
-    assert found["model"] == "nets.MlpHead"
-    assert found["layer"] == "conv"
-    assert found["score"] == "margin of nets.MlpHead"
-    assert found["seed"] == 3
-    assert found["importance"] == "shapley"
-    assert found["weights"] == hash_of_weights(net)
+def double(x):
+    return 2 * x
 
 
 @pytest.mark.parametrize(
-    ("clusterer", "expected"),
+    ("value", "expected"),
     [
-        (4, 4),
-        (AgglomerativeClustering(n_clusters=3), "AgglomerativeClustering(n_clusters=3)"),
-        (rows, "rows"),
+        (double, "double"),
+        (functools.partial(double, x=1), "partial of "),
+        (MlpHead(), "nets.MlpHead"),
+        (scores.margin(MlpHead()), "margin of nets.MlpHead"),
     ],
 )
-def test_clusterers(clusterer, expected):
-    assert describe(method(clusterer=clusterer))["clusterer"] == expected
+def test_functions_are_described_by_their_names(value, expected):
+    assert expected in describe(value)
+    assert " at 0x" not in describe(value)
 
 
-def test_fixed_labels_are_told_by_their_values():
-    kinds = [torch.tensor([0, 1, 0, 1, 2, 2]), torch.tensor([0, 1, 0, 1, 2, 1])]
-    found = {describe(method(clusterer=labels))["clusterer"] for labels in kinds}
-    assert len(found) == 2
-    assert all(text.startswith("fixed ") for text in found)
-    x = torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert describe(method().fit(x))["clusterer"].startswith("fitted ")
+def test_a_method_is_described_by_its_plain_settings():
+    method = LayerGradCam(MlpHead(), MlpHead().relu)
+    method.factor = 0.5
+    found = describe(method)
+    assert found.startswith("captum.attr._core.layer.grad_cam.LayerGradCam {")
+    assert "'factor': 0.5" in found

@@ -1,0 +1,67 @@
+"""The settings of a method that decide whether two runs are the same."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_clustered._storage.fingerprints import (
+    describe,
+    hash_module,
+    hash_names,
+    hash_tensor,
+    qualified_name,
+)
+from captum_clustered._version import __version__
+from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
+from captum_clustered.scores import model_of
+
+
+def describe_method(cam: ClusteredLayerCAM) -> dict[str, Any]:
+    """Return a method's settings and a hash of its model's weights, as JSON values."""
+    model = model_of(cam.forward_func)
+    module = cam.layer if model is None else model
+    names = [name for name, part in module.named_modules() if part is cam.layer]
+    return {
+        "model": qualified_name(module),
+        "weights": hash_module(module),
+        "score": describe(cam.forward_func),
+        "layer": names[0] if names else qualified_name(cam.layer),
+        "clusterer": _clusterer(cam),
+        "scaling": cam.scaling,
+        "importance": cam.importance,
+        "n_clusterings": int(cam.n_clusterings),
+        "n_samples": int(cam.n_samples),
+        "seed": int(cam.seed),
+        "channel_dim": int(cam.channel_dim),
+    }
+
+
+def made_with(device: str) -> dict[str, str]:
+    """Return versions and the device, which the last bits of results depend on."""
+    return {
+        "captum_clustered": __version__,
+        "captum": version("captum"),
+        "torch": torch.__version__,
+        "device": device,
+    }
+
+
+def _clusterer(cam: ClusteredLayerCAM) -> Any:
+    if cam._fitted is not None:
+        return f"fitted {_labels(cam.labels_)}"
+    clusterer = cam.clusterer
+    if isinstance(clusterer, (Tensor, tuple)):
+        return f"fixed {_labels(clusterer)}"
+    if isinstance(clusterer, int):
+        return int(clusterer)
+    # The repr of scikit-learn's estimators shows their parameters; that of a function an address.
+    return getattr(clusterer, "__qualname__", None) or repr(clusterer)
+
+
+def _labels(labels: Tensor | tuple[Tensor, ...]) -> str:
+    tensors = labels if isinstance(labels, tuple) else (labels,)
+    return hash_names(map(hash_tensor, tensors))
