@@ -112,14 +112,14 @@ def test_compiled_model(net, x, warm):
 
 def test_distributed_data_parallel(net, x, tmp_path):
     expected, _ = explain(net, net.conv, x)
-    torch.distributed.init_process_cluster(
+    torch.distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1
     )
     try:
         parallel = torch.nn.parallel.DistributedDataParallel(net)
         attribution, _ = explain(parallel, net.conv, x)
     finally:
-        torch.distributed.destroy_process_cluster()
+        torch.distributed.destroy_process_group()
     torch.testing.assert_close(attribution, expected)
 
 
