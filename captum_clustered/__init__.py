@@ -1,18 +1,34 @@
-"""Clustered-CAM for Captum: class activation maps without gradients."""
+"""
+Clustered-CAM for Captum: class activation maps without gradients.
+
+Every name is imported when it is first used, so that ``import captum_clustered`` is fast and
+asks for no optional dependency.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from captum_clustered import metrics, scores, visualization
 from captum_clustered._version import __version__
-from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
-from captum_clustered.clusters import Clusters
-from captum_clustered.input_attribution import InputAttribution
-from captum_clustered.tokens import tokens_to_map
 
 if TYPE_CHECKING:
-    from captum_clustered import data
+    from captum_clustered import (
+        comparison,
+        data,
+        dataset_run,
+        explain,
+        metrics,
+        models,
+        report,
+        scores,
+        visualization,
+    )
+    from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
+    from captum_clustered.clusters import Clusters
     from captum_clustered.comparison import Comparison, compare
+    from captum_clustered.dataset_run import explain_dataset
+    from captum_clustered.input_attribution import InputAttribution
+    from captum_clustered.report import write_report
+    from captum_clustered.tokens import tokens_to_map
 
 __all__ = [
     "ClusteredLayerCAM",
@@ -21,20 +37,41 @@ __all__ = [
     "InputAttribution",
     "__version__",
     "compare",
+    "comparison",
     "data",
+    "dataset_run",
+    "explain",
+    "explain_dataset",
     "metrics",
+    "models",
+    "report",
     "scores",
     "tokens_to_map",
     "visualization",
+    "write_report",
 ]
+
+# The module that has each name; the other names of __all__ are modules themselves.
+_MODULES = {
+    "ClusteredLayerCAM": "clustered_layer_cam",
+    "Clusters": "clusters",
+    "Comparison": "comparison",
+    "InputAttribution": "input_attribution",
+    "compare": "comparison",
+    "explain_dataset": "dataset_run",
+    "tokens_to_map": "tokens",
+    "write_report": "report",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # Only these need pandas or torchvision, which the library does without.
-    if name == "data":
-        return import_module("captum_clustered.data")
-    if name in ("Comparison", "compare"):
-        from captum_clustered import comparison
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_MODULES.get(name, name)}")
+    # Kept, so that the next access does not come here.
+    value = globals()[name] = getattr(module, name) if name in _MODULES else module
+    return value
 
-        return getattr(comparison, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,6 @@ from typing import Any, Protocol, Union
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from torch import Tensor
 
 from captum_clustered._clustering.kmeans import kmeans
@@ -167,6 +166,9 @@ class _Estimator:
         self.n_clusters: int | None = n_clusters if isinstance(n_clusters, int) else None
 
     def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
+        # Late, because importing scikit-learn takes a second and k-means does not need it.
+        from sklearn.base import clone
+
         name = type(self._estimator).__name__
         labels = []
         for seed in self._seeds:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 __all__ = ["UPRIGHT", "axes_for", "frame", "show"]
 
-# How images lie on their axes, whatever the user's style says of other images.
+# Draw images upright, whatever the user's matplotlib style says.
 UPRIGHT: dict[str, Any] = {"origin": "upper", "aspect": "equal"}
 
 
@@ -24,16 +24,21 @@ def axes_for(
     use_pyplot: bool,
 ) -> tuple[Figure, NDArray[Any]]:
     """
-    The figure and its axes, (n_rows, n_columns).
+    Return the figure and its axes, shape (n_rows, n_columns).
 
     Raises:
 
-        ValueError: If those that were given are not as many.
+        ValueError: If ``plt_fig_axis`` has another number of axes.
     """
     if plt_fig_axis is None:
-        make = plt.figure if use_pyplot else Figure
-        figure = make(figsize=fig_size, layout="constrained")
-        return figure, figure.subplots(n_rows, n_columns, squeeze=False)
+        make: Callable[..., Figure] = Figure
+        if use_pyplot:
+            # Only for users who ask for it: pyplot chooses a backend when it is imported.
+            from matplotlib import pyplot as plt
+
+            make = plt.figure
+        new = make(figsize=fig_size, layout="constrained")
+        return new, new.subplots(n_rows, n_columns, squeeze=False)
     figure, given = plt_fig_axis
     axes = np.array(given, dtype=object).ravel()
     if len(axes) != n_rows * n_columns:
@@ -45,7 +50,7 @@ def axes_for(
 
 
 def frame(axis: Axes) -> None:
-    """Leaves of the axes a thin frame."""
+    """Replace the ticks and spines of the axes by a thin frame."""
     axis.set_xticks([])
     axis.set_yticks([])
     for spine in axis.spines.values():
@@ -54,6 +59,8 @@ def frame(axis: Axes) -> None:
 
 
 def show(use_pyplot: bool) -> None:
-    """As Captum's functions do it at their end."""
+    """Show the figure with pyplot if the user wants pyplot, as Captum does."""
     if use_pyplot:
+        from matplotlib import pyplot as plt
+
         plt.show()

@@ -6,19 +6,76 @@ import pytest
 import captum_clustered
 
 
-def test_every_public_name_is_there():
+def run(script):
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("name", captum_clustered.__all__)
+def test_every_public_name_is_there(name):
     pytest.importorskip("pandas", reason="compare needs the extra comparison")
+    pytest.importorskip("pyarrow", reason="dataset_run needs the extra run")
     pytest.importorskip("torchvision", reason="data needs the extra data")
-    for name in captum_clustered.__all__:
-        assert getattr(captum_clustered, name) is not None
+    value = getattr(captum_clustered, name)
+    # A module is the module of that name, everything else has its own name.
+    assert name in (value.__name__.rpartition(".")[2], "__version__") if name[0] != "_" else value
+
+
+def test_dir_lists_the_public_names():
+    assert set(captum_clustered.__all__) <= set(dir(captum_clustered))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = captum_clustered.nonsense
 
 
-def test_the_library_itself_needs_neither_pandas_nor_torchvision():
-    script = """
+HEAVY = ("matplotlib.pyplot", "pandas", "rich", "scipy", "sklearn", "torchvision", "typer")
+
+
+def test_the_import_itself_loads_nothing():
+    result = run(f"""
 import sys
-sys.modules.update(dict.fromkeys(["pandas", "torchvision", "typer"]))
+import captum_clustered
+assert captum_clustered.__version__
+print([name for name in {(*HEAVY, "captum", "numpy", "torch")} if name in sys.modules])
+""")
+    assert result.stdout == "[]\n", result.stderr
+
+
+@pytest.mark.parametrize(
+    "names", ["ClusteredLayerCAM, Clusters, InputAttribution, tokens_to_map", "visualization"]
+)
+def test_names_load_nothing_heavy_that_captum_has_not_loaded(names):
+    # Captum 0.8 and 0.9 import pyplot themselves.
+    result = run(f"""
+import sys
+import captum.attr, torch
+before = set(sys.modules)
+from captum_clustered import {names}
+print([name for name in {HEAVY} if name in set(sys.modules) - before])
+""")
+    assert result.stdout == "[]\n", result.stderr
+
+
+def test_figures_are_drawn_without_pyplot():
+    result = run("""
+import sys
+import captum.attr, matplotlib, numpy as np
+# Captum 0.8 and 0.9 import pyplot themselves.
+sys.modules.pop("matplotlib.pyplot", None)
+vars(matplotlib).pop("pyplot", None)
+from captum_clustered.visualization import visualize_layer_attr, visualize_methods
+image = np.zeros((4, 4))
+visualize_layer_attr(np.eye(2), image, use_pyplot=False)[0].draw_without_rendering()
+visualize_methods({"a": [np.eye(2)]}, [image], use_pyplot=False)[0].draw_without_rendering()
+print("matplotlib.pyplot" in sys.modules)
+""")
+    assert result.stdout == "False\n", result.stderr
+
+
+def test_the_library_itself_needs_no_optional_package():
+    result = run("""
+import sys
+sys.modules.update(dict.fromkeys(["pandas", "pyarrow", "torchvision", "typer"]))
 import captum_clustered
 captum_clustered.ClusteredLayerCAM
 for name, extra in {"compare": "comparison", "data": "data"}.items():
@@ -28,8 +85,5 @@ for name, extra in {"compare": "comparison", "data": "data"}.items():
         assert f"captum_clustered[{extra}]" in str(error), error
     else:
         raise SystemExit(f"{name} was there without its dependencies")
-"""
-    result = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
+""")
     assert result.returncode == 0, result.stderr
