@@ -9,60 +9,29 @@ from __future__ import annotations
 
 import re
 import textwrap
+from pathlib import Path
 from typing import Any
 
 from griffe import Extension
 
-# Where the reference pages have an entry, by the name that docstrings use.
-ENTRIES = {
-    "ClusteredLayerCAM": "captum_clustered.ClusteredLayerCAM",
-    "Clusters": "captum_clustered.Clusters",
-    "InputAttribution": "captum_clustered.InputAttribution",
-    "tokens_to_map": "captum_clustered.tokens_to_map",
-    "captum_clustered.scores": "captum_clustered.scores",
-    "Comparison": "captum_clustered.comparison.Comparison",
-    "compare": "captum_clustered.comparison.compare",
-    "Case": "captum_clustered.comparison.Case",
-    "Metric": "captum_clustered.comparison.Metric",
-    "PeerCAM": "captum_clustered.comparison.PeerCAM",
-    "captum_clustered.comparison.compare": "captum_clustered.comparison.compare",
-    "captum_clustered.report.write_report": "captum_clustered.report.write_report",
-    "Comparison.controls": "captum_clustered.comparison.Comparison",
-    "attribute": "captum_clustered.ClusteredLayerCAM.attribute",
-    "fit": "captum_clustered.ClusteredLayerCAM.fit",
-    "BUSBRA": "captum_clustered.data.BUSBRA",
-    "DDTI": "captum_clustered.data.DDTI",
-    "TN5000": "captum_clustered.data.TN5000",
-    "ImageTable": "captum_clustered.data.ImageTable",
-    "split_by_patient": "captum_clustered.data.split_by_patient",
-    "probability": "captum_clustered.scores.probability",
-    "log_probability": "captum_clustered.scores.log_probability",
-    "margin": "captum_clustered.scores.margin",
-    "scores.probability": "captum_clustered.scores.probability",
-}
-# Functions of the same name as their module, or of one module.
-_MODULES = {
-    "deletion_curve": "deletion",
-    "insertion_curve": "insertion",
-    "insertion_minus_deletion": "insertion",
-    "EnergyShares": "localization",
-    "pointing_game": "localization",
-    "energy_pointing_game": "localization",
-    "energy_shares": "localization",
-    "iou": "localization",
-}
-for _name in ("adcc", "average_drop", "average_gain", "coherency", "complexity", "deletion"):
-    _MODULES[_name] = _name
-for _name in ("increase_in_confidence", "insertion", "road"):
-    _MODULES[_name] = _name
-for _name, _module in (
-    ("visualize_layer_attr", "overlay"),
-    ("visualize_clusters", "clusters"),
-    ("visualize_methods", "methods"),
-):
-    ENTRIES[_name] = f"captum_clustered.visualization.{_module}.{_name}"
-for _name, _module in _MODULES.items():
-    ENTRIES[_name] = f"captum_clustered.metrics.{_module}.{_name}"
+_REFERENCE = Path(__file__).parent / "reference"
+
+
+def _entries() -> dict[str, str]:
+    """Return the entry of the reference pages for each name, from its last part to all parts."""
+    found: dict[str, str] = {}
+    for page in sorted(_REFERENCE.glob("*.md")):
+        for path, options in re.findall(r"(?m)^::: (\S+)\n((?: .*\n)*)", page.read_text()):
+            listed = re.search(r"members: \[(.+)\]", options)
+            members = listed[1].split(", ") if listed else []
+            for entry in (path, *(f"{path}.{member}" for member in members)):
+                parts = entry.split(".")
+                for start in range(len(parts)):
+                    found.setdefault(".".join(parts[start:]), entry)
+    return found
+
+
+ENTRIES = _entries()
 
 _ROLE = re.compile(r":(?P<role>func|class|meth|mod|attr|data|math):`(?P<text>[^`]+)`")
 _TITLED = re.compile(r"(?P<title>.+?)\s*<(?P<path>[^>]+)>\Z", re.DOTALL)
@@ -139,9 +108,10 @@ def _link(match: re.Match[str]) -> str:
     titled = _TITLED.match(text)
     if titled:
         title, path = titled["title"], titled["path"]
-    for name in (path, path.removeprefix("captum_clustered."), path.rsplit(".", 1)[-1]):
-        if name in ENTRIES and not path.startswith(("torch.", "numpy.")):
-            return f"[`{title}`][{ENTRIES[name]}]"
+    # An attribute without an entry is described by its class.
+    entry = ENTRIES.get(path) or ENTRIES.get(path.rpartition(".")[0])
+    if entry:
+        return f"[`{title}`][{entry}]"
     return f"`{title}`"
 
 

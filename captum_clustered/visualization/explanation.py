@@ -209,7 +209,8 @@ def _clusters(
         remarks.insert(0, f"the {len(shown)} that matter most, of either sign")
     if settings.n_clusterings > 1:
         remarks.append(
-            f"those of seed {settings.seed}, one of the {settings.n_clusterings} averaged above"
+            f"those of seed {settings.seed}, one of {settings.n_clusterings} clusterings that the "
+            "map averages"
         )
     page.text(end + 0.25, top - 0.2, "; ".join(remarks), 13, color=MUTED)
     maps = {

@@ -82,6 +82,9 @@ def test_delta_is_in_units_of_the_score_for_density_alone(net):
 def test_a_layer_that_is_not_reached(net):
     with pytest.raises(ValueError, match="layer ReLU was not reached"):
         ClusteredLayerCAM(net, torch.nn.ReLU()).attribute(images(), 0)
+    net.unused = torch.nn.ReLU()
+    with pytest.raises(ValueError, match=r"layer 'unused' \(ReLU\) was not reached"):
+        ClusteredLayerCAM(net, net.unused).attribute(images(), 0)
 
 
 def test_a_layer_without_the_batch_in_front():
