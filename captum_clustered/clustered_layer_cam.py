@@ -22,11 +22,11 @@ from captum.log import log_usage
 from torch import Tensor
 from torch.nn import Module
 
+from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._ablation.hooks import Tensors, layer_name, tap
 from captum_clustered._ablation.loop import replay
 from captum_clustered._ablation.model import ModelState
 from captum_clustered._ablation.planner import (
-    IMPORTANCES,
     LayerBaselines,
     Plan,
     check_evaluation,
@@ -46,8 +46,7 @@ from captum_clustered._clustering.clusterers import (
     make_clusterer,
 )
 from captum_clustered._clustering.features import channel_first
-from captum_clustered._clustering.membership import SCALINGS
-from captum_clustered._maps import Result
+from captum_clustered._maps import SCALINGS, Result
 from captum_clustered.clusters import Clusters
 
 TensorOrTuple = Union[Tensor, tuple[Tensor, ...]]
@@ -273,9 +272,12 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         inputs, n_examples = _check_inputs(inputs)
         if perturbations_per_eval is not None:
             _check_int("perturbations_per_eval", perturbations_per_eval, 1)
-        if return_convergence_delta and self.scaling != "density":
+        clusterer = self._clustering(attribute_to_layer_input)
+        scaling = SCALINGS[self.scaling]
+        if return_convergence_delta and not scaling.is_additive:
+            additive = " or ".join(repr(s.name) for s in SCALINGS.values() if s.is_additive)
             raise ValueError(
-                f"return_convergence_delta=True needs scaling='density': with scaling="
+                f"return_convergence_delta=True needs scaling={additive}: with scaling="
                 f"{self.scaling!r} the attribution is not in units of the score."
             )
         name = layer_name(self.forward_func, self.layer)
@@ -283,9 +285,9 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         with torch.no_grad(), eager_mode():
             plan = Plan(
                 n_examples=n_examples,
-                clusterer=self._clustering(attribute_to_layer_input),
+                clusterer=clusterer,
                 n_clusterings=1 if self._fitted else self.n_clusterings,
-                importance=self.importance,
+                importance=IMPORTANCES[self.importance],
                 n_samples=self.n_samples,
                 seed=self.seed,
                 channel_dim=self.channel_dim,
@@ -313,7 +315,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
                     bar.close()
             state.warn_if_training(stacklevel=3)
             with without_autocast(evaluation.scores):
-                result = Result(evaluation, self.scaling)
+                result = Result(evaluation, scaling)
                 if self._on_result is not None:
                     self._on_result(result)
                 attributions = result.attributions(attr_dim_summation)
@@ -588,7 +590,7 @@ def _check_inputs(inputs: Any) -> tuple[Tensors, int]:
     return formatted, len(formatted[0])
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:
     if value not in choices:
         accepted = " or ".join(map(repr, choices))
         raise ValueError(f"{name}={value!r} must be {accepted}.")

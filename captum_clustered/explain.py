@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,22 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from captum.attr import LayerGradCam
-from torch import Tensor, nn
+from torch import Tensor
 
-from captum_clustered import ClusteredLayerCAM, scores, tokens_to_map
 from captum_clustered._errors import UserError, explained, one_line
+from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.models.layers import TOKENS, find_layer, kind_of, token_grid, trace
 from captum_clustered.models.load import Model
+from captum_clustered.scores import SCORES
+from captum_clustered.tokens import tokens_to_map
 
 __all__ = ["Explainer", "Explanation", "Settings"]
 
 Array = npt.NDArray[Any]
-SCORES: dict[str, Callable[[nn.Module], Callable[..., Tensor]]] = {
-    "logit": lambda module: module,
-    "probability": scores.probability,
-    "log_probability": scores.log_probability,
-    "margin": scores.margin,
-}
 
 
 @dataclass(frozen=True)
@@ -154,7 +149,7 @@ class Explainer:
         self._notes: list[str] = []
         self._check_shape(shapes[0], call.inputs)
         self._channels_first = settings.channel_dim % len(shapes[0]) == 1
-        self.score = SCORES[settings.score](model.module)
+        self.score = SCORES[settings.score].wrap(model.module)
         self.cam = ClusteredLayerCAM(
             self.score,
             self.layer,

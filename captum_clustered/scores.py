@@ -11,13 +11,16 @@ before.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import DataParallel, Module
 
-__all__ = ["log_probability", "margin", "probability"]
+__all__ = ["SCORES", "Score", "log_probability", "margin", "probability"]
+
+Forward = Callable[..., Any]
 
 
 def probability(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -42,7 +45,7 @@ def probability(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
         >>> cam = ClusteredLayerCAM(probability(net), net.layer4)
     """
-    return _Score(forward_func, _softmax)
+    return ScoreWrapper(forward_func, _softmax)
 
 
 def log_probability(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -64,7 +67,7 @@ def log_probability(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor
 
         >>> cam = ClusteredLayerCAM(log_probability(net), net.layer4)
     """
-    return _Score(forward_func, _log_softmax)
+    return ScoreWrapper(forward_func, _log_softmax)
 
 
 def margin(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -89,10 +92,10 @@ def margin(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
         >>> cam = ClusteredLayerCAM(margin(net), net.layer4)
     """
-    return _Score(forward_func, _margin)
+    return ScoreWrapper(forward_func, _margin)
 
 
-class _Score:
+class ScoreWrapper:
     """A picklable wrapper, through which Captum still finds a DataParallel's devices."""
 
     def __init__(
@@ -130,8 +133,41 @@ def _margin(logits: Tensor) -> Tensor:
     return logits - runner_up
 
 
+def _unchanged(forward_func: Forward) -> Forward:
+    return forward_func
+
+
+@dataclass(frozen=True)
+class Score:
+    """
+    A choice of what is explained.
+
+    Attributes:
+
+        name (str): Its key in ``SCORES``, as options take it.
+        label (str): The name in sentences and captions.
+        wrap (Callable): Takes a ``forward_func`` that returns logits; returns one that returns
+                    this score of each class.
+    """
+
+    name: str
+    label: str
+    wrap: Callable[[Forward], Forward]
+
+
+SCORES: dict[str, Score] = {
+    score.name: score
+    for score in (
+        Score("logit", "logit", _unchanged),
+        Score("probability", "probability", probability),
+        Score("log_probability", "log-probability", log_probability),
+        Score("margin", "margin", margin),
+    )
+}
+
+
 def model_of(forward_func: Callable[..., Any]) -> Module | None:
     """The module behind a function, if it is one or a wrapper of this module's."""
-    while isinstance(forward_func, _Score):
+    while isinstance(forward_func, ScoreWrapper):
         forward_func = forward_func.forward_func
     return forward_func if isinstance(forward_func, Module) else None

@@ -1,27 +1,37 @@
 import pytest
 import torch
 
-from captum_clustered._clustering.membership import channel_maps, channel_weights
+from captum_clustered._maps import SCALINGS, difference
 
 
 def test_differences_of_half_precision_are_formed_in_float32():
     # bfloat16 has 8 significant bits: 255.75 is not one of its numbers.
     value = torch.tensor([[256.0]], dtype=torch.bfloat16)
     baseline = torch.tensor(0.25, dtype=torch.bfloat16)
-    maps = channel_maps(value, baseline, "drop")
-    assert maps.dtype == torch.float32
-    assert maps.item() == 255.75
+    found = difference(value, baseline)
+    assert found.dtype == torch.float32
+    assert found.item() == 255.75
 
 
-@pytest.mark.parametrize(("scaling", "sign"), [("drop", -1), ("density", 1)])
-def test_density_takes_magnitudes_and_drop_signs(scaling, sign):
-    maps = channel_maps(torch.tensor([[-2.0]]), torch.tensor(1.0), scaling)
-    assert maps.item() == 3 * sign
+@pytest.mark.parametrize(("scaling", "expected"), [("drop", [-3, 2]), ("density", [3, 2])])
+def test_density_takes_magnitudes_and_drop_signs(scaling, expected):
+    assert SCALINGS[scaling].channel_maps(torch.tensor([-3.0, 2.0])).tolist() == expected
 
 
 def test_weights_by_hand():
     maps = torch.tensor([[[1.0, 1.0], [2.0, 0.0], [0.0, 0.0]]])
     labels, importances = torch.tensor([[0, 0, 1]]), torch.tensor([[8.0, 5.0]])
-    assert channel_weights(maps, labels, importances, "drop").tolist() == [[8, 8, 5]]
+    drop, density = SCALINGS["drop"], SCALINGS["density"]
+    assert drop.channel_weights(maps, labels, importances).tolist() == [[8, 8, 5]]
     # Mass 4 in the first cluster; none in the second, which then has no share.
-    assert channel_weights(maps, labels, importances, "density").tolist() == [[2, 2, 0]]
+    assert density.channel_weights(maps, labels, importances).tolist() == [[2, 2, 0]]
+
+
+@pytest.mark.parametrize("scaling", SCALINGS.values(), ids=SCALINGS.keys())
+def test_additive_scalings_are_those_whose_maps_sum_to_the_importances(scaling):
+    d = torch.tensor([[[1.0, -3.0], [2.0, 0.0], [5.0, 1.0]]])
+    labels, importances = torch.tensor([[0, 0, 1]]), torch.tensor([[8.0, 5.0]])
+    maps = scaling.channel_maps(d)
+    weights = scaling.channel_weights(maps, labels, importances)
+    sums_up = torch.isclose((weights[..., None] * maps).sum(), importances.sum())
+    assert sums_up == scaling.is_additive

@@ -1,27 +1,28 @@
-"""Which coalitions of clusters to evaluate, and how their scores make importances."""
+"""
+Which coalitions of clusters to evaluate, and how their scores become importances.
+
+A coalition is a set of clusters that are kept while all others are ablated. Its value is the
+score of the model then. Every choice of ``importance`` is one entry of ``IMPORTANCES``.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-# Up to so many players the 2^k coalitions are all evaluated.
-MAX_EXACT_PLAYERS = 10
-# Games are made on the CPU, whatever torch's default device is.
+# With at most this many clusters, all 2^k coalitions are evaluated.
+MAX_EXACT_CLUSTERS = 10
+# Coalitions are made on the CPU, whatever torch's default device is.
 CPU = torch.device("cpu")
 
 
-class Game(Protocol):
-    """
-    A cooperative game among the K clusters of channels of each example.
-
-    The value v(T) of a coalition T is the score with the clusters of T kept and all
-    others ablated.
-    """
+class CoalitionDesign(Protocol):
+    """Coalitions of the K clusters of each example, and what follows from their values."""
 
     @property
     def coalitions(self) -> Tensor:
@@ -29,139 +30,204 @@ class Game(Protocol):
         ...
 
     def importances(self, gains: Tensor) -> Tensor:
-        """Importances (N, K) from v(T) - v(all), shape (1 + M, N), the empty one first."""
+        """
+        Return the importances (N, K).
+
+        Args:
+
+            gains (Tensor): Values of the empty coalition and of ``coalitions``, minus the
+                        value of the full one, shape (1 + M, N).
+        """
         ...
 
 
 class LeaveOneOut:
     """
-    Ablation: a cluster's importance is the score's fall when it alone is ablated.
+    One coalition for each cluster: all clusters but this one.
 
     Args:
 
-        n_players (int): Number of clusters K.
+        n_clusters (int): Number of clusters K.
     """
 
-    def __init__(self, n_players: int) -> None:
-        self.coalitions = ~torch.eye(n_players, dtype=torch.bool, device=CPU)[:, None]
+    def __init__(self, n_clusters: int) -> None:
+        self.coalitions = ~torch.eye(n_clusters, dtype=torch.bool, device=CPU)[:, None]
 
     def importances(self, gains: Tensor) -> Tensor:
-        """The falls, whatever the empty coalition is worth."""
+        """Return by how much the score drops without each cluster."""
         return -gains[1:].T
 
 
 @dataclass(frozen=True)
-class LinearGame:
+class WeightedCoalitions:
     """
-    A game whose importances are weighted sums of the values.
+    Coalitions whose weighted values add up to the importances.
 
     Attributes:
 
-        coalitions (Tensor): As in :class:`Game`.
-        weights (Tensor): Shape (N or 1, K, 1 + M): first the weight of the empty
-                    coalition, then those of ``coalitions``. The full coalition's is not
-                    needed, since its gain is zero.
+        coalitions (Tensor): As in :class:`CoalitionDesign`.
+        weights (Tensor): Shape (N or 1, K, 1 + M): first the weight of the empty coalition,
+                    then those of ``coalitions``. The full coalition needs none: its gain is 0.
     """
 
     coalitions: Tensor
     weights: Tensor
 
     def importances(self, gains: Tensor) -> Tensor:
-        """The weighted sums."""
+        """Return the weighted sums."""
         # Not a matrix product, which TF32 settings could make coarse.
         return (self.weights.to(gains) * gains.T[:, None]).sum(2)
 
 
-def shapley(n_players: int, present: Tensor | None, n_samples: int, seed: int) -> LinearGame:
+@dataclass(frozen=True)
+class Importance:
     """
-    Shapley values (Shapley 1953), with v(empty) the score of the baseline.
+    A choice of ``importance``.
 
-    Exact for up to 10 non-empty clusters; above, sampled with permutations and their
-    reverses (antithetic), decided for each example by itself.
+    Attributes:
+
+        name (str): Its key in ``IMPORTANCES``, as arguments and options take it.
+        label (str): What one value is called, e.g. "drop".
+        criterion (str): What clusters are sorted by, as captions say it.
+        needs_baseline_score (bool): Whether the empty coalition must be evaluated.
+        n_coalitions (Callable): Takes K and the number of permutations; returns the number of
+                    coalitions to expect.
+        design (Callable): Takes K, a function that returns which clusters are not empty (bool
+                    (N, K) on the CPU; the call may wait for a GPU), the number of permutations
+                    and the seed; returns a :class:`CoalitionDesign`.
+    """
+
+    name: str
+    label: str
+    criterion: str
+    needs_baseline_score: bool
+    n_coalitions: Callable[[int, int], int]
+    design: Callable[[int, Callable[[], Tensor], int, int], CoalitionDesign]
+
+
+def _leave_one_out(
+    n_clusters: int, present: Callable[[], Tensor], n_samples: int, seed: int
+) -> CoalitionDesign:
+    return LeaveOneOut(n_clusters)
+
+
+def _n_shapley(n_clusters: int, n_samples: int) -> int:
+    if n_clusters <= MAX_EXACT_CLUSTERS:
+        return 2**n_clusters - 2
+    return n_samples * (n_clusters - 1)
+
+
+def shapley(
+    n_clusters: int, present: Callable[[], Tensor], n_samples: int, seed: int
+) -> WeightedCoalitions:
+    """
+    Design the coalitions for Shapley values (Shapley 1953).
+
+    They are exact for up to 10 non-empty clusters. Above, they are sampled with permutations
+    and their reverses (antithetic), for each example independently of the others.
 
     Args:
 
-        n_players (int): Number of clusters K, empty ones included.
-        present (Tensor or None): Which clusters are not empty, bool (N, K) on the CPU;
-                    unused and None where ``n_players`` allows the exact game.
+        n_clusters (int): Number of clusters K, empty ones included.
+        present (Callable): Returns which clusters are not empty, bool (N, K) on the CPU.
         n_samples (int): Number of permutations, the reversed ones included.
-        seed (int): With the number of players, all that permutations depend on.
+        seed (int): Seed of the permutations, which depend on it and on the number of
+                    non-empty clusters alone.
     """
-    if n_players <= MAX_EXACT_PLAYERS or present is None:
-        return _exact(n_players)
-    # Examples with the same clusters share a game, most often all of them.
-    patterns, example = present.unique(dim=0, return_inverse=True)
-    games = [
+    if n_clusters <= MAX_EXACT_CLUSTERS:
+        return _exact(n_clusters)
+    # Examples with the same non-empty clusters share a design; most often all of them do.
+    patterns, example = present().unique(dim=0, return_inverse=True)
+    designs = [
         _embedded(
-            _exact(len(players))
-            if len(players) <= MAX_EXACT_PLAYERS
-            else _sampled(len(players), n_samples, seed),
-            players,
-            n_players,
+            _exact(len(clusters))
+            if len(clusters) <= MAX_EXACT_CLUSTERS
+            else _sampled(len(clusters), n_samples, seed),
+            clusters,
+            n_clusters,
         )
-        for players in (row.nonzero().squeeze(1) for row in patterns)
+        for clusters in (pattern.nonzero().squeeze(1) for pattern in patterns)
     ]
-    if len(games) == 1:
-        return games[0]
-    size = max(len(game.coalitions) for game in games)
-    games = [_padded(games[i], size) for i in example.tolist()]
-    return LinearGame(
-        torch.cat([game.coalitions for game in games], 1),
-        torch.cat([game.weights for game in games]),
+    if len(designs) == 1:
+        return designs[0]
+    size = max(len(design.coalitions) for design in designs)
+    designs = [_padded(designs[i], size) for i in example.tolist()]
+    return WeightedCoalitions(
+        torch.cat([design.coalitions for design in designs], 1),
+        torch.cat([design.weights for design in designs]),
     )
 
 
-def sampled_size(n_players: int, n_samples: int) -> int:
-    """Number of coalitions of a sampled game, to plan a forward pass with."""
-    return n_samples * (n_players - 1)
+IMPORTANCES: dict[str, Importance] = {
+    importance.name: importance
+    for importance in (
+        Importance(
+            "ablation",
+            label="drop",
+            criterion="what the score loses without them",
+            needs_baseline_score=False,
+            n_coalitions=lambda n_clusters, n_samples: n_clusters,
+            design=_leave_one_out,
+        ),
+        Importance(
+            "shapley",
+            label="Shapley value",
+            criterion="their Shapley value",
+            needs_baseline_score=True,
+            n_coalitions=_n_shapley,
+            design=shapley,
+        ),
+    )
+}
 
 
-def _exact(n: int) -> LinearGame:
+def _exact(n: int) -> WeightedCoalitions:
     codes = torch.arange(1, 2**n - 1, device=CPU)
-    keep = (codes[:, None] >> torch.arange(n, device=CPU)) & 1 == 1
-    # |S|! (n - |S| - 1)! / n! for the step from S to S with the player.
+    kept = (codes[:, None] >> torch.arange(n, device=CPU)) & 1 == 1
+    # |S|! (n - |S| - 1)! / n! for the step from S to S with the cluster.
     step = torch.tensor(
         [1 / (n * math.comb(n - 1, size)) for size in range(n)],
         dtype=torch.float64,
         device=CPU,
     )
-    size = keep.sum(1)
-    joined = torch.where(keep, step[(size - 1).clamp(min=0)][:, None], -step[size][:, None])
+    size = kept.sum(1)
+    joined = torch.where(kept, step[(size - 1).clamp(min=0)][:, None], -step[size][:, None])
     empty = -step[:1].expand(n) if n else step[:0]
-    return LinearGame(keep[:, None], torch.cat([empty[:, None], joined.T], 1)[None])
+    return WeightedCoalitions(kept[:, None], torch.cat([empty[:, None], joined.T], 1)[None])
 
 
-def _sampled(n: int, n_samples: int, seed: int) -> LinearGame:
+def _sampled(n: int, n_samples: int, seed: int) -> WeightedCoalitions:
     generator = torch.Generator().manual_seed(seed)
     drawn = [
         torch.randperm(n, generator=generator, device=CPU) for _ in range((n_samples + 1) // 2)
     ]
     orders = [order for pair in drawn for order in (pair, pair.flip(0))][:n_samples]
-    keep = torch.zeros(len(orders), n - 1, n, dtype=torch.bool, device=CPU)
+    kept = torch.zeros(len(orders), n - 1, n, dtype=torch.bool, device=CPU)
     weights = torch.zeros(n, 1 + len(orders) * (n - 1), dtype=torch.float64, device=CPU)
     for i, order in enumerate(orders):
         first = 1 + i * (n - 1)
-        for position, player in enumerate(order.tolist()):
-            # The player joins those before it; the full coalition has weight 0 (its
-            # gain is 0 by definition).
-            keep[i, position:, player] = True
-            weights[player, first + position - 1 if position else 0] -= 1 / len(orders)
+        for position, cluster in enumerate(order.tolist()):
+            # The cluster joins those before it. The step to the full coalition adds no
+            # weight, since its gain is 0 by definition.
+            kept[i, position:, cluster] = True
+            weights[cluster, first + position - 1 if position else 0] -= 1 / len(orders)
             if position < n - 1:
-                weights[player, first + position] += 1 / len(orders)
-    return LinearGame(keep.flatten(0, 1)[:, None], weights[None])
+                weights[cluster, first + position] += 1 / len(orders)
+    return WeightedCoalitions(kept.flatten(0, 1)[:, None], weights[None])
 
 
-def _embedded(game: LinearGame, players: Tensor, n_players: int) -> LinearGame:
-    """The game of some players among all, the others kept and of no importance."""
-    keep = torch.ones(len(game.coalitions), 1, n_players, dtype=torch.bool, device=CPU)
-    keep[:, :, players] = game.coalitions
-    weights = torch.zeros(1, n_players, game.weights.shape[2], dtype=game.weights.dtype, device=CPU)
-    weights[:, players] = game.weights
-    return LinearGame(keep, weights)
+def _embedded(design: WeightedCoalitions, clusters: Tensor, n_clusters: int) -> WeightedCoalitions:
+    """Extend a design of some clusters to all: the others are kept and have importance 0."""
+    n_coalitions, n_weights = len(design.coalitions), design.weights.shape[2]
+    kept = torch.ones(n_coalitions, 1, n_clusters, dtype=torch.bool, device=CPU)
+    kept[:, :, clusters] = design.coalitions
+    weights = torch.zeros(1, n_clusters, n_weights, dtype=design.weights.dtype, device=CPU)
+    weights[:, clusters] = design.weights
+    return WeightedCoalitions(kept, weights)
 
 
-def _padded(game: LinearGame, size: int) -> LinearGame:
-    """The game with full coalitions of weight 0 at its end."""
-    extra = size - len(game.coalitions)
-    keep = torch.nn.functional.pad(game.coalitions, (0, 0, 0, 0, 0, extra), value=True)
-    return LinearGame(keep, torch.nn.functional.pad(game.weights, (0, extra)))
+def _padded(design: WeightedCoalitions, size: int) -> WeightedCoalitions:
+    """Append full coalitions of weight 0."""
+    extra = size - len(design.coalitions)
+    kept = torch.nn.functional.pad(design.coalitions, (0, 0, 0, 0, 0, extra), value=True)
+    return WeightedCoalitions(kept, torch.nn.functional.pad(design.weights, (0, extra)))

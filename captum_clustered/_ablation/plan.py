@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captum_clustered._ablation.coalitions import Game
+from captum_clustered._ablation.coalitions import CoalitionDesign, Importance
 from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.lazy_tensor import Limit, computed, deferred
 
@@ -18,7 +18,7 @@ class Ablation:
     All that is to be evaluated about one layer on one batch.
 
     The evaluations are rows: row 0 keeps every channel, row 1 keeps none (if
-    ``has_empty``), then come the coalitions of the first run's game, of the second's...
+    ``has_empty``), then come the coalitions of the first run, of the second...
 
     Attributes:
 
@@ -30,7 +30,8 @@ class Ablation:
                     belongs to, shape (R, N, C).
         n_clusters (tuple[int, ...]): How many of the K players are clusters of each tensor;
                     they are numbered tensor by tensor.
-        games (tuple[Game, ...]): One game among the K players for each of R runs.
+        importance (Importance): What the evaluations are for.
+        designs (tuple[CoalitionDesign, ...]): Coalitions of the K clusters, for each of R runs.
         has_empty (bool): Whether row 1 is the empty coalition.
     """
 
@@ -39,13 +40,14 @@ class Ablation:
     channel_dim: int
     labels: Tensors
     n_clusters: tuple[int, ...]
-    games: tuple[Game, ...]
+    importance: Importance
+    designs: tuple[CoalitionDesign, ...]
     has_empty: bool
 
     @property
     def n_rows(self) -> int:
         """Number of evaluations."""
-        return self._header + sum(len(game.coalitions) for game in self.games)
+        return self._header + sum(len(design.coalitions) for design in self.designs)
 
     @property
     def _header(self) -> int:
@@ -75,9 +77,9 @@ class Ablation:
             for kept in (True, False)[: self._header][start:stop]
         ]
         first = self._header
-        for label, game in zip(labels, self.games, strict=True):
-            n_coalitions = len(game.coalitions)
-            rows = game.coalitions[max(start - first, 0) : max(stop - first, 0)]
+        for label, design in zip(labels, self.designs, strict=True):
+            n_coalitions = len(design.coalitions)
+            rows = design.coalitions[max(start - first, 0) : max(stop - first, 0)]
             if len(rows):
                 rows = rows.to(value.device, non_blocking=True).expand(-1, n_examples, -1)
                 parts.append(rows.gather(2, label.expand(len(rows), -1, -1)))
@@ -120,12 +122,14 @@ class Ablation:
     def importances(self, scores: Tensor) -> Tensor:
         """Importances of all players, (R, N, K), from the scores of all rows, (M, N)."""
         gains = scores - scores[0]
-        # Where no game asks for the empty coalition its weight is zero.
+        # A design that needs no empty coalition ignores it.
         empty = gains[1:2] if self.has_empty else gains[:1]
-        sizes = [len(game.coalitions) for game in self.games]
+        sizes = [len(design.coalitions) for design in self.designs]
         return torch.stack(
             [
-                game.importances(torch.cat([empty, part]))
-                for game, part in zip(self.games, gains[self._header :].split(sizes), strict=True)
+                design.importances(torch.cat([empty, part]))
+                for design, part in zip(
+                    self.designs, gains[self._header :].split(sizes), strict=True
+                )
             ]
         )

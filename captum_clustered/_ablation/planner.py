@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Union
 
 import torch
 from torch import Tensor
 
-from captum_clustered._ablation.coalitions import (
-    MAX_EXACT_PLAYERS,
-    Game,
-    LeaveOneOut,
-    sampled_size,
-    shapley,
-)
+from captum_clustered._ablation.coalitions import CoalitionDesign, Importance
 from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.plan import Ablation
 from captum_clustered._ablation.precision import without_autocast
@@ -24,7 +19,6 @@ from captum_clustered._clustering.clusterers import Clusterer
 from captum_clustered._clustering.features import channel_first, channel_rows
 from captum_clustered._clustering.membership import membership
 
-IMPORTANCES = ("ablation", "shapley")
 # What to expect of a clusterer that does not say how many clusters it makes.
 GUESSED_GROUPS = 10
 
@@ -41,7 +35,7 @@ class Plan:
         n_examples (int): Number of examples N in the batch.
         clusterer (Clusterer): Clusters the channels.
         n_clusterings (int): Number of runs R of the clusterer.
-        importance (str): "ablation" or "shapley".
+        importance (Importance): How importances are measured.
         n_samples (int): Permutations for sampled Shapley values.
         seed (int): Seed of the permutations.
         channel_dim (int): The layer's dimension of channels.
@@ -53,7 +47,7 @@ class Plan:
     n_examples: int
     clusterer: Clusterer
     n_clusterings: int
-    importance: str
+    importance: Importance
     n_samples: int
     seed: int
     channel_dim: int
@@ -64,18 +58,13 @@ class Plan:
     @property
     def has_empty(self) -> bool:
         """Whether the empty coalition is evaluated."""
-        return self.wants_empty or self.importance == "shapley"
+        return self.wants_empty or self.importance.needs_baseline_score
 
     @property
     def expected_rows(self) -> int:
         """The number of evaluations, as far as it can be told before clustering."""
         k = self.clusterer.n_clusters or GUESSED_GROUPS
-        if self.importance == "ablation":
-            coalitions = k
-        elif k <= MAX_EXACT_PLAYERS:
-            coalitions = 2**k - 2
-        else:
-            coalitions = sampled_size(k, self.n_samples)
+        coalitions = self.importance.n_coalitions(k, self.n_samples)
         return 1 + self.has_empty + self.n_clusterings * coalitions
 
     def __call__(self, tensors: Tensors) -> Ablation:
@@ -110,21 +99,20 @@ class Plan:
             channel_dim=self.channel_dim,
             labels=tuple(labels),
             n_clusters=tuple(n_clusters),
-            games=self._games(labels, sum(n_clusters)),
+            importance=self.importance,
+            designs=self._designs(labels, sum(n_clusters)),
             has_empty=self.has_empty,
         )
 
-    def _games(self, labels: Sequence[Tensor], n_clusters: int) -> tuple[Game, ...]:
-        if self.importance == "ablation":
-            return (LeaveOneOut(n_clusters),) * self.n_clusterings
-        games: list[Game] = []
-        for run in range(self.n_clusterings):
-            present = None
-            if n_clusters > MAX_EXACT_PLAYERS:
-                runs = torch.cat([label[run] for label in labels], 1)
-                present = membership(runs, n_clusters).any(2).cpu()
-            games.append(shapley(n_clusters, present, self.n_samples, self.seed))
-        return tuple(games)
+    def _designs(self, labels: Sequence[Tensor], n_clusters: int) -> tuple[CoalitionDesign, ...]:
+        def present(run: int) -> Tensor:
+            of_run = torch.cat([label[run] for label in labels], 1)
+            return membership(of_run, n_clusters).any(2).cpu()
+
+        return tuple(
+            self.importance.design(n_clusters, partial(present, run), self.n_samples, self.seed)
+            for run in range(self.n_clusterings)
+        )
 
 
 def check_layer(tensors: Tensors, n_examples: int, channel_dim: int, layer_name: str) -> None:

@@ -12,7 +12,7 @@ from captum.attr import LayerAttribution
 from torch import Tensor
 from torch.nn import Module
 
-from captum_clustered.scores import _Score
+from captum_clustered.scores import ScoreWrapper
 
 
 def hash_tensor(tensor: Tensor) -> str:
@@ -55,7 +55,7 @@ def describe(value: Any) -> str:
     A score names its transform, a ``functools.partial`` its function and a method its plain
     settings; other objects have their qualified name only.
     """
-    if isinstance(value, _Score):
+    if isinstance(value, ScoreWrapper):
         return f"{value.transform.__name__.strip('_')} of {describe(value.forward_func)}"
     if isinstance(value, functools.partial):
         return f"partial of {describe(value.func)}"

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from captum_clustered import __version__
 from captum_clustered._errors import UserError, explained, one_line
+from captum_clustered.cli.choices import ABLATION, DENSITY, LOGIT, Importance, Scaling, Score
 from captum_clustered.cli.console import (
     note,
     out,
@@ -38,20 +39,6 @@ app = typer.Typer(
 )
 
 
-class Scaling(str, Enum):
-    """Choices of --scaling."""
-
-    density = "density"
-    drop = "drop"
-
-
-class Importance(str, Enum):
-    """Choices of --importance."""
-
-    ablation = "ablation"
-    shapley = "shapley"
-
-
 class Resolution(str, Enum):
     """Choices of --resolution."""
 
@@ -64,15 +51,6 @@ class EngineName(str, Enum):
 
     local = "local"
     ray = "ray"
-
-
-class Score(str, Enum):
-    """Choices of --score."""
-
-    logit = "logit"
-    probability = "probability"
-    log_probability = "log_probability"
-    margin = "margin"
 
 
 ModelName = Annotated[
@@ -116,10 +94,8 @@ def explain(
         typer.Option(help="Class to explain (default: the predicted one).", show_default=False),
     ] = None,
     n_clusters: Annotated[int, typer.Option(min=1, help="Number of clusters.")] = 10,
-    scaling: Annotated[Scaling, typer.Option(help="How drops become a map.")] = Scaling.density,
-    importance: Annotated[
-        Importance, typer.Option(help="How clusters are weighed.")
-    ] = Importance.ablation,
+    scaling: Annotated[Scaling, typer.Option(help="How drops become a map.")] = DENSITY,
+    importance: Annotated[Importance, typer.Option(help="How clusters are weighed.")] = ABLATION,
     n_clusterings: Annotated[
         int, typer.Option(min=1, help="Number of clusterings to average.")
     ] = 1,
@@ -127,7 +103,7 @@ def explain(
     channel_dim: Annotated[
         int, typer.Option(help="The layer's dimension of channels; -1 for transformers.")
     ] = 1,
-    score: Annotated[Score, typer.Option(help="What drops are measured in.")] = Score.logit,
+    score: Annotated[Score, typer.Option(help="What drops are measured in.")] = LOGIT,
     size: Annotated[
         int | None,
         typer.Option(
@@ -290,7 +266,7 @@ def compare(
     layer_input: Annotated[
         bool, typer.Option("--layer-input", help="Explain by the layer's input, not its output.")
     ] = False,
-    score: Annotated[Score, typer.Option(help="What is explained.")] = Score.logit,
+    score: Annotated[Score, typer.Option(help="What is explained.")] = LOGIT,
     target: Annotated[
         str, typer.Option(help="Class to explain: prediction, label or a number.")
     ] = "prediction",
@@ -429,10 +405,8 @@ def run(
         ),
     ] = None,
     n_clusters: Annotated[int, typer.Option(min=1, help="Number of clusters.")] = 10,
-    scaling: Annotated[Scaling, typer.Option(help="How drops become a map.")] = Scaling.density,
-    importance: Annotated[
-        Importance, typer.Option(help="How clusters are weighed.")
-    ] = Importance.ablation,
+    scaling: Annotated[Scaling, typer.Option(help="How drops become a map.")] = DENSITY,
+    importance: Annotated[Importance, typer.Option(help="How clusters are weighed.")] = ABLATION,
     n_clusterings: Annotated[
         int, typer.Option(min=1, help="Number of clusterings to average.")
     ] = 1,
@@ -440,7 +414,7 @@ def run(
     channel_dim: Annotated[
         int, typer.Option(help="The layer's dimension of channels; -1 for transformers.")
     ] = 1,
-    score: Annotated[Score, typer.Option(help="What drops are measured in.")] = Score.logit,
+    score: Annotated[Score, typer.Option(help="What drops are measured in.")] = LOGIT,
     resolution: Annotated[
         Resolution, typer.Option(help="Size of the maps that are stored.")
     ] = Resolution.layer,

@@ -13,13 +13,15 @@ from matplotlib.figure import Figure
 from rich.console import Group
 from rich.text import Text
 
-from captum_clustered import ClusteredLayerCAM
+from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._errors import UserError, explained
 from captum_clustered.cli.console import out, printable, show
 from captum_clustered.cli.run import Prepared, again
 from captum_clustered.cli.tables import titled
+from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Example, Run, cluster_summary
 from captum_clustered.dataset_run.store import CLUSTERS
+from captum_clustered.scores import SCORES
 from captum_clustered.visualization.arrays import as_map, as_picture, resized
 from captum_clustered.visualization.explanation import INK, INTERPOLATION, MUTED, save_figure
 from captum_clustered.visualization.overlay import draw_overlay
@@ -69,7 +71,7 @@ def summarize(folder: Path, n_examples: int) -> None:
 
 def _table(summary: ClusterSummary, prepared: Prepared) -> Group:
     settings = prepared.explainer.settings
-    unit = "Shapley value" if settings.importance == "shapley" else "drop"
+    unit = IMPORTANCES[settings.importance].label
     targets = _frequent(summary)
     n_targets = len({mean.target for mean in summary.means}) - 1
     total = next(mean.images for mean in summary.means)
@@ -77,7 +79,8 @@ def _table(summary: ClusterSummary, prepared: Prepared) -> Group:
     columns = ["Cluster", "Channels", "All images"]
     columns += [prepared.class_name(target) for target in targets]
     group, table = titled(
-        f"Mean {unit} of the {settings.score} over {total} images, by explained class{some}",
+        f"Mean {unit} of the {SCORES[settings.score].label} over {total} images, by explained "
+        f"class{some}",
         *columns,
         right=columns,
     )
@@ -144,8 +147,8 @@ class _Sheet:
         some = "" if shown == len(self._summary.clusters) else f"; the first {shown} are shown"
         return (
             f"{total} images, {self._prepared.model.name}, layer {self._settings.layer}; drop of "
-            f"the {self._settings.score} without the cluster{some}. Yellow speaks for the class, "
-            "blue against it, on one scale for each row."
+            f"the {SCORES[self._settings.score].label} without the cluster{some}. Yellow speaks "
+            "for the class, blue against it, on one scale for each row."
         )
 
     def _facts(self, cluster: int) -> str:

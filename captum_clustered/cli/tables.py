@@ -10,9 +10,11 @@ from rich.console import Group, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered.explain import Explanation, Settings
 from captum_clustered.models.layers import LayerRow
 from captum_clustered.models.load import Model
+from captum_clustered.scores import SCORES
 
 __all__ = ["class_table", "cluster_table", "failure_table", "layer_table", "titled"]
 
@@ -26,11 +28,6 @@ def titled(title: str, *columns: str, right: Sequence[str] = ()) -> tuple[Group,
         justify: JustifyMethod = "right" if column in right else "left"
         table.add_column(column, justify=justify, overflow="fold")
     return Group("", Text(title, style="bold"), table, ""), table
-
-
-def importance_name(settings: Settings) -> str:
-    """What a group's importance is called."""
-    return "Shapley value" if settings.importance == "shapley" else f"{settings.score} drop"
 
 
 def class_table(explanation: Explanation, model: Model) -> Group:
@@ -57,11 +54,11 @@ def class_table(explanation: Explanation, model: Model) -> Group:
 def cluster_table(explanation: Explanation, settings: Settings) -> Group:
     """Each group's channels and importance."""
     title = (
-        f"Clusters of channels: {settings.score} {explanation.score:.4g}, "
+        f"Clusters of channels: {SCORES[settings.score].label} {explanation.score:.4g}, "
         f"{explanation.baseline_score:.4g} without the whole layer"
     )
-    importance = "Shapley value" if settings.importance == "shapley" else "Drop"
-    columns = ("Cluster", "Channels", importance)
+    importance = IMPORTANCES[settings.importance].label
+    columns = ("Cluster", "Channels", importance[0].upper() + importance[1:])
     group, table = titled(title, *columns, right=columns)
     for j in explanation.by_importance():
         size, value = int(explanation.sizes[j]), float(explanation.importances[j])

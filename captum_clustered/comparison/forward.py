@@ -9,25 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_clustered import scores
-from captum_clustered.scores import _Score
+from captum_clustered.scores import ScoreWrapper
 
 Forward = Callable[..., Tensor]
 
 
-def _logit(forward_func: Forward) -> Forward:
-    return forward_func
-
-
-SCORES: dict[str, Callable[[Forward], Forward]] = {
-    "logit": _logit,
-    "margin": scores.margin,
-    "probability": scores.probability,
-    "log_probability": scores.log_probability,
-}
-
-
-class GuardedForward(_Score):
+class GuardedForward(ScoreWrapper):
     """A forward function that works on a copy: in-place operations stay its own affair."""
 
     def __init__(self, forward_func: Forward) -> None:

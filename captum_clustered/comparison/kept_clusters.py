@@ -24,7 +24,7 @@ class KeptClusters:
 
     Attributes:
 
-        importance (str): What importances are: "ablation" or "shapley".
+        importance (str): What importances are, a name in ``IMPORTANCES``.
         n_runs (int): Number of clusterings that the method averages.
         n_clusters (numpy.ndarray): How many clusters with channels an image has, shape (n,); 0
                     where the method failed. Of more than ``MOST_CLUSTERS``, those of the
@@ -76,7 +76,7 @@ class KeptClusters:
         for some, *_, counts in found:
             n_clusters[some] = counts.cpu()
         return cls(
-            parts[0][1].importance,
+            parts[0][1].importance.name,
             parts[0][1].n_runs,
             n_clusters,
             of_all([small(maps) for _, maps, *_ in found]),

@@ -30,7 +30,7 @@ from captum_clustered.comparison.controls import (
 from captum_clustered.comparison.data import Batch
 from captum_clustered.comparison.forward import CountedForward, Forward
 from captum_clustered.comparison.peers import PEERS, PeerCAM, peers_installed
-from captum_clustered.scores import _Score, model_of
+from captum_clustered.scores import ScoreWrapper, model_of
 
 Factory = Callable[[Forward, Module], LayerAttribution]
 
@@ -300,7 +300,7 @@ def _users(name: str, value: Any, scored: Forward, layer: Module) -> Method:
 
 def describe(value: Any) -> str:
     """What a method or function of the user's is called, from one process to the next."""
-    if isinstance(value, _Score):
+    if isinstance(value, ScoreWrapper):
         return f"{value.transform.__name__.strip('_')} of {describe(value.forward_func)}"
     if isinstance(value, functools.partial):
         return f"partial of {describe(value.func)}"

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import Identity, Module
 
 from captum_clustered.comparison.forward import CountedForward, Forward
-from captum_clustered.scores import _Score, model_of
+from captum_clustered.scores import ScoreWrapper, model_of
 
 # The classes' names in pytorch_grad_cam.
 PEERS = {
@@ -183,7 +183,7 @@ class _ScoredCopy(Module):
                 parameter.requires_grad_()
         self.transforms: list[Callable[[Tensor], Tensor]] = []
         self.counters: list[CountedForward] = []
-        while isinstance(forward_func, _Score):
+        while isinstance(forward_func, ScoreWrapper):
             self.transforms.insert(0, forward_func.transform)
             if isinstance(forward_func, CountedForward):
                 self.counters.append(forward_func)

@@ -22,13 +22,14 @@ from captum_clustered._version import __version__
 from captum_clustered.comparison.batch import BatchRun, WrongModelError, data_failure
 from captum_clustered.comparison.case import Case
 from captum_clustered.comparison.data import Batch, Data, DataError, batches
-from captum_clustered.comparison.forward import SCORES, GuardedForward, digest
+from captum_clustered.comparison.forward import GuardedForward, digest
 from captum_clustered.comparison.methods import Factory, describe, make_methods
 from captum_clustered.comparison.metrics import Metric, make_metrics
 from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.comparison.probe import probe
 from captum_clustered.comparison.result import Comparison
 from captum_clustered.comparison.store import FIRST_IMAGE, OUTPUTS, BatchResult, Store
+from captum_clustered.scores import SCORES
 
 MethodChoice = Union[str, Mapping[str, Union[LayerAttribution, Factory]]]
 MetricChoice = Union[str, Mapping[str, Union[Metric, Callable[[Case], Tensor]]]]
@@ -188,7 +189,7 @@ def compare(
         raise ValueError("target='label' needs labels in data.")
     has_masks = first.masks is not None
     chosen_methods = make_methods(
-        methods, SCORES[score](forward_func), layer, reference, has_masks, seed
+        methods, SCORES[score].wrap(forward_func), layer, reference, has_masks, seed
     )
     chosen_metrics = make_metrics(metrics, has_masks)
     device = _device(forward_func, layer)

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_clustered.scores import _Score
+from captum_clustered.scores import ScoreWrapper
 
 
-class ChosenScore(_Score):
+class ChosenScore(ScoreWrapper):
     """
     A forward function that selects the target by itself: one score for each image.
 

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered.report.content import Clusters
 from captum_clustered.report.packing import limit_of, packed_map, rounded
-
-_WHAT = {"ablation": "what is lost without them", "shapley": "their Shapley value"}
 
 
 def shown_clusters(
@@ -37,7 +36,7 @@ def shown_clusters(
         ranges (numpy.ndarray): The smallest and the largest value of each map, before it was
                     shrunk, shape (k, 2).
         side (int): The longest side; larger maps are shrunk by their means.
-        importance (str): "ablation" or "shapley".
+        importance (str): What importances are, a name in ``IMPORTANCES``.
         method (str, optional): Whose they are.
                     Default: "" (there is no other)
         unit (str, optional): What importances are measured in.
@@ -52,7 +51,8 @@ def shown_clusters(
     packed = [packed_map(maps[j], limit, side, ranges[j]) for j in order]
     n = len(order)
     count = f"{n} of {n_clusters}" if n_clusters > n else str(n)
-    title = f"{count} cluster{'s' if count != '1' else ''} of channels, by {_WHAT[importance]}"
+    criterion = IMPORTANCES[importance].criterion
+    title = f"{count} cluster{'s' if count != '1' else ''} of channels, by {criterion}"
     scale = f"Colors of all these clusters: from {signed(-limit)} to {signed(limit)}."
     if n_clusters > n:
         scale += " Those of less importance are left out."

@@ -10,6 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from captum_clustered._maps import SCALINGS
 from captum_clustered._storage.layout import read_left_out_pairs
 from captum_clustered.report.clusters import shown_clusters, signed
 from captum_clustered.report.content import (
@@ -143,7 +144,7 @@ def _image(arrays: Arrays, settings: Mapping[str, Any], side: int) -> ShownImage
     maps = {METHODS[0]: arrays["attribution"], METHODS[1]: arrays.get("gradcam")}
     present = [values for values in maps.values() if values is not None]
     unit = f"{settings['score']} per position"
-    shared = limit_of(present) if settings["scaling"] == "density" else None
+    shared = limit_of(present) if SCALINGS[settings["scaling"]].is_additive else None
     packed: list[Map | Failed] = [
         Failed(settings["gradcam_missing"] or "left out")
         if values is None

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered.clusters import Clusters
 from captum_clustered.visualization.arrays import (
     ArrayOrTensor,
@@ -25,7 +26,6 @@ from captum_clustered.visualization.scale import Scale, draw_color_bar, signed_t
 
 __all__ = ["most_important", "visualize_clusters"]
 
-_NAMES = {"ablation": "drop", "shapley": "Shapley value"}
 _COLUMNS = 6
 _CELL = 1.75
 
@@ -95,8 +95,8 @@ def visualize_clusters(
         >>> figure, axes = visualize_clusters(clusters, image, max_clusters=6)
     """
     maps, importances, sizes = _of_example(clusters, example)
-    if importance not in _NAMES:
-        raise ValueError(f"importance must be one of {tuple(_NAMES)}; got {importance!r}.")
+    if importance not in IMPORTANCES:
+        raise ValueError(f"importance must be one of {tuple(IMPORTANCES)}; got {importance!r}.")
     if max_clusters < 1:
         raise ValueError(f"max_clusters must be at least 1; got {max_clusters}.")
     picture = as_picture(original_image)
@@ -110,7 +110,7 @@ def visualize_clusters(
         draw_overlay(axis, picture, values, scale, outline)
         noun = "channel" if sizes[j] == 1 else "channels"
         worth = signed_text(float(importances[j]))
-        axis.set_title(f"{_NAMES[importance]} {worth}\n{sizes[j]} {noun}", fontsize=9)
+        axis.set_title(f"{IMPORTANCES[importance].label} {worth}\n{sizes[j]} {noun}", fontsize=9)
     for axis in spare:
         axis.set_axis_off()
     draw_color_bar(figure, scale, label, ax=[*axes, *spare], pad=0.01, fraction=0.05, aspect=25)

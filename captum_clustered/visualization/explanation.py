@@ -15,8 +15,11 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from captum_clustered._ablation.coalitions import IMPORTANCES
+from captum_clustered._maps import SCALINGS
 from captum_clustered.explain import Explanation, Settings
 from captum_clustered.models.load import Model
+from captum_clustered.scores import SCORES
 from captum_clustered.visualization.arrays import as_map, as_picture, resized
 from captum_clustered.visualization.canvas import UPRIGHT, frame
 from captum_clustered.visualization.clusters import most_important
@@ -159,12 +162,13 @@ def _panels(
         resized(as_map(m, name), size, INTERPOLATION) for name, m in maps.items() if m is not None
     ]
     # A map of other units than LayerGradCam's is compared by its shape alone.
-    relative = settings.scaling != "density"
+    scaling, score = SCALINGS[settings.scaling], SCORES[settings.score].label
+    relative = not scaling.is_additive
     if relative:
         present = [m / (np.abs(m).max() or 1.0) for m in present]
         label = "relative to each map's largest value"
     else:
-        label = f"share of the score ({settings.score}) per position"
+        label = f"{scaling.unit} ({score}) per position"
     scale = Scale.of(present)
     height = width * ratio
     step = width + PANEL_GAP
@@ -200,11 +204,10 @@ def _clusters(
 ) -> None:
     picture = as_picture(explanation.input_image)
     n_all = len(explanation.by_importance())
-    is_drop = settings.importance == "ablation"
-    what = "what the score loses without them" if is_drop else "their Shapley value"
+    scaling, score = SCALINGS[settings.scaling], SCORES[settings.score].label
     caption = f"{n_all} clusters of channels" if n_all != 1 else "1 cluster of channels"
     end = page.text(MARGIN, top - 0.2, caption, 15, weight="bold")
-    remarks = [f"sorted by {what} ({settings.score})"]
+    remarks = [f"sorted by {IMPORTANCES[settings.importance].criterion} ({score})"]
     if len(shown) < n_all:
         remarks.insert(0, f"the {len(shown)} that matter most, of either sign")
     if settings.n_clusterings > 1:
@@ -230,11 +233,7 @@ def _clusters(
     if shown:
         columns = min(n_columns, len(shown))
         x = MARGIN + columns * (cell + CELL_GAP) - CELL_GAP + 0.2
-        unit = (
-            f"share of the score ({settings.score})\nper position"
-            if settings.scaling == "density"
-            else "drop x activation"
-        )
+        unit = f"{scaling.unit} ({score})\nper position" if scaling.is_additive else scaling.unit
         page.color_bar(x, top + CELL_TITLE, height, scale, unit)
 
 

@@ -7,12 +7,20 @@ import torch
 from captum_clustered._ablation.coalitions import LeaveOneOut, shapley
 
 
-def values_of(game, value):
-    """v(T) - v(all) of the empty coalition and of the game's own, for one example."""
-    n = game.coalitions.shape[2]
+def unused():
+    raise AssertionError("exact Shapley values need not know which clusters are empty")
+
+
+def all_of(n_examples, n_clusters):
+    return lambda: torch.ones(n_examples, n_clusters, dtype=torch.bool)
+
+
+def values_of(design, value):
+    """v(T) - v(all) of the empty coalition and of the design's own, for one example."""
+    n = design.coalitions.shape[2]
     full = value(frozenset(range(n)))
     coalitions = [frozenset()] + [
-        frozenset(row[0].nonzero().flatten().tolist()) for row in game.coalitions
+        frozenset(row[0].nonzero().flatten().tolist()) for row in design.coalitions
     ]
     return torch.tensor([[value(c) - full] for c in coalitions], dtype=torch.float64)
 
@@ -31,53 +39,53 @@ def random_game(seed):
 
 
 def brute_force(n, value):
-    """Mean marginal contribution over all orders of the players."""
+    """Mean marginal contribution over all orders of the clusters."""
     total = [0.0] * n
     for order in itertools.permutations(range(n)):
-        for position, player in enumerate(order):
+        for position, cluster in enumerate(order):
             before = frozenset(order[:position])
-            total[player] += value(before | {player}) - value(before)
+            total[cluster] += value(before | {cluster}) - value(before)
     return torch.tensor([t / math.factorial(n) for t in total], dtype=torch.float64)
 
 
 def test_leave_one_out_is_the_fall_of_the_score():
-    game = LeaveOneOut(3)
-    # v(all) = 10; without player 0, 1, 2: 4, 9, 12.
+    design = LeaveOneOut(3)
+    # v(all) = 10; without cluster 0, 1, 2: 4, 9, 12.
     gains = torch.tensor([[-10.0], [-6.0], [-1.0], [2.0]])
-    assert torch.equal(game.importances(gains), torch.tensor([[6.0, 1.0, -2.0]]))
+    assert torch.equal(design.importances(gains), torch.tensor([[6.0, 1.0, -2.0]]))
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5])
 def test_exact_shapley_equals_brute_force_over_all_orders(n):
     value = random_game(n)
-    game = shapley(n, None, n_samples=1, seed=0)
-    assert len(game.coalitions) == 2**n - 2
-    importances = game.importances(values_of(game, value))[0]
+    design = shapley(n, unused, n_samples=1, seed=0)
+    assert len(design.coalitions) == 2**n - 2
+    importances = design.importances(values_of(design, value))[0]
     torch.testing.assert_close(importances, brute_force(n, value))
 
 
-def test_exact_shapley_of_a_hand_computed_game():
+def test_exact_shapley_of_a_hand_computed_design():
     value = {(): 0.0, (0,): 4.0, (1,): 1.0, (0, 1): 6.0}
-    game = shapley(2, None, n_samples=1, seed=0)
-    gains = values_of(game, lambda c: value[tuple(sorted(c))])
-    torch.testing.assert_close(game.importances(gains)[0], torch.tensor([4.5, 1.5]).double())
+    design = shapley(2, unused, n_samples=1, seed=0)
+    gains = values_of(design, lambda c: value[tuple(sorted(c))])
+    torch.testing.assert_close(design.importances(gains)[0], torch.tensor([4.5, 1.5]).double())
 
 
-def test_sampled_shapley_is_complete_and_exact_for_additive_games():
+def test_sampled_shapley_is_complete_and_exact_for_additive_designs():
     worth = torch.arange(12).double()
-    game = shapley(12, torch.ones(1, 12, dtype=torch.bool), n_samples=3, seed=0)
-    assert len(game.coalitions) == 3 * 11
-    gains = values_of(game, lambda c: float(sum(worth[i] for i in c)))
-    torch.testing.assert_close(game.importances(gains)[0], worth)
+    design = shapley(12, all_of(1, 12), n_samples=3, seed=0)
+    assert len(design.coalitions) == 3 * 11
+    gains = values_of(design, lambda c: float(sum(worth[i] for i in c)))
+    torch.testing.assert_close(design.importances(gains)[0], worth)
     value = random_game(5)
-    gains = values_of(game, value)
+    gains = values_of(design, value)
     total = value(frozenset(range(12))) - value(frozenset())
-    assert game.importances(gains).sum().item() == pytest.approx(total)
+    assert design.importances(gains).sum().item() == pytest.approx(total)
 
 
 def test_sampled_shapley_takes_each_order_and_its_reverse():
-    game = shapley(11, torch.ones(1, 11, dtype=torch.bool), n_samples=2, seed=0)
-    forth, back = game.coalitions[:10, 0], game.coalitions[10:, 0]
+    design = shapley(11, all_of(1, 11), n_samples=2, seed=0)
+    forth, back = design.coalitions[:10, 0], design.coalitions[10:, 0]
     assert torch.equal(back, ~forth.flip(0))
 
 
@@ -89,39 +97,39 @@ def test_sampled_shapley_approaches_the_exact_value():
         index = torch.tensor(sorted(coalition), dtype=torch.long)
         return float(pair[index][:, index].sum())
 
-    # Of a game of pairs, each player gets half of what it has with the others.
+    # Of a design of pairs, each cluster gets half of what it has with the others.
     exact = (pair.sum(0) + pair.sum(1)) / 2
-    game = shapley(11, torch.ones(1, 11, dtype=torch.bool), n_samples=2, seed=0)
+    design = shapley(11, all_of(1, 11), n_samples=2, seed=0)
     # An order and its reverse together are exact for pairs.
-    torch.testing.assert_close(game.importances(values_of(game, value))[0], exact)
+    torch.testing.assert_close(design.importances(values_of(design, value))[0], exact)
 
 
-def test_sampling_depends_on_seed_and_number_of_present_players_alone():
+def test_sampling_depends_on_seed_and_number_of_present_clusters_alone():
     present = torch.ones(3, 13, dtype=torch.bool)
     present[1, 4] = False
-    together = shapley(13, present, n_samples=4, seed=7)
-    alone = shapley(12, torch.ones(1, 12, dtype=torch.bool), n_samples=4, seed=7)
+    together = shapley(13, lambda: present, n_samples=4, seed=7)
+    alone = shapley(12, all_of(1, 12), n_samples=4, seed=7)
     others = [i for i in range(13) if i != 4]
     size = len(alone.coalitions)
     assert torch.equal(together.coalitions[:size, 1][:, others], alone.coalitions[:, 0])
     assert torch.equal(together.weights[1, others, : size + 1], alone.weights[0])
     assert torch.equal(together.weights[0], together.weights[2])
     assert not torch.equal(
-        shapley(13, present, n_samples=4, seed=8).coalitions, together.coalitions
+        shapley(13, lambda: present, n_samples=4, seed=8).coalitions, together.coalitions
     )
 
 
-def test_many_slots_with_few_present_players_are_exact():
+def test_many_slots_with_few_present_clusters_are_exact():
     present = torch.zeros(1, 20, dtype=torch.bool)
     present[0, [3, 11, 17]] = True
-    game = shapley(20, present, n_samples=4, seed=0)
+    design = shapley(20, lambda: present, n_samples=4, seed=0)
     value = random_game(9)
-    gains = values_of(game, lambda c: value(frozenset(c) & {3, 11, 17}))
+    gains = values_of(design, lambda c: value(frozenset(c) & {3, 11, 17}))
     expected = torch.zeros(20, dtype=torch.float64)
     relabeled = {3: 0, 11: 1, 17: 2}
     inverse = {v: k for k, v in relabeled.items()}
     exact = brute_force(3, lambda c: value(frozenset(inverse[i] for i in c)))
     for slot, index in relabeled.items():
         expected[slot] = exact[index]
-    # The empty coalition of the three is evaluated as the game's empty coalition.
-    torch.testing.assert_close(game.importances(gains)[0], expected)
+    # The empty coalition of the three is evaluated as the design's empty coalition.
+    torch.testing.assert_close(design.importances(gains)[0], expected)

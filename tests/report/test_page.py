@@ -306,7 +306,10 @@ def test_clusters_unfold(open_page):
     page = open_page("explain")
     assert page.locator("details canvas").count() == 0
     summary = page.locator("#images > li:first-child summary")
-    assert summary.text_content() == "3 clusters of channels, by what is lost without them (logit)"
+    assert (
+        summary.text_content()
+        == "3 clusters of channels, by what the score loses without them (logit)"
+    )
     summary.click()
     settle(page)
     cells = page.locator("#images > li:first-child details figcaption .name")
