@@ -1,51 +1,101 @@
-"""What goes wrong for reasons that the user can mend."""
+"""
+Errors that the user can correct.
+
+The library raises standard exceptions (``ValueError``, ``FileNotFoundError`` ...) whose message
+is a sentence. :func:`as_user_error` is the one place that turns them into what the command line
+shows without a traceback.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import Any
 
-__all__ = ["UserError", "close_matches", "explained", "one_line"]
+__all__ = [
+    "ImageError",
+    "UserError",
+    "as_user_error",
+    "close_matches",
+    "explained",
+    "one_line",
+    "printable",
+]
+
+# Their messages are written for people. Others, such as "KeyError: 'x'", need their type.
+_READABLE = (ValueError, OSError, ImportError)
 
 
 class UserError(Exception):
-    """One clear sentence for the user, shown without a traceback."""
+    """One sentence that the command line shows without a traceback."""
+
+
+class ImageError(ValueError):
+    """An image or a mask that cannot be read; the message names the file and the reason."""
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
+def as_user_error(option: str = "") -> Iterator[None]:
     """
-    Makes any failure of code that is not ours (a user's model, a decoder) a sentence.
+    Turn exceptions that the user can correct into a :class:`UserError`.
 
     Args:
 
-        what (str): What failed, the beginning of the sentence.
+        option (str, optional): The command-line option that the value came from. The sentence
+                    begins with it.
+                    Default: ""
 
     Raises:
 
-        UserError: For any exception that is none already; Ctrl-C passes through.
+        UserError: For any ValueError, OSError or ImportError.
     """
     try:
         yield
-    except UserError:
+    except _READABLE as error:
+        text = one_line(error)
+        raise UserError(f"{option}: {text}" if option else text) from error
+
+
+@contextmanager
+def explained(what: str, error_type: type[Exception] = UserError) -> Iterator[None]:
+    """
+    Turn any failure of foreign code (a user's model, a decoder) into a sentence.
+
+    Args:
+
+        what (str): What failed; the beginning of the sentence.
+        error_type (type, optional): The exception to raise.
+                    Default: UserError
+
+    Raises:
+
+        error_type: For any exception that is not of this type or a UserError already.
+                    KeyboardInterrupt passes.
+    """
+    try:
+        yield
+    except (UserError, error_type):
         raise
     except Exception as error:
-        raise UserError(f"{what}: {one_line(error)}") from error
+        raise error_type(f"{what}: {one_line(error)}") from error
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of an exception's message, with its type where that says more."""
+    """Return the first line of an exception's message, with its type where that adds something."""
     lines = str(error).strip().splitlines()
     name = type(error).__name__
     if not lines:
         return name
-    # Messages of these are written for people; "KeyError: 'x'" needs its type.
-    return lines[0] if isinstance(error, (ValueError, OSError)) else f"{name}: {lines[0]}"
+    return lines[0] if isinstance(error, _READABLE) else f"{name}: {lines[0]}"
 
 
-def close_matches(word: str, known: Any) -> str:
-    """``" Did you mean 'a' or 'b'?"``, empty if nothing is close."""
+def printable(path: str | os.PathLike[str]) -> str:
+    """Return a path as text: file names need not be valid in any encoding."""
+    return os.fsencode(path).decode("utf-8", errors="replace")
+
+
+def close_matches(word: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'a' or 'b'?"``, or an empty string if nothing is close."""
     matches = get_close_matches(word, list(known), n=3, cutoff=0.5)
     return f" Did you mean {' or '.join(map(repr, matches))}?" if matches else ""

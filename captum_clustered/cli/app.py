@@ -13,12 +13,11 @@ import typer
 from rich.text import Text
 
 from captum_clustered import __version__
-from captum_clustered._errors import UserError, explained, one_line
+from captum_clustered._errors import UserError, explained, one_line, printable
 from captum_clustered.cli.choices import ABLATION, DENSITY, LOGIT, Importance, Scaling, Score
 from captum_clustered.cli.console import (
     note,
     out,
-    printable,
     progress_bar,
     say_error,
     show,

@@ -14,8 +14,8 @@ from rich.console import Group
 from rich.text import Text
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
-from captum_clustered._errors import UserError, explained
-from captum_clustered.cli.console import out, printable, show
+from captum_clustered._errors import UserError, explained, printable
+from captum_clustered.cli.console import out, show
 from captum_clustered.cli.run import Prepared, again
 from captum_clustered.cli.tables import titled
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM

@@ -15,9 +15,9 @@ from rich.console import Group
 from rich.text import Text
 from torch import nn
 
-from captum_clustered._errors import UserError, explained
+from captum_clustered._errors import UserError, explained, printable
 from captum_clustered._storage.layout import STATE, RunDescription
-from captum_clustered.cli.console import note, out, printable, progress_bar, show
+from captum_clustered.cli.console import note, out, progress_bar, show
 from captum_clustered.cli.tables import titled
 from captum_clustered.comparison import Comparison, compare
 from captum_clustered.comparison.left_out import left_out

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
@@ -21,7 +19,6 @@ __all__ = [
     "err",
     "note",
     "out",
-    "printable",
     "progress_bar",
     "run_bar",
     "say_error",
@@ -97,8 +94,3 @@ def run_bar() -> Progress:
         # A batch is a step, and there may be few in a minute.
         speed_estimate_period=120,
     )
-
-
-def printable(path: str | os.PathLike[str]) -> str:
-    """A path as text: file names need not be valid in any encoding."""
-    return os.fsencode(path).decode("utf-8", errors="replace")

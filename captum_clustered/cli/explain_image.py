@@ -8,8 +8,8 @@ from PIL import Image
 from rich.text import Text
 from torch import Tensor
 
-from captum_clustered._errors import explained
-from captum_clustered.cli.console import out, printable, show
+from captum_clustered._errors import explained, printable
+from captum_clustered.cli.console import out, show
 from captum_clustered.cli.outputs import save_arrays
 from captum_clustered.cli.tables import class_table, cluster_table
 from captum_clustered.data.preprocessing import Preprocessing

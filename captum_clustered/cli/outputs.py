@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from captum_clustered import __version__
-from captum_clustered._errors import UserError, one_line
+from captum_clustered._errors import UserError, one_line, printable
 from captum_clustered._storage.layout import LEFT_OUT
-from captum_clustered.cli.console import printable
 from captum_clustered.data.dicom import split_frame
 from captum_clustered.data.preprocessing import Preprocessing
 from captum_clustered.explain import Explanation, Settings

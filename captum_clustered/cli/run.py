@@ -14,11 +14,11 @@ from typing import Any
 from rich.text import Text
 from torch.utils.data import get_worker_info
 
-from captum_clustered._errors import UserError, explained, one_line
+from captum_clustered._errors import UserError, explained, one_line, printable
 from captum_clustered._storage.atomic import write_json
 from captum_clustered._storage.fingerprints import hash_names
 from captum_clustered._storage.layout import COMMAND
-from captum_clustered.cli.console import note, out, printable, run_bar, show
+from captum_clustered.cli.console import note, out, run_bar, show
 from captum_clustered.cli.outputs import prepare_folder
 from captum_clustered.cli.tables import failure_table
 from captum_clustered.data.image_list import ImageItems, list_items

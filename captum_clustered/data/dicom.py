@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from captum_clustered._errors import UserError, explained
-from captum_clustered.cli.console import printable
+from captum_clustered._errors import UserError, explained, printable
 
 __all__ = ["frame_names", "frames_of", "is_dicom", "read_dicom", "split_frame"]
 

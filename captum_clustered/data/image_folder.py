@@ -14,8 +14,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
-from captum_clustered._errors import UserError, close_matches, explained
-from captum_clustered.cli.console import printable
+from captum_clustered._errors import UserError, close_matches, explained, printable
 from captum_clustered.data.images import read_image
 from captum_clustered.data.preprocessing import Preprocessing
 from captum_clustered.models.load import Model

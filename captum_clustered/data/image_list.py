@@ -14,8 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from captum_clustered._errors import UserError, explained
-from captum_clustered.cli.console import printable
+from captum_clustered._errors import UserError, explained, printable
 from captum_clustered.data.dicom import frame_names, is_dicom
 from captum_clustered.data.image_folder import class_of
 from captum_clustered.data.images import read_image

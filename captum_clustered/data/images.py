@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from captum_clustered._errors import UserError, explained
-from captum_clustered.cli.console import printable
+from captum_clustered._errors import UserError, explained, printable
 from captum_clustered.data.dicom import is_dicom, read_dicom, split_frame
 
 __all__ = ["read_image"]

@@ -13,7 +13,8 @@ from captum.attr import LayerAttribution
 from torch import Tensor
 
 from captum_clustered import ClusteredLayerCAM
-from captum_clustered.dataset_run.loading import Batch, reason
+from captum_clustered._errors import one_line
+from captum_clustered.dataset_run.loading import Batch
 from captum_clustered.dataset_run.prediction import ChosenScore
 from captum_clustered.interpolation import LINEAR
 
@@ -140,7 +141,7 @@ class Explainer:
                 # After some errors nothing works any more, and this says so.
                 torch.cuda.synchronize(self._device)
             if len(items) == 1:
-                return {items[0]: {"error": f"it cannot be explained: {reason(error)}"}}
+                return {items[0]: {"error": f"it cannot be explained: {one_line(error)}"}}
         found: dict[int, Columns] = {}
         for position, item in enumerate(items):
             part = slice(position, position + 1)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from captum_clustered._errors import one_line
+
 # Batches that each worker has ready.
 PREFETCHED = 2
 
@@ -72,7 +74,7 @@ class BatchReader(Dataset[Batch]):
             try:
                 value, label = self._read(index)
             except Exception as error:  # noqa: BLE001
-                errors[index] = reason(error)
+                errors[index] = one_line(error)
                 continue
             inputs.append(value)
             labels.append(label)
@@ -108,15 +110,6 @@ def read_item(dataset: Any, index: int, needs_label: bool) -> tuple[Tensor, int 
     if needs_label and label is None:
         raise ValueError("it has no label to explain.")
     return parts[0], None if label is None else int(label)
-
-
-def reason(error: BaseException) -> str:
-    """Why something failed, in one line."""
-    lines = str(error).strip().splitlines()
-    name = type(error).__name__
-    if not lines:
-        return name
-    return lines[0] if isinstance(error, (ValueError, OSError)) else f"{name}: {lines[0]}"
 
 
 def in_processes(

@@ -18,9 +18,10 @@ import numpy.typing as npt
 import torch
 
 from captum_clustered import ClusteredLayerCAM
+from captum_clustered._errors import one_line
 from captum_clustered.dataset_run.devices import device_of, module_of, name_of
 from captum_clustered.dataset_run.engine import Job
-from captum_clustered.dataset_run.loading import in_threads, reason
+from captum_clustered.dataset_run.loading import in_threads
 
 # How often a chunk is tried again whose worker has died: a file that kills the process that
 # reads it must not do so for ever.
@@ -138,7 +139,7 @@ class RayEngine:
             except ray.exceptions.RayActorError as error:
                 raise RuntimeError(
                     f"workers of Ray died {RETRIES + 1} times over the same chunk "
-                    f"({reason(error)}). What is stored is whole, and the same call goes on from "
+                    f"({one_line(error)}). What is stored is whole, and the same call goes on from "
                     "there."
                 ) from error
 
@@ -179,7 +180,7 @@ class _Worker:
             failure = pickle.dumps(error)
         except Exception as error:  # noqa: BLE001
             # Not all of them can be pickled.
-            failure = pickle.dumps(RuntimeError(f"a worker of Ray failed: {reason(error)}"))
+            failure = pickle.dumps(RuntimeError(f"a worker of Ray failed: {one_line(error)}"))
         n_items = [len(self._job.manifest.items_of(chunk)) for chunk in chunks]
         return {"n_items": np.array(n_items), "failure": np.array([failure] * len(chunks), object)}
 
@@ -208,7 +209,7 @@ def _ray(address: str | None, n_cpus: int, gpus_per_worker: float) -> Iterator[N
         try:
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ValueError(f"address={address!r} gives no Ray: {reason(error)}") from error
+            raise ValueError(f"address={address!r} gives no Ray: {one_line(error)}") from error
     context = ray.data.DataContext.get_current()
     logger = logging.getLogger("ray.data")
     before = context.enable_progress_bars, logger.level

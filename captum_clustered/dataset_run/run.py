@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from captum_clustered import ClusteredLayerCAM
+from captum_clustered._errors import one_line
 from captum_clustered._storage.atomic import write_whole
 from captum_clustered._storage.fingerprints import hash_names
 from captum_clustered.dataset_run.batch_size import choose_batch_size, default_budget
@@ -34,7 +35,7 @@ from captum_clustered.dataset_run.explaining import (
     Explainer,
     Settings,
 )
-from captum_clustered.dataset_run.loading import BatchReader, in_threads, read_item, reason
+from captum_clustered.dataset_run.loading import BatchReader, in_threads, read_item
 from captum_clustered.dataset_run.local import LocalEngine
 from captum_clustered.dataset_run.lock import only_writer
 from captum_clustered.dataset_run.reading import Run, read_clusters
@@ -377,7 +378,7 @@ def _readable(
         try:
             item = read_item(dataset, index, settings.target == LABEL)
         except Exception as error:  # noqa: BLE001
-            first = first or reason(error)
+            first = first or one_line(error)
             continue
         found = True
         yield item

@@ -14,8 +14,7 @@ import torch
 from torch import nn
 from torchvision import models as zoo
 
-from captum_clustered._errors import UserError, close_matches, explained, one_line
-from captum_clustered.cli.console import printable
+from captum_clustered._errors import UserError, close_matches, explained, one_line, printable
 from captum_clustered.models.weights import is_path, load_weights
 
 __all__ = ["Model", "load_model", "skeleton"]

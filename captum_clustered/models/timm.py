@@ -10,8 +10,7 @@ from torch import nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
-from captum_clustered._errors import UserError, close_matches, one_line
-from captum_clustered.cli.console import printable
+from captum_clustered._errors import UserError, close_matches, one_line, printable
 from captum_clustered.models.load import TIMM, Model
 from captum_clustered.models.weights import is_path, load_weights
 

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captum_clustered._errors import UserError, explained, one_line
-from captum_clustered.cli.console import printable
+from captum_clustered._errors import UserError, explained, one_line, printable
 
 __all__ = ["is_path", "load_weights"]
 

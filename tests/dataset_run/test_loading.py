@@ -11,7 +11,6 @@ from captum_clustered.dataset_run.loading import (
     in_processes,
     in_threads,
     read_item,
-    reason,
 )
 
 
@@ -97,10 +96,3 @@ def test_what_items_may_be():
     for item in (3, (), ("a", x)):
         with pytest.raises(TypeError, match="dataset must give a tensor"):
             read_item([item], 0, needs_label=False)
-
-
-def test_reasons_are_one_line():
-    assert reason(ValueError("a\nb")) == "a"
-    assert reason(OSError(2, "No such file", "x")) == "[Errno 2] No such file: 'x'"
-    assert reason(IndexError("a")) == "IndexError: a"
-    assert reason(RuntimeError()) == "RuntimeError"
