@@ -1,4 +1,4 @@
-"""Runs the notebooks in place, and fails at the first error: python notebooks/execute.py"""
+"""Run the notebooks in place and stop at the first error: python notebooks/execute.py"""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from nbclient import NotebookClient
 
 
 def main() -> None:
-    """Executes each notebook of this folder and keeps its output."""
-    # What is kept here is published: no images of patients, unless they are asked for by name.
+    """Execute each notebook of this folder and save its output."""
+    # The saved output is published: use images of patients only on explicit request.
     os.environ.setdefault("CAPTUM_CLUSTERED_DATA", "none")
     for path in sorted(Path(__file__).parent.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
@@ -19,7 +19,7 @@ def main() -> None:
             notebook, timeout=600, resources={"metadata": {"path": path.parent}}
         ).execute()
         for cell in notebook.cells:
-            # When and for how long a cell ran would change the file at each run.
+            # Execution times would change the file at each run.
             cell.metadata.pop("execution", None)
         nbformat.write(notebook, path)
         print(f"{path.name}: done")

@@ -1,4 +1,4 @@
-"""The ImageNet network and the photographs of the notebooks: all of it comes with packages."""
+"""The ImageNet network and the photographs of the notebooks, from installed Python packages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from captum_clustered.cli.demo import demo_model
 
 __all__ = ["LABELS", "crops", "network", "normalized", "photographs", "square"]
 
-# Of each photograph, what it shows and the class of ImageNet that comes next to it.
+# For each photograph, the name and the number of the closest ImageNet class.
 LABELS = {
     "flower": ("daisy", 985),
     "temple": ("palace", 698),
@@ -25,12 +25,12 @@ SIDE = 224
 
 
 def network() -> nn.Module:
-    """EfficientNet-lite0 for ImageNet, in evaluation mode."""
+    """Return EfficientNet-lite0 with ImageNet weights, in evaluation mode."""
     return demo_model().module
 
 
 def photographs() -> dict[str, Tensor]:
-    """Six photographs by name, each (3, height, width) in [0, 1]."""
+    """Return six photographs by name, each (3, height, width) in [0, 1]."""
     arrays = {
         "flower": load_sample_image("flower.jpg"),
         "temple": load_sample_image("china.jpg"),
@@ -48,7 +48,7 @@ def photographs() -> dict[str, Tensor]:
 
 
 def square(photograph: Tensor) -> Tensor:
-    """The largest square in the middle, (3, 224, 224)."""
+    """Crop the largest central square and resize it to (3, 224, 224)."""
     side = min(photograph.shape[1:])
     top, left = ((length - side) // 2 for length in photograph.shape[1:])
     return _resized(photograph[:, top : top + side, left : left + side])
@@ -56,18 +56,18 @@ def square(photograph: Tensor) -> Tensor:
 
 def crops(photograph: Tensor, n: int, seed: int) -> Tensor:
     """
-    Random squares, every other one mirrored, (n, 3, 224, 224).
+    Crop random squares and mirror every second one, (n, 3, 224, 224).
 
     Args:
 
         photograph (Tensor): (3, height, width).
-        n (int): How many.
-        seed (int): Of their places and sizes; the global generator is left alone.
+        n (int): Number of crops.
+        seed (int): Seed of positions and sizes. The global generator is not used.
     """
     generator = torch.Generator().manual_seed(seed)
     found = []
     for i, (size, down, right) in enumerate(torch.rand(n, 3, generator=generator).tolist()):
-        # From three fifths of the shorter side to all of it.
+        # 60 % to 100 % of the shorter side.
         side = round((0.6 + 0.4 * size) * min(photograph.shape[1:]))
         top = round(down * (photograph.shape[1] - side))
         left = round(right * (photograph.shape[2] - side))
@@ -77,7 +77,7 @@ def crops(photograph: Tensor, n: int, seed: int) -> Tensor:
 
 
 def normalized(images: Tensor) -> Tensor:
-    """Images in [0, 1] as the network was trained on them."""
+    """Normalize images in [0, 1] as in the training of the network."""
     return (images * 255 - 127) / 128
 
 
