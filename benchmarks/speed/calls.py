@@ -99,7 +99,7 @@ def make_calls(case: Case) -> dict[str, Callable[[], object]]:
     for k in (5, 32, 128):
         calls[f"  {k} clusters"] = lambda k=k: clustered(case, clusterer=k)  # type: ignore[misc]
     calls |= {
-        "  n_clusterings of 5": lambda: clustered(case, n_clusterings=5),
+        "  n_clusterings=5": lambda: clustered(case, n_clusterings=5),
         "  shapley, 8 clusters, exact": lambda: clustered(case, clusterer=8, importance="shapley"),
         "  the same in chunks of 64": lambda: clustered(
             case, clusterer=8, importance="shapley", perturbations_per_eval=64

@@ -1,4 +1,4 @@
-"""How well a network tells malignant from benign, with an interval by patients."""
+"""AUC of a network for malignant against benign, with an interval that resamples patients."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AUC:
     Attributes:
 
         value, low, high (float): The area and the ends of the interval.
-        n (int): Images or patients.
+        n (int): Number of images or patients.
     """
 
     value: float
@@ -42,25 +42,25 @@ def by_image(
     labels: Sequence[int], scores: Sequence[float], patients: Sequence[str], seed: int = 0
 ) -> AUC:
     """
-    The area over images.
+    Compute the AUC over images.
 
-    Images of a patient are alike, so the bootstrap draws patients, with all their images,
-    and as many of each class as there are; an interval by images would be too narrow.
+    Images of a patient are similar, so the bootstrap resamples patients with all their images,
+    separately for each class. An interval that resamples images would be too narrow.
 
     Args:
 
         labels (sequence of int): 1 is malignant.
         scores (sequence of float): Higher is more malignant.
         patients (sequence of str): Patient of each image.
-        seed (int, optional): Of the resamples.
+        seed (int, optional): Seed of the bootstrap.
                     Default: 0
 
     Returns:
-        AUC: With n images.
+        AUC: ``n`` is the number of images.
 
     Raises:
 
-        ValueError: If there are not images of both classes.
+        ValueError: If one of the classes has no image.
     """
     y, s = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     _check_classes(y)
@@ -91,22 +91,21 @@ def by_patient(
     labels: Sequence[int], scores: Sequence[float], patients: Sequence[str], seed: int = 0
 ) -> AUC:
     """
-    The area over patients, each with the mean of its images' scores.
+    Compute the AUC over patients; the score of a patient is the mean over its images.
 
-    The mean, not the maximum: the images of a patient here are views of one lesion, which
-    both vote for, and a maximum grows with the number of images. A patient is malignant if
-    one of its images is.
+    The mean, not the maximum: the images of a patient show the same lesion, and a maximum grows
+    with the number of images. A patient is malignant if one of its images is.
 
     Args:
 
         labels, scores, patients, seed: As in :func:`by_image`.
 
     Returns:
-        AUC: With n patients.
+        AUC: ``n`` is the number of patients.
 
     Raises:
 
-        ValueError: If there are not patients of both classes.
+        ValueError: If one of the classes has no patient.
     """
     names, owner = np.unique(np.asarray(patients), return_inverse=True)
     n = np.bincount(owner)
@@ -117,7 +116,7 @@ def by_patient(
 
 
 def probabilities(network: nn.Module, loader: DataLoader[Any]) -> list[float]:
-    """The network's probability of malignant for each image, in evaluation mode."""
+    """Return the probability of malignant for each image, in evaluation mode."""
     network.eval()
     place = next(network.parameters()).device
     found: list[float] = []
@@ -131,5 +130,5 @@ def _check_classes(labels: NDArray[Any]) -> None:
     if set(labels.tolist()) != {0, 1}:
         raise ValueError(
             f"An AUC needs images of both classes, 0 and 1; got {sorted(set(labels.tolist()))}. "
-            "With a limit on the images take more of them."
+            "If the number of images is limited, use more images."
         )

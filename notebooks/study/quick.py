@@ -1,4 +1,4 @@
-"""A network for the study within seconds: enough to try things, not to believe them."""
+"""A network trained in seconds: good enough to try the study, not for results."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from study.train import class_weights
 
 STEPS = 60
 LEARNING_RATE = 1e-3
-# The part of the head without weights, which is the same in every step.
+# The first modules of the head have no weights, so their output is computed once.
 N_POOLING = 2
 
 
 def quick_network(dataset: Dataset[Any], seed: int = 0) -> MLPNetwork:
     """
-    The head that is not linear, trained on the features of an ImageNet network.
+    Train the nonlinear head on the features of an ImageNet network.
 
     Args:
 
         dataset (Dataset): Items begin with (image, label).
-        seed (int, optional): Of the head's first weights and its dropout. torch's global
-                    generator is left as it was.
+        seed (int, optional): Seed of the head's initial weights and dropout. The global
+                    generator of torch is restored.
                     Default: 0
 
     Returns:

@@ -34,13 +34,13 @@ SCORES = ("margin", "logit", "probability")
 
 
 def study_methods() -> list[str]:
-    """compare's default methods, and after its other variants the one with fitted clusters."""
+    """Return compare's default methods, with fitted clusters as one more variant of ours."""
     clustered = [name for name in default_methods() if name.startswith("ClusteredLayerCAM")]
     return [*clustered, FITTED, *(n for n in default_methods() if n not in clustered)]
 
 
 def study_metrics() -> list[str]:
-    """compare's default metrics, and what it costs more to know."""
+    """Return compare's default metrics and max-sensitivity, which costs more."""
     return [*DEFAULT, *DEFAULT_WITH_MASKS, SENSITIVITY]
 
 
@@ -50,13 +50,13 @@ class Options:
     Attributes:
 
         split (str): "val", or one of its halves "val-select" and "val-report".
-        limit (int or None): So many images, None for all.
-        fit_images (int or None): So many of the train split to fit clusters on.
-        score (str): What is explained: "margin", "logit" or "probability".
+        limit (int or None): Number of images, None for all.
+        fit_images (int or None): Number of training images to fit clusters on, None for all.
+        score (str): The score to explain: "margin", "logit" or "probability".
         heads, layers (sequence of str): See :mod:`study.networks`.
         methods, metrics (sequence of str): Names of :func:`captum_clustered.compare`, and
                     "ClusteredLayerCAM, fitted".
-        batch_size (int): Images at a time.
+        batch_size (int): Images in a batch.
     """
 
     split: str = "val"
@@ -72,21 +72,22 @@ class Options:
 
 def study(root: Path, models: Path, out: Path, options: Options) -> str:
     """
-    Runs the study; what is in ``out`` already is not run again.
+    Run the study; results in ``out`` are not computed again.
 
     Args:
 
-        root (Path): Where BUS-BRA is.
-        models (Path): Folder of both checkpoints, see :mod:`study.checkpoints`.
-        out (Path): For each head and layer a folder of results; ``study.md`` has all tables.
-        options (Options): All else.
+        root (Path): Folder of BUS-BRA.
+        models (Path): Folder of both networks, see :mod:`study.checkpoints`.
+        out (Path): Output folder: one folder of results for each head and layer, and
+                    ``study.md`` with all tables.
+        options (Options): All other options.
 
     Returns:
         str: The tables, in Markdown.
 
     Raises:
 
-        FileNotFoundError: If data or models are missing.
+        FileNotFoundError: If data or networks are missing.
         ValueError: If ``out`` has the results of other options.
     """
     data = sample(part(root, options.split), options.limit)
@@ -115,7 +116,7 @@ def compare_layer(
     folder: Path,
     options: Options,
 ) -> Comparison:
-    """The comparison at one layer; finished batches and fitted clusters are kept in the folder."""
+    """Compare the methods at one layer; the folder keeps finished batches and fitted clusters."""
     target = target_layer(network, layer)
     methods: list[Any] = list(options.methods or study_methods())
     if FITTED in methods:
@@ -140,7 +141,7 @@ def compare_layer(
 
 
 def write(comparison: Comparison, patients: Sequence[str], folder: Path) -> str:
-    """Values, tables and figures into the folder; the tables also as one text."""
+    """Write values, tables and figures to the folder; return the tables as one text."""
     tables = {
         "paper.md": paper_table(comparison),
         "metrics.md": comparison.to_markdown(),
@@ -161,7 +162,7 @@ def write(comparison: Comparison, patients: Sequence[str], folder: Path) -> str:
 
 
 def _quality(network: nn.Module, head: str, data: Dataset[Any], options: Options) -> str:
-    """The AUC on these very images; a map of a network that guesses explains nothing."""
+    """Return the AUC on the explained images: maps of a network that guesses explain nothing."""
     scores = auc.probabilities(network, batches(data, options.batch_size))
     known = labels_of(data), scores, patients_of(data)
     try:
@@ -169,23 +170,30 @@ def _quality(network: nn.Module, head: str, data: Dataset[Any], options: Options
             f"{head} head: AUC by image {auc.by_image(*known)}, by patient {auc.by_patient(*known)}"
         )
     except ValueError:
-        return f"{head} head: no AUC, for the images are of one class"
+        return f"{head} head: no AUC, because all images have the same class"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the study with the options of the command line."""
+    """Run the study with the options of the command line."""
     parser = argparse.ArgumentParser(
         prog="study.run", description="Methods by metrics on BUS-BRA, for two heads and two layers."
     )
     parser.add_argument("--data", type=Path, required=True, help="The folder of BUS-BRA.")
     parser.add_argument("--models", type=Path, default=Path("out/models"), help="The checkpoints.")
     parser.add_argument(
-        "--out", type=Path, default=Path("out/study"), help="Another one for other options."
+        "--out",
+        type=Path,
+        default=Path("out/study"),
+        help="Output folder; use another one for other options.",
     )
     parser.add_argument("--split", choices=SPLITS, default="val")
-    parser.add_argument("--limit", type=int, help="So many images, drawn at random.")
-    parser.add_argument("--fit-images", type=int, help="So many to fit clusters on; else all.")
-    parser.add_argument("--score", choices=SCORES, default="margin", help="What is explained.")
+    parser.add_argument(
+        "--limit", type=int, help="Number of images, drawn at random (default: all)."
+    )
+    parser.add_argument(
+        "--fit-images", type=int, help="Number of images to fit clusters on (default: all)."
+    )
+    parser.add_argument("--score", choices=SCORES, default="margin", help="The score to explain.")
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS)
     parser.add_argument("--layers", nargs="+", choices=LAYERS, default=LAYERS)
     parser.add_argument("--methods", nargs="+", metavar="NAME", default=study_methods())

@@ -1,4 +1,4 @@
-"""Where the notebook's images and network come from."""
+"""Find the images and the network of the notebook."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from study.phantoms import write_phantoms
 
 DATA = "CAPTUM_CLUSTERED_DATA"
 REPOSITORY = Path(__file__).parents[2]
-# Patients of the made-up data set.
+# Number of patients in the synthetic data set.
 N_TRAIN, N_VAL = 60, 12
 
 
@@ -20,9 +20,9 @@ class Source:
     """
     Attributes:
 
-        root (Path): Data that ``BUSBRA`` reads.
+        root (Path): Folder that ``BUSBRA`` reads.
         models (Path or None): Folder of trained networks, None if there is none.
-        is_real (bool): Whether they are images of patients.
+        is_real (bool): Whether the images show patients.
     """
 
     root: Path
@@ -32,18 +32,18 @@ class Source:
 
 def find_source(scratch: Path) -> Source:
     """
-    BUS-BRA where it is, or else made-up images.
+    Find BUS-BRA, or else write synthetic images.
 
-    It is looked for as ``busbra`` in the folder that the environment variable
-    CAPTUM_CLUSTERED_DATA names, or else in ``../shared/data`` beside the repository; trained
-    networks in the folder ``models`` beside that one.
+    BUS-BRA is expected as ``busbra`` in the folder named by the environment variable
+    CAPTUM_CLUSTERED_DATA or, by default, in ``../shared/data`` beside the repository. Trained
+    networks are expected in the folder ``models`` beside that folder.
 
     Args:
 
-        scratch (Path): A folder that made-up images may be written to.
+        scratch (Path): Folder for the synthetic images.
 
     Returns:
-        Source: What was found.
+        Source: The images and the folder of networks.
     """
     data = Path(os.environ.get(DATA) or REPOSITORY.parent / "shared" / "data")
     root, models = data / "busbra", data.parent / "models"

@@ -1,4 +1,4 @@
-"""How much more a method's map moves than Grad-CAM's when the image hardly does."""
+"""Sensitivity of a method's maps to small changes of the image, relative to Grad-CAM's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EMPTY = "empty map"
 
 
 def _empty(case: Case) -> Tensor:
-    """1 for a map without any positive value, which is one of zeros as metrics see it."""
+    """Return 1 for a map without positive values, which metrics treat as zero everywhere."""
     return (case.attributions.flatten(1).amax(1) <= 0).double()
 
 
@@ -25,11 +25,11 @@ EMPTY_MAP = Metric(_empty)
 
 def sensitivity_ratios(comparison: Comparison) -> pd.DataFrame:
     """
-    The median ratio of max-sensitivities, method to reference, image by image.
+    Compute the median over images of the ratio of max-sensitivities, method to reference.
 
-    It is exp(median(log(method / reference))): a mean would hang on the few images whose map
-    nearly vanishes. A map of zeros has no relative movement, so images where one of the two
-    maps is empty are left out and counted, as are those where the reference does not move.
+    It is exp(median(log(method / reference))): a mean would depend on the few images whose map
+    is nearly zero. A map of zeros has no relative change. Images where one of the two maps is
+    empty are therefore left out and counted, as are images where the reference does not change.
 
     Args:
 
@@ -47,7 +47,7 @@ def sensitivity_ratios(comparison: Comparison) -> pd.DataFrame:
     for method in comparison.methods:
         usable = (empty[method] == 0) & (empty[comparison.reference] == 0) & (reference > 0)
         usable &= sensitivity[method].notna()
-        with np.errstate(divide="ignore"):  # a control that never moves: its ratio is 0
+        with np.errstate(divide="ignore"):  # a control that never changes has the ratio 0
             logs = np.log(sensitivity[method][usable]) - np.log(reference[usable])
         rows.append(
             {

@@ -1,4 +1,4 @@
-"""The study's tables in Markdown."""
+"""Tables of the study in Markdown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from captum_clustered.comparison import Comparison
 from study.stability import sensitivity_ratios
 from study.verdicts import verdicts
 
-# What the paper reports.
+# The metrics that the paper reports.
 PAPER = {
     "average drop": "average drop, % ↓",
     "increase in confidence": "increase in confidence, % ↑",
@@ -18,7 +18,7 @@ PAPER = {
 
 
 def paper_table(comparison: Comparison) -> str:
-    """Average drop and increase in confidence, a row for each method; controls in italics."""
+    """Return average drop and increase in confidence by method; controls are in italics."""
     means = comparison.frame.pivot_table(
         index="method", columns="metric", values="value", observed=True
     )
@@ -29,7 +29,7 @@ def paper_table(comparison: Comparison) -> str:
 
 
 def verdicts_table(comparison: Comparison, patients: Sequence[str]) -> str:
-    """Differences to the reference with intervals and verdicts, a row for each method."""
+    """Return differences to the reference by method, with intervals and verdicts."""
     rows = verdicts(comparison, patients)
     if rows.empty:
         return ""
@@ -44,13 +44,13 @@ def verdicts_table(comparison: Comparison, patients: Sequence[str]) -> str:
     table.columns = pd.Index([name + arrows[comparison.directions[name]] for name in table])
     table.index = pd.Index([_shown(comparison, name) for name in methods], name="method")
     return (
-        f"Difference to {comparison.reference} [95% interval, patients drawn] and what it says:\n\n"
+        f"Difference to {comparison.reference} [95% interval over patients] and verdict:\n\n"
         f"{table.to_markdown()}"
     )
 
 
 def sensitivity_table(comparison: Comparison) -> str:
-    """Ratios of max-sensitivity, or nothing without them."""
+    """Return the ratios of max-sensitivity, or an empty text if they were not computed."""
     table = sensitivity_ratios(comparison)
     if table.empty:
         return ""

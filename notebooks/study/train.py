@@ -1,5 +1,5 @@
 """
-Fine-tunes a classifier of breast lesions from ImageNet weights: docs/study.md.
+Fine-tune a classifier of breast lesions from ImageNet weights: docs/study.md.
 
     make study-train DATA=path/to/BUSBRA ARGS="--head linear"
 """
@@ -37,10 +37,10 @@ from study.networks import (
     with_head,
 )
 
-# Of the patients in the train split; on them training is stopped.
+# Share of the training patients that are held out for early stopping.
 HELD_OUT = 0.15
-# The package's 0.01 is for ImageNet's many steps; in a few hundred, the running means would stay
-# behind the weights, and with them the network in evaluation mode.
+# The package's 0.01 suits the many steps on ImageNet. With a few hundred steps, the running means
+# would lag behind the weights, and so would the network in evaluation mode.
 BATCH_NORM_MOMENTUM = 0.1
 
 
@@ -52,14 +52,14 @@ class Settings:
         head (str): "linear" or "mlp".
         freeze_trunk (bool): Whether only the head is trained, on the trunk of the linear
                     network in the same folder.
-        epochs (int): At most so many.
+        epochs (int): Maximum number of epochs.
         patience (int): Epochs without a better AUC before training ends.
-        batch_size (int): Images in a step.
-        learning_rate (float): Of AdamW, at the start of a cosine.
-        weight_decay (float): Of AdamW.
-        limit (int or None): Images of each split, None for all.
-        seed (int): Of everything that is random.
-        workers (int): Processes that read images.
+        batch_size (int): Images in a batch.
+        learning_rate (float): Initial learning rate of AdamW, with a cosine schedule.
+        weight_decay (float): Weight decay of AdamW.
+        limit (int or None): Number of images of each split, None for all.
+        seed (int): Seed of all random numbers.
+        workers (int): Number of processes that read images.
     """
 
     head: str = "linear"
@@ -84,21 +84,20 @@ class Settings:
 
 def train(root: Path, out: Path, settings: Settings) -> Path:
     """
-    Trains a network and keeps it as it was at its best AUC on held-out patients of the train
-    split.
+    Train a network and save it at its best AUC on held-out patients of the train split.
 
     Args:
 
-        root (Path): Where BUS-BRA is.
+        root (Path): Folder of BUS-BRA.
         out (Path): Folder of the checkpoint, see :mod:`study.checkpoints`.
-        settings (Settings): All else.
+        settings (Settings): All other settings.
 
     Returns:
         Path: The checkpoint.
 
     Raises:
 
-        FileNotFoundError: If the data are missing or, with freeze_trunk, the linear network.
+        FileNotFoundError: If the data or, with freeze_trunk, the linear network are missing.
         ValueError: If there are too few images.
     """
     torch.manual_seed(settings.seed)
@@ -147,7 +146,9 @@ def train(root: Path, out: Path, settings: Settings) -> Path:
         elif epoch - best_epoch >= settings.patience:
             break
     if path is None:
-        raise ValueError("Training gave no usable network: its AUC was never a number.")
+        raise ValueError(
+            "Training gave no usable network: the held-out AUC was NaN in every epoch."
+        )
     return path
 
 
@@ -155,20 +156,20 @@ def evaluate(
     root: Path, models: Path, head: str, limit: int | None = None, batch_size: int = 32
 ) -> dict[str, auc.AUC]:
     """
-    The AUC of a checkpoint on the validation split, which training has not seen.
+    Compute the AUC of a checkpoint on the validation split, which training does not use.
 
     Args:
 
-        root (Path): Where BUS-BRA is.
+        root (Path): Folder of BUS-BRA.
         models (Path): Folder of the checkpoint.
         head (str): "linear" or "mlp".
-        limit (int, optional): So many of the images.
+        limit (int, optional): Number of images.
                     Default: None (all)
-        batch_size (int, optional): Images at a time.
+        batch_size (int, optional): Images in a batch.
                     Default: 32
 
     Returns:
-        dict: "by image" and "by patient".
+        dict: The AUC "by image" and "by patient".
     """
     data = sample(part(root, "val"), limit)
     network = on_device(load_network(models, head))
@@ -178,13 +179,13 @@ def evaluate(
 
 
 def class_weights(labels: Sequence[int]) -> Tensor:
-    """Weights with which both classes count the same in all, whatever their numbers."""
+    """Return class weights that give both classes the same total weight."""
     counts = torch.bincount(torch.tensor(labels), minlength=CLASSES).float()
     return counts.sum() / (CLASSES * counts.clamp(min=1))
 
 
 def _parts(root: Path, settings: Settings) -> tuple[Subset[Any], Dataset[Any]]:
-    """The train split's images to fit, changed at random, and those of held-out patients."""
+    """Split the train split into augmented images to fit and images of held-out patients."""
     plain = sample(part(root, "train"), settings.limit, settings.seed)
     fitting, held_out = split_by_patient(plain, (1 - HELD_OUT, HELD_OUT), settings.seed)
     augmented = BUSBRA(root, "train", transforms=augmentation())
@@ -193,7 +194,7 @@ def _parts(root: Path, settings: Settings) -> tuple[Subset[Any], Dataset[Any]]:
 
 
 def _start(out: Path, settings: Settings) -> nn.Module:
-    """The network before the first step."""
+    """Return the network before the first step."""
     if settings.freeze_trunk:
         network = with_head(copy.deepcopy(trunk_of(load_network(out, "linear"))), settings.head)
         trunk_of(network).requires_grad_(False)
@@ -213,10 +214,10 @@ def _epoch(
     settings: Settings,
     epoch: int,
 ) -> float:
-    """One pass over the images; their mean loss."""
+    """Train for one epoch and return the mean loss."""
     network.train()
     if settings.freeze_trunk:
-        # Its batch normalization would go on learning.
+        # In training mode, batch normalization would update its statistics.
         trunk_of(network).eval()
     total, n = 0.0, 0
     for images, labels, _ in tqdm(loader, f"epoch {epoch}", leave=False, disable=None):
@@ -229,27 +230,33 @@ def _epoch(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Trains, and prints the AUC on the validation split."""
+    """Train a network and print its AUC on the validation split."""
     parser = argparse.ArgumentParser(
-        prog="study.train", description="Fine-tunes a classifier on the train split of BUS-BRA."
+        prog="study.train", description="Fine-tune a classifier on the train split of BUS-BRA."
     )
     defaults = Settings()
     parser.add_argument("--data", type=Path, required=True, help="The folder of BUS-BRA.")
-    parser.add_argument("--out", type=Path, default=Path("out/models"), help="Of the checkpoints.")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/models"), help="Folder of the checkpoints."
+    )
     parser.add_argument("--head", choices=HEADS, default=defaults.head)
     parser.add_argument(
         "--freeze-trunk",
         action="store_true",
-        help="Train the mlp head alone, on the trunk of the linear network in --out.",
+        help="Train only the mlp head, on the trunk of the linear network in --out.",
     )
-    parser.add_argument("--epochs", type=int, default=defaults.epochs, help="At most so many.")
+    parser.add_argument(
+        "--epochs", type=int, default=defaults.epochs, help="Maximum number of epochs."
+    )
     parser.add_argument(
         "--patience", type=int, default=defaults.patience, help="Epochs without a better AUC."
     )
     parser.add_argument("--batch-size", type=int, default=defaults.batch_size)
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     parser.add_argument("--weight-decay", type=float, default=defaults.weight_decay)
-    parser.add_argument("--limit", type=int, help="Images of each split, for a first try.")
+    parser.add_argument(
+        "--limit", type=int, help="Number of images of each split, for a first try."
+    )
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--workers", type=int, default=defaults.workers)
     options = vars(parser.parse_args(arguments))
@@ -261,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f"study-train: {error}")
     print(path)
-    print("AUC on the validation split, 95% bootstrap interval by patients:")
+    print("AUC on the validation split, 95% bootstrap interval over patients:")
     print(f"  by image    {found['by image']}")
     print(f"  by patient  {found['by patient']}, mean probability of a patient's images")
 

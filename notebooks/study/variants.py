@@ -1,4 +1,4 @@
-"""Clustered-CAM made otherwise: what the grid compares that the library does not offer."""
+"""Variants of Clustered-CAM that the grid compares and that are not in the library."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SEED = 0
 
 class PositiveClusters(LayerAttribution):
     """
-    Clustered-CAM from the clusters whose removal lowers the score, without the others.
+    Clustered-CAM from the clusters whose ablation lowers the score, without the others.
 
-    Not in the library: steadier maps, bought with a worse average drop at 50%.
+    It is not in the library: its maps are more stable, but average drop at 50% is worse.
     """
 
     def __init__(
@@ -30,27 +30,27 @@ class PositiveClusters(LayerAttribution):
         """
         Args:
 
-            forward_func, layer, **kwargs: As of ClusteredLayerCAM.
+            forward_func, layer, **kwargs: As for ClusteredLayerCAM.
         """
         super().__init__(forward_func, layer)
         self.cam = ClusteredLayerCAM(forward_func, layer, **kwargs)
 
     @log_usage(part_of_slo=True)
     def attribute(self, inputs: Tensor, **kwargs: Any) -> Tensor:
-        """The maps, (N, 1, height, width)."""
+        """Return the maps, (N, 1, height, width)."""
         _, clusters = self.cam.attribute(inputs, return_clusters=True, **kwargs)
         is_positive = (clusters.importances > 0)[..., None, None]
         return (clusters.maps * is_positive).sum(1, keepdim=True)
 
 
 class Centered:
-    """K-means of rows without their mean: by correlation instead of by cosine."""
+    """K-means of centered feature maps: by correlation instead of cosine similarity."""
 
     def __init__(self, n_clusters: int) -> None:
         self.n_clusters = n_clusters
 
     def __call__(self, rows: Tensor) -> Any:
-        """Labels (C,) of rows (C, P)."""
+        """Return the labels (C,) of feature maps (C, P)."""
         centered = F.normalize(rows - rows.mean(1, keepdim=True), dim=1)
         return _kmeans(self.n_clusters, centered).labels_
 
@@ -59,7 +59,7 @@ class Centered:
 
 
 class RawRows(LayerAttribution):
-    """Clustered-CAM with k-means of the feature maps as they are, not of unit length."""
+    """Clustered-CAM with k-means of the feature maps, without scaling them to unit length."""
 
     def __init__(
         self, forward_func: Callable[..., Tensor], layer: nn.Module, n_clusters: int = 10
@@ -67,8 +67,8 @@ class RawRows(LayerAttribution):
         """
         Args:
 
-            forward_func, layer: As of ClusteredLayerCAM.
-            n_clusters (int, optional): How many.
+            forward_func, layer: As for ClusteredLayerCAM.
+            n_clusters (int, optional): Number of clusters.
         """
         super().__init__(forward_func, layer)
         self.n_clusters = n_clusters
@@ -77,7 +77,7 @@ class RawRows(LayerAttribution):
     def attribute(
         self, inputs: Tensor, target: Any = None, attribute_to_layer_input: bool = False
     ) -> Tensor:
-        """The maps, (N, 1, height, width)."""
+        """Return the maps, (N, 1, height, width)."""
         maps = _activations(self, inputs, attribute_to_layer_input)
         found = []
         for image, rows, wanted in zip(inputs, maps.flatten(2), target, strict=True):
@@ -89,11 +89,12 @@ class RawRows(LayerAttribution):
 
 class SoftClusters(LayerAttribution):
     r"""
-    Channels that belong to each cluster in part, the more the nearer they are to its center.
+    Clustered-CAM with soft clusters: a channel belongs more to a cluster with a nearer center.
 
-    A channel c has the share p_jc of cluster j, a softmax of -\|r_c - m_j\|^2 / (t s) over the
-    centers m_j of k-means, with s the mean of the squared distance to the nearest one; ablation of
-    cluster j takes the part p_jc of each channel away. The map is that of the density scaling.
+    Channel c belongs to cluster j with the share p_jc, a softmax of -\|r_c - m_j\|^2 / (t s) over
+    the centers m_j of k-means, with s the mean of the squared distance to the nearest center.
+    Ablation of cluster j removes the share p_jc of each channel. The map is that of the density
+    scaling.
     """
 
     def __init__(
@@ -106,8 +107,8 @@ class SoftClusters(LayerAttribution):
         """
         Args:
 
-            forward_func, layer: As of ClusteredLayerCAM.
-            n_clusters (int, optional): How many.
+            forward_func, layer: As for ClusteredLayerCAM.
+            n_clusters (int, optional): Number of clusters.
             temperature (float, optional): The softness t; towards 0 clusters become hard. An
                         isotropic Gaussian mixture of rows of P positions has 2 / P.
         """
@@ -119,7 +120,7 @@ class SoftClusters(LayerAttribution):
     def attribute(
         self, inputs: Tensor, target: Any = None, attribute_to_layer_input: bool = False
     ) -> Tensor:
-        """The maps, (N, 1, height, width)."""
+        """Return the maps, (N, 1, height, width)."""
         maps = _activations(self, inputs, attribute_to_layer_input)
         shares = torch.stack([self._shares(rows) for rows in maps.flatten(2)])
         scores = [
@@ -132,7 +133,7 @@ class SoftClusters(LayerAttribution):
         return (clusters * (drops / mass)[..., None, None]).sum(1, keepdim=True)
 
     def _shares(self, rows: Tensor) -> Tensor:
-        """Shares p (k, C) of rows (C, P)."""
+        """Return the shares p (k, C) of feature maps (C, P)."""
         unit = F.normalize(rows, dim=1)
         centers = torch.as_tensor(_kmeans(self.n_clusters, unit).cluster_centers_)
         distance = torch.cdist(centers.to(unit), unit).square()
@@ -152,7 +153,7 @@ class SoftClusters(LayerAttribution):
 
 
 def _activations(method: LayerAttribution, inputs: Tensor, at_input: bool) -> Tensor:
-    """The layer's maps (N, C, height, width)."""
+    """Return the feature maps of the layer, (N, C, height, width)."""
     maps: Tensor = LayerActivation(method.forward_func, method.layer).attribute(
         inputs, attribute_to_layer_input=at_input
     )
@@ -160,5 +161,5 @@ def _activations(method: LayerAttribution, inputs: Tensor, at_input: bool) -> Te
 
 
 def _kmeans(n_clusters: int, rows: Tensor) -> Any:
-    """Scikit-learn's, fitted on the CPU wherever the rows are."""
+    """Fit scikit-learn's k-means on the CPU, for feature maps on any device."""
     return KMeans(n_clusters, n_init=1, random_state=SEED).fit(rows.numpy(force=True))

@@ -1,4 +1,4 @@
-"""Whether a method is better than Grad-CAM, not worse, or worse, metric by metric."""
+"""Verdict for each metric: a method is better than Grad-CAM, not worse, or worse."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from captum_clustered.comparison import Comparison
 from captum_clustered.comparison.statistics import bootstrap_interval
 
 Floats = NDArray[np.float64]
-# By how much a method may be worse and still count as not worse: five percentage points.
+# Non-inferiority margin: five percentage points.
 POINTS, SHARE = 5.0, 0.05
 MARGINS = {
     "average drop 50%": POINTS,
@@ -28,17 +28,17 @@ MARGINS = {
 
 def verdict(low: float, high: float, margin: float) -> str:
     """
-    What the 95% interval of an improvement says.
+    Return the verdict for the 95% interval of an improvement.
 
     Args:
 
-        low, high (float): Its ends; above zero is better.
-        margin (float): What counts as not worse, positive.
+        low, high (float): The ends of the interval; values above zero are better.
+        margin (float): The non-inferiority margin, positive.
 
     Returns:
         str: "better" if the whole interval is above zero; else "not worse" if it is above
-                    -margin; else "worse" if it is below zero, and "undecided" if it is not,
-                    or not known.
+                    -margin; else "worse" if it is below zero; else "undecided", also for
+                    NaN.
     """
     if low > 0:
         return "better"
@@ -51,18 +51,19 @@ def interval_by_patient(
     values: Floats, patients: Sequence[str], seed: int = 0
 ) -> tuple[float, float]:
     """
-    The bootstrap's 95% interval of a mean over images, of which patients are drawn.
+    Compute the 95% bootstrap interval of a mean over images; it resamples patients.
 
     Args:
 
-        values (numpy.ndarray): One for each image.
+        values (numpy.ndarray): One value for each image.
         patients (sequence of str): Patient of each image.
-        seed (int, optional): Of the resamples.
+        seed (int, optional): Seed of the bootstrap.
                     Default: 0
 
     Returns:
-        tuple[float, float]: BCa's interval, or that of percentiles where BCa has none; both
-                    the mean if all values are equal, NaN with fewer than two patients.
+        tuple[float, float]: The BCa interval, or the percentile interval if BCa is undefined.
+                    Both ends are the mean if all values are equal, and NaN for fewer than
+                    two patients.
     """
     names, owner = np.unique(np.asarray(patients), return_inverse=True)
     if len(names) < 2:
@@ -81,17 +82,17 @@ def interval_by_patient(
 
 def verdicts(comparison: Comparison, patients: Sequence[str]) -> pd.DataFrame:
     """
-    Differences to the reference and what they say.
+    Compute differences to the reference and their verdicts.
 
     Args:
 
-        comparison (Comparison): Its metrics may lack some of those that count.
+        comparison (Comparison): Metrics that it does not have are skipped.
         patients (sequence of str): Patient of each image.
 
     Returns:
         pandas.DataFrame: With the columns metric, method, difference (method minus
-                    reference), low, high (of the difference, 95%, patients drawn), pairs and
-                    verdict.
+                    reference), low, high (95% interval of the difference over patients),
+                    pairs and verdict.
     """
     rows = []
     for metric, margin in MARGINS.items():
@@ -123,7 +124,7 @@ def verdicts(comparison: Comparison, patients: Sequence[str]) -> pd.DataFrame:
 
 
 def values_of(comparison: Comparison, metric: str) -> pd.DataFrame:
-    """A metric's values, a row for each image and a column for each method."""
+    """Return the values of a metric, with a row for each image and a column for each method."""
     rows = comparison.frame[comparison.frame["metric"] == metric]
     table = rows.pivot_table(index="image", columns="method", values="value", observed=True)
     return table.reindex(columns=comparison.methods)

@@ -41,6 +41,6 @@ class TestNotebook:
         text = re.sub(r'"image/\w+": "[^"]*"', "", path.read_text(encoding="utf-8"))
         assert not re.search(r"(?<![\w.])/(work|home|root|tmp|Users|mnt)/", text)
 
-    def test_shows_made_up_images_if_any_of_patients(self, path):
+    def test_shows_synthetic_images_and_none_of_patients(self, path):
         if "ultrasound" in path.name:
-            assert "Made-up images" in json.dumps(code_cells(path)[0]["outputs"])
+            assert "Synthetic images" in json.dumps(code_cells(path)[0]["outputs"])
