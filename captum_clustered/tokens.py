@@ -2,7 +2,35 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
+
+__all__ = ["token_grid", "tokens_to_map"]
+
+
+def token_grid(n_tokens: int) -> tuple[int, int] | None:
+    """
+    Return the side of the square that patch tokens form and the number of prefix tokens.
+
+    Args:
+
+        n_tokens (int): Number of all tokens, T.
+
+    Returns:
+        tuple[int, int] or None: ``(side, n_prefix)`` for :func:`tokens_to_map`, with 0 or 1
+        prefix token; None if the tokens form no square.
+
+    Examples::
+
+        >>> token_grid(197)
+        (14, 1)
+    """
+    for n_prefix in (0, 1):
+        side = math.isqrt(max(0, n_tokens - n_prefix))
+        if side > 1 and side * side == n_tokens - n_prefix:
+            return side, n_prefix
+    return None
 
 
 def tokens_to_map(attribution: Tensor, grid: tuple[int, ...], n_prefix: int = 0) -> Tensor:

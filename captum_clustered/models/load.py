@@ -1,120 +1,137 @@
-"""Finding and building the network."""
+"""Load networks by name."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import torch
 from torch import nn
-from torchvision import models as zoo
 
-from captum_clustered._errors import UserError, close_matches, explained, one_line, printable
+from captum_clustered._errors import close_matches, one_line, printable
+from captum_clustered.models.base import Model
 from captum_clustered.models.weights import is_path, load_weights
 
-__all__ = ["Model", "load_model", "skeleton"]
+__all__ = ["load_model", "load_skeleton"]
 
-# Both start with random numbers that are drawn slowly, to be overwritten at once.
+ModelChoice = Union[str, nn.Module, Callable[[], nn.Module]]
+# Both draw random weights slowly, which are overwritten at once.
 SLOW_INIT = ("googlenet", "inception_v3")
-# What names of timm's models begin with.
+# The prefix of names of timm's models.
 TIMM = "timm:"
 
 
-@dataclass(frozen=True)
-class Model:
+def load_model(
+    name: ModelChoice, weights: str | None = None, device: str | torch.device = "cpu"
+) -> Model:
     """
-    A network and what goes with it.
+    Load a network with its weights, classes and preprocessing.
 
-    Attributes:
-
-        name (str): As the user gave it.
-        module (torch.nn.Module): In evaluation mode.
-        weights (str or None): Name or file of the weights, None if a factory brings its own.
-        categories (Sequence[str] or None): Names of the classes.
-        preset (Callable or None): ``transforms`` of torchvision's weights.
-    """
-
-    name: str
-    module: nn.Module
-    weights: str | None
-    categories: Sequence[str] | None
-    preset: Callable[..., Any] | None
-
-    @property
-    def n_channels(self) -> int:
-        """Channels of the network's input: 1 if its first convolution says so, else 3."""
-        convolutions = (m for m in self.module.modules() if isinstance(m, nn.Conv2d))
-        first = next(convolutions, None)
-        return 1 if first is not None and first.in_channels == 1 else 3
-
-    def class_name(self, index: int) -> str:
-        """The class's name, or "class 3" where none is known."""
-        if self.categories is not None and index < len(self.categories):
-            return self.categories[index]
-        return f"class {index}"
-
-
-def load_model(name: str, weights: str | None, device: str) -> Model:
-    """
     Args:
 
-        name (str): A model of torchvision for image classification, ``timm:name`` or
-                    ``package.module:factory``.
-        weights (str, optional): Name of torchvision's weights or the file of a state
-                    dict. None means "DEFAULT" for torchvision's models, and for a
-                    factory what it returns.
-        device (str): Where the network is moved to.
+        name (str, Callable or torch.nn.Module): One of
+
+                    - the name of a classification model of torchvision
+                    - ``timm:name``: a model of timm
+                    - ``package.module:factory``: a function without arguments that returns a
+                      module; the current directory is searched, too
+                    - such a function, or a module
+
+        weights (str, optional): Name of torchvision's weights, or the file of a state dict,
+                    .pt, .pth or .safetensors. No code in the file is run.
+                    Default: None (torchvision's "DEFAULT", timm's own, or those that a
+                    factory or module brings)
+        device (str or torch.device, optional): Where the network is moved to.
+                    Default: "cpu"
+
+    Returns:
+        Model: The network, in evaluation mode. ``Model.preset`` goes to
+        :func:`captum_clustered.data.make_preprocessing`.
 
     Raises:
 
-        UserError: If any of these is unknown or does not work.
-    """
-    if name.startswith(TIMM):
-        from captum_clustered.models.timm import load_timm
+        ValueError: If the name, the weights or the file's content do not fit.
+        TypeError: If a factory does not return a module.
+        FileNotFoundError: If the file of weights does not exist.
+        ImportError: If the factory's module or timm cannot be imported.
+        OSError: If the weights cannot be downloaded.
+        RuntimeError: If the factory fails or the network cannot be moved to the device.
 
-        model = load_timm(name, weights)
-    else:
-        model = _from_factory(name, weights) if ":" in name else _from_zoo(name, weights)
-    with explained(f"The model cannot be moved to --device {device}"):
+    Examples::
+
+        >>> model = load_model("resnet50")
+        >>> model = load_model("timm:resnet18.a1_in1k")
+        >>> model = load_model("mypackage.nets:malignancy", "trained.safetensors", "cuda")
+        >>> model.module(x).argmax(1)
+    """
+    model = _load(name, weights)
+    try:
         model.module.to(torch.device(device))
+    except Exception as error:
+        raise RuntimeError(
+            f"device={str(device)!r}: {model.name} cannot be moved there: {one_line(error)}"
+        ) from error
     model.module.eval()
     return model
 
 
-def skeleton(name: str) -> tuple[Model, torch.device]:
+def load_skeleton(name: ModelChoice) -> Model:
     """
-    The model as far as its layers' shapes go, and the device to run it on: torchvision's
-    models without weights and, where they allow it, without numbers ("meta").
-    """
-    if name.startswith(TIMM):
-        from captum_clustered.models.timm import timm_skeleton
+    Load a network for the shapes of its layers alone; nothing is downloaded.
 
-        model = timm_skeleton(name)
+    torchvision's models come without weights and, where they allow it, on the device "meta",
+    which holds no numbers.
+
+    Args:
+
+        name (str, Callable or torch.nn.Module): As in :func:`load_model`.
+
+    Raises:
+
+        ValueError, TypeError, ImportError, RuntimeError: As :func:`load_model`.
+
+    Examples::
+
+        >>> list_layers(load_skeleton("resnet50"))
+    """
+    if not isinstance(name, str) or ":" in name:
+        if isinstance(name, str) and name.startswith(TIMM):
+            from captum_clustered.models.timm import timm_skeleton
+
+            model = timm_skeleton(name)
+        else:
+            model = _from_factory(name, None)
+            model.module.cpu()
         model.module.eval()
-        return model, torch.device("cpu")
-    if ":" in name:
-        model = _from_factory(name, None)
-        model.module.cpu().eval()
-        return model, torch.device("cpu")
+        return model
     entry = _entry(name)
-    device = torch.device("meta")
     try:
-        with device:
+        with torch.device("meta"):
             module = _build(name)
     except NotImplementedError:
         # RegNets compute their widths with tensors, which have no numbers there.
-        device = torch.device("cpu")
         module = _build(name)
     module.eval()
-    return _zoo_model(name, module, None, entry.DEFAULT), device
+    return _zoo_model(name, module, None, entry.DEFAULT)
+
+
+def _load(name: ModelChoice, weights: str | None) -> Model:
+    if not isinstance(name, str):
+        return _from_factory(name, weights)
+    if name.startswith(TIMM):
+        from captum_clustered.models.timm import load_timm
+
+        return load_timm(name, weights)
+    return _from_factory(name, weights) if ":" in name else _from_zoo(name, weights)
 
 
 def _from_zoo(name: str, weights: str | None) -> Model:
+    from torchvision.models import get_model
+
     entry = _entry(name)
     weights = weights or "DEFAULT"
     # "ResNet50_Weights.DEFAULT" is how torchvision's documentation writes it.
@@ -123,10 +140,10 @@ def _from_zoo(name: str, weights: str | None) -> Model:
         member = entry[short]
         # The bar of the download goes to stderr.
         with _downloads(member, name):
-            module = zoo.get_model(name, weights=member, progress=sys.stderr.isatty())
+            module = get_model(name, weights=member, progress=sys.stderr.isatty())
         return _zoo_model(name, module, f"{entry.__name__}.{member.name}", member)
     if not is_path(weights):
-        raise UserError(
+        raise ValueError(
             f"{name} has no weights {weights!r}; there are {', '.join(entry.__members__)}, or give "
             "the path of a state dict."
         )
@@ -136,19 +153,23 @@ def _from_zoo(name: str, weights: str | None) -> Model:
 
 
 def _entry(name: str) -> Any:
-    """The weights of a model, which exist for classifiers alone under this name."""
+    """Return the weights of a model, which exist for classifiers alone under this name."""
+    from torchvision import models as zoo
+
     known = zoo.list_models(module=zoo)
     if name not in known:
-        raise UserError(
+        raise ValueError(
             f"torchvision has no image classification model {name!r}.{close_matches(name, known)} "
-            "A model of your own is given as package.module:factory."
+            "Name a model of your own as package.module:factory."
         )
     return zoo.get_model_weights(name)
 
 
 def _build(name: str) -> nn.Module:
+    from torchvision.models import get_model
+
     options = {"init_weights": False} if name in SLOW_INIT else {}
-    module: nn.Module = zoo.get_model(name, weights=None, **options)
+    module: nn.Module = get_model(name, weights=None, **options)
     return module
 
 
@@ -162,18 +183,46 @@ def _downloads(member: Any, name: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = getattr(error, "reason", None) or one_line(error)
-        raise UserError(
+        raise OSError(
             f"The weights {member.name} of {name} could not be downloaded from {member.url} "
-            f"({reason}); give a file with --weights PATH."
+            f"({reason}); give the path of a file as weights."
         ) from error
     except RuntimeError as error:
         # A download that was cut off has the wrong checksum.
-        raise UserError(
+        raise RuntimeError(
             f"The weights {member.name} of {name} could not be loaded: {one_line(error)}"
         ) from error
 
 
-def _from_factory(name: str, weights: str | None) -> Model:
+def _from_factory(name: ModelChoice, weights: str | None) -> Model:
+    if isinstance(name, str):
+        title, factory = name, _imported(name)
+    else:
+        title = getattr(name, "__qualname__", type(name).__name__)
+        factory = name
+    if isinstance(factory, nn.Module):
+        module: Any = factory
+    else:
+        try:
+            module = factory()
+        except Exception as error:
+            raise RuntimeError(f"{title}: the factory failed: {one_line(error)}") from error
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"{title}: the factory must return a torch.nn.Module; it returned "
+            f"{type(module).__name__}."
+        )
+    if weights is None:
+        return Model(title, module)
+    if not is_path(weights):
+        raise ValueError(
+            f"weights={weights!r} is no file; only torchvision's models have names of weights."
+        )
+    load_weights(module, weights)
+    return Model(title, module, printable(weights))
+
+
+def _imported(name: str) -> Callable[[], Any]:
     module_name, _, attribute = name.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:
@@ -181,32 +230,20 @@ def _from_factory(name: str, weights: str | None) -> Model:
     try:
         namespace = importlib.import_module(module_name)
     except Exception as error:
-        raise UserError(
-            f"--model {name}: {module_name!r} cannot be imported from here: {one_line(error)}"
+        raise ImportError(
+            f"{name}: {module_name!r} cannot be imported from here: {one_line(error)}"
         ) from error
     factory = getattr(namespace, attribute, None)
     if not callable(factory):
         known = [key for key, value in vars(namespace).items() if callable(value)]
-        raise UserError(
-            f"--model {name}: {module_name!r} has no function {attribute!r}."
+        raise ValueError(
+            f"{name}: {module_name!r} has no function {attribute!r}."
             f"{close_matches(attribute, known)}"
         )
     if isinstance(factory, nn.Module):
-        raise UserError(
-            f"--model {name}: {attribute!r} is a torch.nn.Module; name a function without "
-            "arguments that returns it."
+        # It would be shared, and changed, by all that import it.
+        raise TypeError(
+            f"{name}: {attribute!r} is a torch.nn.Module; name a function without arguments that "
+            "returns it."
         )
-    with explained(f"--model {name}: {attribute}() failed"):
-        module = factory()
-    if not isinstance(module, nn.Module):
-        raise UserError(
-            f"--model {name}: {attribute}() must return a torch.nn.Module; it returned "
-            f"{type(module).__name__}."
-        )
-    if weights is not None:
-        if not is_path(weights):
-            raise UserError(
-                f"--weights {weights} is no file; only torchvision's models have names of weights."
-            )
-        load_weights(module, weights)
-    return Model(name, module, None if weights is None else printable(weights), None, None)
+    return factory

@@ -1,4 +1,4 @@
-"""Networks of timm by name."""
+"""Load networks of timm by name."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from torch import nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
-from captum_clustered._errors import UserError, close_matches, one_line, printable
-from captum_clustered.models.load import TIMM, Model
+from captum_clustered._errors import close_matches, one_line, printable
+from captum_clustered.models.base import Model
+from captum_clustered.models.load import TIMM
 from captum_clustered.models.weights import is_path, load_weights
 
 __all__ = ["load_timm", "timm_skeleton"]
@@ -19,21 +20,26 @@ __all__ = ["load_timm", "timm_skeleton"]
 
 def load_timm(name: str, weights: str | None) -> Model:
     """
+    Load a model of timm.
+
     Args:
 
-        name (str): ``timm:`` and the name of a model, with the tag of its weights or without.
+        name (str): ``timm:`` and the name of a model, with or without the tag of its weights.
         weights (str, optional): File of a state dict.
                     Default: None (timm's own weights, which it downloads)
 
     Raises:
 
-        UserError: If timm is not installed, there is no such model or no weights for it.
+        ImportError: If timm is not installed.
+        ValueError: If timm has no such model, or prepares its images in another way than
+                    those supported here.
+        RuntimeError: If timm cannot make it.
     """
     if weights is None:
         return _model(name, _create(name, pretrained=True), name)
     if not is_path(weights):
-        raise UserError(
-            f"--weights {weights} is no file; timm's weights are a part of the model's name, such "
+        raise ValueError(
+            f"weights={weights!r} is no file; timm's weights are a part of the model's name, such "
             "as timm:resnet18.a1_in1k."
         )
     module = _create(name, pretrained=False)
@@ -43,31 +49,31 @@ def load_timm(name: str, weights: str | None) -> Model:
 
 def timm_skeleton(name: str) -> Model:
     """
-    The model without its weights.
+    Load the model without its weights.
 
     Raises:
 
-        UserError: As :func:`load_timm`.
+        ImportError, ValueError, RuntimeError: As :func:`load_timm`.
     """
     return _model(name, _create(name, pretrained=False), None)
 
 
 def _create(name: str, pretrained: bool) -> nn.Module:
     if find_spec("timm") is None:
-        raise UserError(
-            f"--model {name} needs timm, which is not installed: pip install captum_clustered[timm]"
+        raise ImportError(
+            f"{name} needs timm, which is not installed: pip install captum_clustered[timm]"
         )
     import timm
 
     short = name.removeprefix(TIMM)
     known = timm.list_models()
     if short.partition(".")[0] not in known:
-        raise UserError(f"timm has no model {short!r}.{close_matches(short, known)}")
+        raise ValueError(f"timm has no model {short!r}.{close_matches(short, known)}")
     try:
         module: nn.Module = timm.create_model(short, pretrained=pretrained)
     except Exception as error:
-        hint = " Without a connection, give a file with --weights PATH." if pretrained else ""
-        raise UserError(f"--model {name} cannot be made: {one_line(error)}{hint}") from error
+        hint = " Without a connection, give the path of a file as weights." if pretrained else ""
+        raise RuntimeError(f"{name} cannot be made: {one_line(error)}{hint}") from error
     return module
 
 
@@ -76,7 +82,7 @@ def _model(name: str, module: nn.Module, weights: str | None) -> Model:
 
 
 class _Squashed(ImageClassification):
-    """Height and width are resized alike, whatever the picture's shape."""
+    """Resizes height and width to the same size, whatever the image's shape."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -84,7 +90,7 @@ class _Squashed(ImageClassification):
 
 
 def _preset(name: str, module: nn.Module) -> Any:
-    """timm's way to prepare a picture, in the form that torchvision's weights have."""
+    """Return timm's way to prepare an image, in the form of torchvision's ``transforms``."""
     from timm.data import resolve_model_data_config
 
     config = resolve_model_data_config(module)
@@ -92,9 +98,9 @@ def _preset(name: str, module: nn.Module) -> Any:
     presets = {"center": ImageClassification, "squash": _Squashed}
     mode = config["crop_mode"]
     if mode not in presets or height != size:
-        raise UserError(
-            f"--model {name} takes pictures of {height} x {size}, cropped by {mode!r}; accepted "
-            f"are squares, cropped by {' or '.join(map(repr, presets))}."
+        raise ValueError(
+            f"{name} takes images of {height} x {size}, cropped by {mode!r}; accepted are squares, "
+            f"cropped by {' or '.join(map(repr, presets))}."
         )
     return functools.partial(
         presets[mode],

@@ -1,4 +1,4 @@
-"""State dicts from files."""
+"""Load state dicts from files."""
 
 from __future__ import annotations
 
@@ -11,68 +11,72 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captum_clustered._errors import UserError, explained, one_line, printable
+from captum_clustered._errors import one_line, printable
 
 __all__ = ["is_path", "load_weights"]
 
 SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")
-# Under which training code nests the state dict in a checkpoint.
+# Keys under which training code nests the state dict in a checkpoint.
 NESTING = ("state_dict", "model", "model_state_dict")
-# How many keys a message names before it only counts.
+# Number of keys that a message names; it counts the others.
 NAMED = 3
 
 
 def is_path(weights: str) -> bool:
-    """Whether this means a file rather than a name of weights."""
+    """Return whether this is a file rather than a name of weights."""
     return Path(weights).suffix in SUFFIXES or os.sep in weights or Path(weights).exists()
 
 
 def load_weights(module: nn.Module, path: str) -> None:
     """
-    Loads a state dict, which must fit exactly.
+    Load a state dict into a module, which it must fit exactly.
 
     Args:
 
-        module (torch.nn.Module): What it is loaded into.
+        module (torch.nn.Module): The network.
         path (str): A file of torch.save or of safetensors. No code in it is run. The
                     state dict may be nested in a checkpoint and its keys may begin with
                     the "module." of DataParallel.
 
     Raises:
 
-        UserError: If it cannot be read or does not fit; the message names keys and shapes.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be read or does not fit; the message names keys and
+                    shapes.
     """
     state = _state_dict(_read(path), printable(path))
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
         differences = "; ".join(_differences(module.state_dict(), state)) or one_line(error)
-        raise UserError(
+        raise ValueError(
             f"The weights in {printable(path)} do not fit the model: {differences}. A model "
-            "of another shape, such as one with other classes, is given as package.module:factory."
+            "of another shape, such as one with other classes, is named as package.module:factory."
         ) from error
 
 
 def _read(path: str) -> Any:
     name = printable(path)
     if not Path(path).exists():
-        raise UserError(f"There is no file of weights {name}.")
+        raise FileNotFoundError(f"There is no file of weights {name}.")
     if not Path(path).is_file():
-        raise UserError(f"--weights {name} is not a file.")
+        raise ValueError(f"weights={name!r} is not a file.")
     if Path(path).suffix == ".safetensors":
         from safetensors.torch import load_file
 
-        with explained(f"{name} cannot be read as safetensors"):
+        try:
             return load_file(path)
+        except Exception as error:
+            raise ValueError(f"{name} cannot be read as safetensors: {one_line(error)}") from error
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{name} holds no tensors alone, and other objects are not loaded because they can run "
+        raise ValueError(
+            f"{name} holds other objects than tensors, which are not loaded because they can run "
             "code; save model.state_dict() instead."
         ) from error
     except Exception as error:
-        raise UserError(f"{name} cannot be read as weights: {one_line(error)}") from error
+        raise ValueError(f"{name} cannot be read as weights: {one_line(error)}") from error
 
 
 def _state_dict(content: Any, name: str) -> dict[str, Tensor]:
@@ -82,11 +86,11 @@ def _state_dict(content: Any, name: str) -> dict[str, Tensor]:
                 content = content[key]
                 break
     if not isinstance(content, Mapping) or not content:
-        raise UserError(f"{name} holds no state dict but {type(content).__name__}.")
-    # A few models keep more than tensors in their state; load_state_dict is the judge.
+        raise ValueError(f"{name} holds no state dict but {type(content).__name__}.")
+    # A few models keep more than tensors in their state; load_state_dict checks that.
     state = {str(key): value for key, value in content.items()}
     if not any(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{name} holds no state dict: there are no tensors in it.")
+        raise ValueError(f"{name} holds no state dict: there are no tensors in it.")
     if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     return state

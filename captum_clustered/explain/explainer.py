@@ -1,0 +1,267 @@
+"""Explain images, from files or tensors."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from captum.attr import LayerGradCam
+from torch import Tensor
+
+from captum_clustered._errors import one_line, printable
+from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
+from captum_clustered.explain.explanation import Explanation
+from captum_clustered.explain.saved_clusters import read_clusters
+from captum_clustered.explain.settings import ExplainerSettings
+from captum_clustered.models.base import AnyModel, as_model
+from captum_clustered.models.choice import check_class, choose_layer
+from captum_clustered.scores import SCORES
+from captum_clustered.tokens import token_grid, tokens_to_map
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from captum_clustered.data.preprocessing import Preprocessing
+
+__all__ = ["ImageExplainer"]
+
+Array = npt.NDArray[Any]
+ImageSource = Union[str, "os.PathLike[str]", "Image.Image", Tensor]
+
+
+class ImageExplainer:
+    """
+    Explains images by one network and one layer, beside LayerGradCam.
+
+    All mistakes in the settings are found when it is made, before any image is read.
+
+    Attributes:
+
+        model (Model): The network.
+        settings (ExplainerSettings): How it explains; the layer has a name.
+        preprocessing (Preprocessing): How images become the network's input.
+        cam (ClusteredLayerCAM): The method.
+        score (Callable): The forward function that returns the score of each class.
+        layer (torch.nn.Module): The layer.
+        n_classes (int): Number of the network's classes.
+
+    Examples::
+
+        >>> explainer = ImageExplainer(load_model("resnet50"), ExplainerSettings(target=281))
+        >>> explanation = explainer("cat.jpg")
+        >>> explanation.attribution.shape
+        (7, 7)
+        >>> explanation.save("cat.npz")
+    """
+
+    def __init__(
+        self,
+        model: AnyModel,
+        settings: ExplainerSettings | None = None,
+        preprocessing: Preprocessing | None = None,
+    ) -> None:
+        """
+        Args:
+
+            model (Model or torch.nn.Module): The network, on its device and in evaluation
+                        mode.
+            settings (ExplainerSettings, optional): How to explain.
+                        Default: None (the defaults, on the usual layer)
+            preprocessing (Preprocessing, optional): How images become the network's input,
+                        and what that input looks like.
+                        Default: None (``make_preprocessing`` of the model's ``preset``)
+
+        Raises:
+
+            ValueError: If the layer, its dimension of channels, the target or another setting
+                        does not fit the model.
+            FileNotFoundError: If the file of saved clusters does not exist.
+            RuntimeError: If the network fails on an input of its size.
+        """
+        self.model = model = as_model(model)
+        settings = settings or ExplainerSettings()
+        if preprocessing is None:
+            from captum_clustered.data.preprocessing import make_preprocessing
+
+            preprocessing = make_preprocessing(model.preset, model.n_channels)
+        self.preprocessing = preprocessing
+        if settings.score not in SCORES:
+            accepted = ", ".join(map(repr, SCORES))
+            raise ValueError(f"score={settings.score!r} must be one of {accepted}.")
+        inputs = torch.zeros(preprocessing.input_shape, device=model.device)
+        choice = choose_layer(
+            model, inputs, settings.layer, settings.layer_input, settings.channel_dim
+        )
+        self.layer, self.n_classes, self._choice = choice.module, choice.n_classes, choice
+        if settings.target is not None:
+            check_class(model, choice.n_classes, settings.target)
+        self.settings = settings = replace(
+            settings, layer=choice.name, channel_dim=choice.channel_dim
+        )
+        self.score = SCORES[settings.score].wrap(model.module)
+        self.cam = ClusteredLayerCAM(
+            self.score,
+            self.layer,
+            clusterer=_clusterer(settings, choice.shape[choice.channel_dim]),
+            scaling=settings.scaling,
+            importance=settings.importance,
+            n_clusterings=settings.n_clusterings,
+            n_samples=settings.n_samples,
+            seed=settings.seed,
+            channel_dim=settings.channel_dim,
+        )
+
+    def prepare(self, image: ImageSource) -> Tensor:
+        """
+        Return an image as the network's input, a batch of one.
+
+        Args:
+
+            image (str, PathLike, PIL.Image.Image or Tensor): A file, as
+                        :func:`captum_clustered.data.read_image` reads it; an RGB image; or
+                        an input that is prepared already, (C, H, W) or (1, C, H, W).
+
+        Raises:
+
+            FileNotFoundError, ValueError: If the file cannot be read.
+            ValueError: If a tensor has another shape.
+        """
+        if isinstance(image, (str, os.PathLike)):
+            from captum_clustered.data.images import read_image
+
+            image = read_image(image)
+        if not isinstance(image, Tensor):
+            image = self.preprocessing(image)
+        inputs = image[None] if image.dim() == 3 else image
+        if inputs.dim() != 4 or len(inputs) != 1:
+            raise ValueError(
+                "image must be a tensor of shape (C, H, W) or (1, C, H, W); got "
+                f"{tuple(image.shape)}."
+            )
+        return inputs.to(self.model.device)
+
+    def __call__(self, image: ImageSource, name: str | None = None) -> Explanation:
+        """
+        Explain one image.
+
+        Args:
+
+            image (str, PathLike, PIL.Image.Image or Tensor): As in :meth:`prepare`.
+            name (str, optional): Name of the image in the explanation.
+                        Default: None (the file, or "image")
+
+        Raises:
+
+            ValueError: If the image cannot be read or its activations cannot be attributed.
+            Exception: Whatever the network raises.
+        """
+        if name is None:
+            name = printable(image) if isinstance(image, (str, os.PathLike)) else "image"
+        inputs = self.prepare(image)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            explanation = self._explain(inputs, name)
+        messages = dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning)
+        notes = filter(None, [*self._choice.notes, *messages, explanation.gradcam_missing])
+        return replace(explanation, notes=tuple(notes))
+
+    def gradcam_method(self) -> LayerGradCam:
+        """Return Captum's LayerGradCam of the same layer and score."""
+        return LayerGradCam(self.score, self.layer)
+
+    def _explain(self, inputs: Tensor, name: str) -> Explanation:
+        settings, model = self.settings, self.model
+        with torch.no_grad():
+            probabilities = _probabilities(model.module(inputs))[0]
+        target = settings.target
+        if target is None:
+            target = int(probabilities.argmax())
+        attribution, clusters = self.cam.attribute(
+            inputs,
+            target,
+            attribute_to_layer_input=settings.layer_input,
+            layer_baselines=settings.layer_baselines,
+            perturbations_per_eval=settings.perturbations_per_eval,
+            return_clusters=True,
+        )
+        gradcam, gradcam_missing = self._gradcam(inputs, target)
+        found = Explanation(
+            attribution=_as_maps(attribution)[0],
+            gradcam=None if gradcam is None else _as_maps(gradcam)[0],
+            labels=_numpy(clusters.labels)[0],
+            importances=_numpy(clusters.importances)[0],
+            maps=_as_maps(clusters.maps),
+            sizes=_numpy(clusters.sizes)[0],
+            score=float(clusters.score),
+            baseline_score=float(clusters.baseline_score),
+            target=target,
+            probabilities=_numpy(probabilities),
+            input_image=self.preprocessing.picture(inputs),
+            settings=settings,
+            image=name,
+            model=model.name,
+            weights=model.weights,
+            size=self.preprocessing.size,
+            mean=self.preprocessing.mean,
+            std=self.preprocessing.std,
+            gradcam_missing=gradcam_missing,
+        )
+        names = {index: model.class_name(index) for index in found.top_classes()}
+        return replace(found, class_names=names)
+
+    def _gradcam(self, inputs: Tensor, target: int) -> tuple[Tensor | None, str]:
+        if not self._choice.has_channels_first:
+            return None, "LayerGradCam is left out: it takes channels in dimension 1 only."
+        try:
+            attribution: Tensor = self.gradcam_method().attribute(
+                inputs,
+                target,
+                attribute_to_layer_input=self.settings.layer_input,
+            )
+        except Exception as error:  # noqa: BLE001
+            # A model without gradients (quantized, or under no_grad) is explained all the same.
+            return None, f"LayerGradCam is left out: it fails on this model: {one_line(error)}"
+        return attribution, ""
+
+
+def _clusterer(settings: ExplainerSettings, n_channels: int) -> int | Tensor:
+    clusters: Any = settings.clusters
+    if clusters is None:
+        return settings.n_clusters
+    labels = read_clusters(clusters) if isinstance(clusters, str) else torch.tensor(clusters)
+    if len(labels) != n_channels:
+        raise ValueError(
+            f"clusters are those of {len(labels)} channels; layer {settings.layer!r} has "
+            f"{n_channels}."
+        )
+    return labels
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    # A single logit is the log-odds of the class.
+    return logits.softmax(1) if logits.shape[1] > 1 else logits.sigmoid()
+
+
+def _as_maps(values: Tensor) -> Array:
+    """Return (1, k, *spatial) as (k, h, w)."""
+    if values.dim() == 3:
+        grid = token_grid(values.shape[2])
+        if grid is None:
+            raise ValueError(
+                f"The layer has {values.shape[2]} tokens, which form no square, with or without a "
+                "class token."
+            )
+        side, n_prefix = grid
+        values = tokens_to_map(values, (side, side), n_prefix)
+    return _numpy(values)[0]
+
+
+def _numpy(values: Tensor) -> Array:
+    values = values.detach().cpu()
+    # NumPy has no bfloat16.
+    return np.asarray(values.float() if values.dtype is torch.bfloat16 else values)

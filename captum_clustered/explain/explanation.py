@@ -1,0 +1,217 @@
+"""The explanation of one image, which can be saved and loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from captum_clustered._version import __version__
+from captum_clustered.explain.settings import ExplainerSettings
+
+__all__ = ["Explanation"]
+
+Array = npt.NDArray[Any]
+# Arrays of the file; "gradcam" is missing where it was left out.
+ARRAYS = (
+    "attribution",
+    "labels",
+    "importances",
+    "maps",
+    "sizes",
+    "score",
+    "baseline_score",
+    "target",
+    "probabilities",
+    "input_image",
+)
+GRADCAM = "gradcam"
+# A JSON string: the settings, what is explained and the facts of FACTS.
+SETTINGS = "settings"
+FACTS = ("image", "model", "weights", "gradcam_missing", "size", "mean", "std")
+CLASS_NAMES, NOTES = "class_names", "notes"
+# Number of the most probable classes whose names are kept.
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Explanation:
+    r"""
+    The explanation of one image. Maps have the layer's size (h, w).
+
+    Attributes:
+
+        attribution (array): Clustered-CAM, (h, w).
+        gradcam (array or None): LayerGradCam of the same layer and score, (h, w).
+        labels (array): Cluster of each channel, (C,).
+        importances (array): Importance of each cluster, (k,).
+        maps (array): Each cluster's share of the attribution, (k, h, w).
+        sizes (array): Number of channels in each cluster, (k,).
+        score (float): Score of the target.
+        baseline_score (float): Score of the target with the whole layer ablated.
+        target (int): The class that is explained.
+        probabilities (array): Probability of each class, (n_classes,).
+        input_image (array): What the network sees, (H, W, 3), uint8.
+        settings (ExplainerSettings): How it was made.
+        class_names (Mapping[int, str]): Names of the target and the most probable classes.
+        image (str): Name of the image.
+        model (str): Name of the network.
+        weights (str or None): Name or file of its weights.
+        size (int or None): Height and width of the network's input.
+        mean, std (tuple[float, ...]): The input's normalization.
+        gradcam_missing (str): Why there is no LayerGradCam.
+        notes (tuple[str, ...]): Remarks for the user.
+    """
+
+    attribution: Array
+    gradcam: Array | None
+    labels: Array
+    importances: Array
+    maps: Array
+    sizes: Array
+    score: float
+    baseline_score: float
+    target: int
+    probabilities: Array
+    input_image: npt.NDArray[np.uint8]
+    settings: ExplainerSettings = field(default_factory=ExplainerSettings)
+    class_names: Mapping[int, str] = field(default_factory=dict)
+    image: str = ""
+    model: str = ""
+    weights: str | None = None
+    size: int | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    gradcam_missing: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def prediction(self) -> int:
+        """The most probable class."""
+        return int(self.probabilities.argmax())
+
+    @property
+    def probability(self) -> float:
+        """The probability of the target."""
+        return float(self.probabilities[self.target])
+
+    def class_name(self, index: int) -> str:
+        """Return the name of a class, or "class 3" if it is not among ``class_names``."""
+        return self.class_names.get(index, f"class {index}")
+
+    def top_classes(self) -> list[int]:
+        """Return the five most probable classes, and the target if it is not among them."""
+        found = [int(i) for i in np.argsort(-self.probabilities, kind="stable")[:TOP]]
+        return found if self.target in found else [*found, self.target]
+
+    def by_importance(self) -> list[int]:
+        """Return the clusters that have channels, the most important first."""
+        order = np.argsort(-self.importances, kind="stable")
+        return [int(j) for j in order if self.sizes[j] > 0]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """
+        Write the explanation to a file (.npz) that ``numpy.load`` opens without pickle.
+
+        Args:
+
+            path (str or PathLike): The file.
+
+        Raises:
+
+            OSError: If it cannot be written.
+        """
+        description = {
+            **{name: getattr(self, name) for name in FACTS},
+            "class_name": self.class_name(self.target),
+            "probability": self.probability,
+            "prediction": self.prediction,
+            "predicted_class": self.class_name(self.prediction),
+            CLASS_NAMES: self.class_names,
+            NOTES: self.notes,
+            "captum_clustered": __version__,
+            **self.settings.to_json(),
+        }
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        if self.gradcam is not None:
+            arrays[GRADCAM] = self.gradcam
+        with Path(path).open("wb") as file:
+            np.savez_compressed(file, **arrays, **{SETTINGS: json.dumps(description)})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Explanation:
+        """
+        Read what :meth:`save` has written.
+
+        Args:
+
+            path (str or PathLike): The file.
+
+        Returns:
+            Explanation: Equal to the one that was saved.
+
+        Raises:
+
+            OSError: If it cannot be read.
+            ValueError: If it is damaged, no explanation, or of an older version.
+
+        Examples::
+
+            >>> explanation = Explanation.load("out/cat.npz")
+            >>> explanation.class_name(explanation.target)
+            'tabby'
+        """
+        arrays, description = _read(Path(path))
+        try:
+            return cls(
+                **{name: arrays[name] for name in ARRAYS if arrays[name].ndim},
+                # Numbers, which numpy keeps as arrays without dimensions.
+                **{name: arrays[name].item() for name in ARRAYS if not arrays[name].ndim},
+                gradcam=arrays.get(GRADCAM),
+                settings=ExplainerSettings.from_json(description),
+                class_names={int(key): name for key, name in description[CLASS_NAMES].items()},
+                notes=tuple(description[NOTES]),
+                **{
+                    name: tuple(value) if isinstance(value, list) else value
+                    for name, value in ((name, description[name]) for name in FACTS)
+                },
+            )
+        except KeyError as error:
+            raise ValueError(
+                f"{path} is of an older version of explain: it has no {error.args[0]}. Start "
+                "explain again with the same options."
+            ) from error
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is no result of explain, or is damaged: {error}") from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        # Of a damaged file that it had opened itself, np.load leaves the handle open.
+        with path.open("rb") as file, np.load(file) as stored:
+            arrays = dict(stored)
+    except (ValueError, TypeError, AttributeError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{path} is damaged: it holds no arrays.") from error
+    missing = [name for name in (*ARRAYS, SETTINGS) if name not in arrays]
+    description = None if missing else _parsed(arrays[SETTINGS])
+    if description is None:
+        raise ValueError(
+            f"{path} is no result of explain, or is damaged: it has no "
+            f"{' and no '.join(missing) or SETTINGS}."
+        )
+    return arrays, description
+
+
+def _parsed(text: Any) -> dict[str, Any] | None:
+    try:
+        found = json.loads(str(text))
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,99 @@
+"""How images are explained."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Union
+
+from torch import Tensor
+
+__all__ = ["ExplainerSettings", "SavedClusters"]
+
+SavedClusters = Union[str, "os.PathLike[str]", Tensor, Sequence[int], None]
+
+
+@dataclass(frozen=True)
+class ExplainerSettings:
+    """
+    How to explain an image: the layer, the score and the method's arguments.
+
+    The defaults are those of :class:`captum_clustered.ClusteredLayerCAM`, whose documentation
+    says more about each of them.
+
+    Attributes:
+
+        layer (str, optional): The layer's name in the model.
+                    Default: None (:func:`captum_clustered.models.find_layer`)
+        layer_input (bool, optional): Whether to attribute to the layer's input.
+                    Default: False
+        target (int, optional): The class to explain.
+                    Default: None (the predicted class of each image)
+        score (str, optional): The score that drops are measured in: "logit", or the name of a
+                    function of :mod:`captum_clustered.scores`.
+                    Default: "logit"
+        n_clusters (int, optional): Number of clusters of channels.
+                    Default: 10
+        clusters (str, PathLike, Tensor or Sequence[int], optional): Saved clusters instead:
+                    the cluster of each channel, or what :func:`read_clusters` takes.
+                    Default: None
+        scaling (str, optional): How importances become a map: "density" or "drop".
+                    Default: "density"
+        importance (str, optional): How a cluster's importance is measured: "ablation" or
+                    "shapley".
+                    Default: "ablation"
+        n_clusterings (int, optional): Number of clusterings to average.
+                    Default: 1
+        n_samples (int, optional): Number of permutations for sampled Shapley values.
+                    Default: 25
+        seed (int, optional): Seed of clusterings and permutations.
+                    Default: 0
+        channel_dim (int, optional): The layer's dimension of channels.
+                    Default: 1
+        layer_baselines (float, optional): The value that replaces ablated channels.
+                    Default: None (zero)
+        perturbations_per_eval (int, optional): Number of ablations in one forward pass.
+                    Default: None (all)
+    """
+
+    layer: str | None = None
+    layer_input: bool = False
+    target: int | None = None
+    score: str = "logit"
+    n_clusters: int = 10
+    clusters: SavedClusters = None
+    scaling: str = "density"
+    importance: str = "ablation"
+    n_clusterings: int = 1
+    n_samples: int = 25
+    seed: int = 0
+    channel_dim: int = 1
+    layer_baselines: float | None = None
+    perturbations_per_eval: int | None = None
+
+    def __post_init__(self) -> None:
+        """Keep saved clusters as JSON can: a path, or a tuple of numbers."""
+        clusters = self.clusters
+        if isinstance(clusters, Tensor):
+            clusters = clusters.tolist()
+        if isinstance(clusters, os.PathLike):
+            clusters = os.fspath(clusters)
+        if clusters is not None and not isinstance(clusters, str):
+            clusters = tuple(map(int, clusters))
+        object.__setattr__(self, "clusters", clusters)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as values that JSON has."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ExplainerSettings:
+        """
+        Return the settings among the values of :meth:`to_json`; other keys are ignored.
+
+        Raises:
+
+            KeyError: If a setting is missing.
+        """
+        return cls(**{field.name: values[field.name] for field in fields(cls)})

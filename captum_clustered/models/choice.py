@@ -1,0 +1,152 @@
+"""Choose a layer of a network and check that it can be shown as a map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from captum_clustered.models.base import AnyModel, Model, as_model
+from captum_clustered.models.layers import get_layer, usual_layer
+from captum_clustered.models.tracing import TOKENS, Call, LayerKind, Shape, kind_of, trace
+from captum_clustered.tokens import token_grid
+
+__all__ = ["LayerChoice", "check_class", "choose_layer"]
+
+
+@dataclass(frozen=True)
+class LayerChoice:
+    """
+    A layer that fits the network and can be shown as a map.
+
+    Attributes:
+
+        name (str): The layer's name in the model.
+        module (torch.nn.Module): The layer.
+        at_input (bool): Whether its input is attributed to.
+        channel_dim (int): The dimension of channels.
+        shape (tuple[int, ...]): Shape of the tensor that is attributed to.
+        n_classes (int): Number of the network's classes.
+        notes (tuple[str, ...]): Remarks for the user.
+    """
+
+    name: str
+    module: nn.Module
+    at_input: bool
+    channel_dim: int
+    shape: Shape
+    n_classes: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_channels_first(self) -> bool:
+        """Whether channels are dimension 1, as LayerGradCam needs."""
+        return self.channel_dim % len(self.shape) == 1
+
+
+def choose_layer(
+    model: AnyModel,
+    inputs: Tensor,
+    name: str | None = None,
+    at_input: bool = False,
+    channel_dim: int = 1,
+) -> LayerChoice:
+    """
+    Return the layer, checked, or the usual choice if no name is given.
+
+    Args:
+
+        model (Model or torch.nn.Module): The network, which runs without gradients.
+        inputs (Tensor): A batch for it; its values do not matter.
+        name (str, optional): Name of the layer.
+                    Default: None (:func:`find_layer`, with its own ``channel_dim``)
+        at_input (bool, optional): Whether to take the layer's input.
+                    Default: False
+        channel_dim (int, optional): The layer's dimension of channels.
+                    Default: 1
+
+    Raises:
+
+        ValueError: If the layer, its tensor or the dimension does not fit the network.
+        RuntimeError: If the network fails on the inputs.
+    """
+    model = as_model(model)
+    if name is None:
+        if at_input:
+            raise ValueError("layer_input needs the name of a layer.")
+        usual = usual_layer(model, inputs)
+        name, channel_dim = usual.name, usual.kind.channel_dim
+    module = get_layer(model, name)
+    forward = trace(model, inputs)
+    call = forward.calls.get(module)
+    if call is None:
+        raise ValueError(
+            f"Layer {name!r} is not used when {model.name} runs, or is a container that only "
+            "holds others."
+        )
+    shapes = call.inputs if at_input else call.outputs
+    if len(shapes) != 1:
+        what = "input" if at_input else "output"
+        raise ValueError(
+            f"The {what} of layer {name!r} is {len(shapes)} tensors, and one is needed for a map; "
+            "choose a layer inside or behind it."
+        )
+    where = f"{'The input of layer' if at_input else 'Layer'} {name!r}"
+    kind = _checked_kind(model, where, shapes[0], call, at_input)
+    notes = _check_channel_dim(where, shapes[0], kind, channel_dim)
+    n_classes = forward.output.shape[1]
+    return LayerChoice(name, module, at_input, channel_dim, shapes[0], n_classes, notes)
+
+
+def check_class(model: Model, n_classes: int, target: int) -> None:
+    """
+    Check that a target is one of the network's classes.
+
+    Raises:
+
+        ValueError: If it is not.
+    """
+    if not 0 <= target < n_classes:
+        raise ValueError(
+            f"target={target} is out of range: {model.name} has {n_classes} classes, 0 to "
+            f"{n_classes - 1}."
+        )
+
+
+def _checked_kind(
+    model: Model, where: str, shape: Shape, call: Call, at_input: bool
+) -> LayerKind:
+    kind = kind_of(shape)
+    if kind is None:
+        input_is_map = not at_input and len(call.inputs) == 1 and kind_of(call.inputs[0])
+        hint = "; its input is one: use layer_input" if input_is_map else ""
+        raise ValueError(
+            f"{where} has shape {shape}, which is no spatial map{hint}. `captum-clustered "
+            f"layers --model {model.name}` lists the layers."
+        )
+    return kind
+
+
+def _check_channel_dim(
+    where: str, shape: Shape, kind: LayerKind, channel_dim: int
+) -> tuple[str, ...]:
+    """Return remarks; raise if the dimension cannot be, or does not look like, the channels'."""
+    if not -len(shape) < channel_dim < len(shape) or channel_dim == 0:
+        raise ValueError(f"channel_dim={channel_dim} is no dimension of channels of {shape}.")
+    dim = channel_dim % len(shape)
+    # With as many channels as rows and columns, nothing tells which dimension they are.
+    is_cube = len(shape) == 4 and len(set(shape[1:])) == 1 and dim != 2
+    if dim == kind.channel_dim % len(shape) or is_cube:
+        return ()
+    # Some layers are (N, C, T). The user's word counts where the last dimension could be the
+    # tokens too, unless a class token shows that the layer is (N, T, C).
+    grid = token_grid(shape[1])
+    if kind is TOKENS and dim == 1 and token_grid(shape[2]) and grid and grid[1] == 0:
+        return (
+            f"{where} has shape {shape}: dimension 1 is taken for the channels; if these are "
+            "tokens, use channel_dim=-1.",
+        )
+    raise ValueError(
+        f"{where} has shape {shape}, which looks like {kind.name}: use channel_dim="
+        f"{kind.channel_dim}."
+    )
