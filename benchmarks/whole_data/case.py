@@ -13,7 +13,7 @@ from captum_clustered.data.image_list import ImageItems, list_items
 from captum_clustered.data.preprocessing import make_preprocessing
 from captum_clustered.dataset_run import Run, explain_dataset
 from captum_clustered.dataset_run.engine import Engine
-from captum_clustered.models.load import Model
+from captum_clustered.models import Model
 
 CLASSES = 2
 # (pixel - 127) / 128, as the network was trained.

@@ -25,8 +25,7 @@ from captum_clustered.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from captum_clustered.data.preprocessing import Preprocessing
-    from captum_clustered.explain import Explainer
+    from captum_clustered.explain import ImageExplainer
 
 # What needs torchvision or matplotlib is imported by the commands, so that --help is fast.
 
@@ -128,10 +127,10 @@ def explain(
     with _sentences():
         from captum_clustered.cli.outputs import prepare_folder, save_left_out
         from captum_clustered.data.preprocessing import make_preprocessing
-        from captum_clustered.explain import Explainer, Settings
-        from captum_clustered.models.load import load_model
+        from captum_clustered.explain import ExplainerSettings, ImageExplainer
+        from captum_clustered.models import load_model
 
-        settings = Settings(
+        settings = ExplainerSettings(
             layer=layer,
             layer_input=layer_input,
             target=target,
@@ -146,8 +145,8 @@ def explain(
         prepare_folder(out_dir)
         network = load_model(model, weights, device)
         preprocessing = make_preprocessing(network.preset, network.n_channels, size, means, stds)
-        explainer = Explainer(network, settings, preprocessing.input_shape, device)
-        failures = _explain_all(explainer, preprocessing, images, out_dir)
+        explainer = ImageExplainer(network, settings, preprocessing)
+        failures = _explain_all(explainer, images, out_dir)
         with explained(f"{printable(out_dir)} cannot be written to"):
             save_left_out(out_dir, failures)
     if failures:
@@ -177,14 +176,13 @@ def layers(
 
         from captum_clustered.cli.tables import layer_table
         from captum_clustered.data.preprocessing import make_preprocessing
-        from captum_clustered.models.layers import list_layers
-        from captum_clustered.models.load import skeleton
+        from captum_clustered.models import list_layers, load_skeleton
 
-        network, where = skeleton(model)
+        network = load_skeleton(model)
         # Vision transformers are built for one size of input.
         size = size or getattr(network.module, "image_size", None)
         preprocessing = make_preprocessing(network.preset, network.n_channels, size)
-        inputs = torch.zeros(preprocessing.input_shape, device=where)
+        inputs = torch.zeros(preprocessing.input_shape, device=network.device)
         rows = list_layers(network, inputs, everything)
         if not rows:
             raise UserError(
@@ -220,7 +218,7 @@ def demo(
         from captum_clustered.cli.explain_image import explain_image
         from captum_clustered.cli.outputs import prepare_folder
         from captum_clustered.data.preprocessing import make_preprocessing
-        from captum_clustered.explain import Explainer
+        from captum_clustered.explain import ImageExplainer
 
         prepare_folder(out_dir)
         network = demo_model()
@@ -230,9 +228,9 @@ def demo(
             task = bar.add_task("Explaining and measuring", total=len(PICTURES))
             for name, image in pictures().items():
                 settings = replace(SETTINGS, target=PICTURES[name])
-                explainer = Explainer(network, settings, preprocessing.input_shape)
+                explainer = ImageExplainer(network, settings, preprocessing)
                 stem = out_dir / Path(name).stem
-                _, inputs = explain_image(explainer, preprocessing, image, name, stem)
+                _, inputs = explain_image(explainer, image, name, stem)
                 results[name] = measure(explainer, inputs, PICTURES[name])
                 bar.advance(task)
         show(quality_table(results))
@@ -309,7 +307,7 @@ def compare(
         from captum_clustered.cli.outputs import prepare_folder
         from captum_clustered.cli.targets import target_of
         from captum_clustered.data.preprocessing import make_preprocessing
-        from captum_clustered.models.load import load_model
+        from captum_clustered.models import load_model
 
         choices = Choices(
             images=images,
@@ -542,7 +540,7 @@ def _needs(command: str, error: ModuleNotFoundError) -> str:
 
 
 def _explain_all(
-    explainer: Explainer, preprocessing: Preprocessing, images: Sequence[Path], out_dir: Path
+    explainer: ImageExplainer, images: Sequence[Path], out_dir: Path
 ) -> list[tuple[str, str]]:
     """Explains each image; one that fails does not keep the others from being explained."""
     from captum_clustered.cli.explain_image import explain_image
@@ -562,7 +560,7 @@ def _explain_all(
             try:
                 image = read_image(path)
                 stem = out_dir / name
-                explanation, _ = explain_image(explainer, preprocessing, image, title, stem)
+                explanation, _ = explain_image(explainer, image, title, stem)
                 notes |= dict.fromkeys(explanation.notes)
             except UserError as error:
                 failures.append((title, str(error)))
@@ -583,8 +581,8 @@ def _sentences() -> Iterator[None]:
     """Shows what the user can mend as a sentence and ends with status 1."""
     try:
         yield
-    except UserError as error:
-        say_error(str(error))
+    except (UserError, ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
+        say_error(next(iter(str(error).splitlines()), type(error).__name__))
         raise typer.Exit(1) from None
 
 

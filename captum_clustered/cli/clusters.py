@@ -171,7 +171,7 @@ class _Sheet:
         with explained(f"{example.item} cannot be read again"):
             inputs = prepared.items[example.index][0][None]
             _, clusters = self._cam.attribute(
-                inputs.to(prepared.explainer.device),
+                inputs.to(prepared.model.device),
                 example.target,
                 attribute_to_layer_input=self._settings.layer_input,
                 return_clusters=True,

@@ -24,9 +24,8 @@ from captum_clustered.comparison.left_out import left_out
 from captum_clustered.comparison.methods import CLUSTERED, known
 from captum_clustered.data.image_folder import ImageFolder, image_files, mask_files, read_labels
 from captum_clustered.data.preprocessing import Preprocessing
-from captum_clustered.explain import Explainer, Settings
-from captum_clustered.models.layers import MAP, find_layer, kind_of, trace
-from captum_clustered.models.load import Model
+from captum_clustered.models import Model
+from captum_clustered.models.choice import check_class, choose_layer
 from captum_clustered.visualization.explanation import save_figure
 
 __all__ = [
@@ -125,7 +124,7 @@ def compare_folder(
         )
     if choices.target == "label" and choices.labels is None:
         raise UserError("--target label needs --labels.")
-    layer, n_classes = _check(model, preprocessing, choices, device)
+    layer, n_classes = _check(model, preprocessing, choices)
     paths = image_files(choices.images, "--images")
     data = ImageFolder(
         paths,
@@ -156,31 +155,24 @@ def missing_table(missing: Sequence[tuple[str, str]]) -> Group:
     return group
 
 
-def _check(
-    model: Model, preprocessing: Preprocessing, choices: Choices, device: str
-) -> tuple[nn.Module, int]:
+def _check(model: Model, preprocessing: Preprocessing, choices: Choices) -> tuple[nn.Module, int]:
     """The layer and the number of classes; whatever is wrong with them shows here."""
-    layer = find_layer(model, choices.layer)
-    forward = trace(model, torch.zeros(preprocessing.input_shape, device=device))
-    call = forward.calls.get(layer)
-    shapes = () if call is None else call.inputs if choices.layer_input else call.outputs
-    kind = kind_of(shapes[0]) if len(shapes) == 1 else None
-    if kind not in (None, MAP):
+    inputs = torch.zeros(preprocessing.input_shape, device=model.device)
+    channel_dim = 1
+    choice = choose_layer(model, inputs, choices.layer, choices.layer_input, channel_dim)
+    if len(choice.shape) != 4:
         raise UserError(
-            f"Layer {choices.layer!r} has shape {shapes[0]}, which looks like {kind.name}; only "
-            "maps with channels in dimension 1 can be compared."
+            f"Layer {choices.layer!r} has shape {choice.shape}, which looks like tokens; only maps "
+            "with channels in dimension 1 can be compared."
         )
-    n_classes = forward.output.shape[1]
-    if n_classes < 2:
+    if choice.n_classes < 2:
         raise UserError(
             f"{model.name} returns a single logit; methods are compared in the probabilities of at "
             "least two classes."
         )
-    target = choices.target if isinstance(choices.target, int) else None
-    settings = Settings(
-        layer=choices.layer, layer_input=choices.layer_input, target=target, score=choices.score
-    )
-    return Explainer(model, settings, preprocessing.input_shape, device).layer, n_classes
+    if isinstance(choices.target, int):
+        check_class(model, choice.n_classes, choices.target)
+    return choice.module, choice.n_classes
 
 
 def _compare(

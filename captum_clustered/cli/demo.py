@@ -17,8 +17,8 @@ from torch import Tensor
 from captum_clustered import ClusteredLayerCAM, InputAttribution, metrics, scores
 from captum_clustered._errors import UserError
 from captum_clustered.cli.tables import titled
-from captum_clustered.explain import Explainer, Settings
-from captum_clustered.models.load import Model
+from captum_clustered.explain import ExplainerSettings, ImageExplainer
+from captum_clustered.models import Model
 
 __all__ = [
     "MEAN",
@@ -36,7 +36,7 @@ __all__ = [
 PICTURES = {"china.jpg": 698, "flower.jpg": 985}
 # (pixel - 127) / 128, as the network was trained.
 MEAN, STD = (127 / 255,), (128 / 255,)
-SETTINGS = Settings(layer="_avg_pooling", layer_input=True)
+SETTINGS = ExplainerSettings(layer="_avg_pooling", layer_input=True)
 
 
 def demo_model() -> Model:
@@ -87,7 +87,7 @@ class Quality:
     average_drop: float
 
 
-def measure(explainer: Explainer, inputs: Tensor, target: int) -> dict[str, Quality]:
+def measure(explainer: ImageExplainer, inputs: Tensor, target: int) -> dict[str, Quality]:
     """How stable and how faithful each method's map of one picture is, by method."""
     methods: dict[str, LayerAttribution] = {
         "Clustered-CAM": explainer.cam,
@@ -123,7 +123,7 @@ def _sensitivity(explain: Callable[..., Tensor], inputs: Tensor, target: int) ->
 
 
 def _average_drop(
-    explainer: Explainer, method: LayerAttribution, inputs: Tensor, target: int
+    explainer: ImageExplainer, method: LayerAttribution, inputs: Tensor, target: int
 ) -> float:
     attribution = method.attribute(inputs, target, attribute_to_layer_input=SETTINGS.layer_input)
     probability = scores.probability(explainer.model.module)

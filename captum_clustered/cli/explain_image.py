@@ -10,18 +10,15 @@ from torch import Tensor
 
 from captum_clustered._errors import explained, printable
 from captum_clustered.cli.console import out, show
-from captum_clustered.cli.outputs import save_arrays
 from captum_clustered.cli.tables import class_table, cluster_table
-from captum_clustered.data.preprocessing import Preprocessing
-from captum_clustered.explain import Explainer, Explanation
+from captum_clustered.explain import Explanation, ImageExplainer
 from captum_clustered.visualization.explanation import draw, save_figure
 
 __all__ = ["explain_image"]
 
 
 def explain_image(
-    explainer: Explainer,
-    preprocessing: Preprocessing,
+    explainer: ImageExplainer,
     image: Image.Image,
     title: str,
     stem: Path,
@@ -31,8 +28,7 @@ def explain_image(
 
     Args:
 
-        explainer (Explainer): The model and settings.
-        preprocessing (Preprocessing): The way into the network.
+        explainer (ImageExplainer): The model and settings.
         image (PIL.Image.Image): Mode RGB.
         title (str): The picture's name.
         stem (Path): Where the files go, without suffix.
@@ -45,18 +41,19 @@ def explain_image(
         UserError: If the model fails or a file cannot be written.
     """
     with explained(f"{title} cannot be prepared for the network"):
-        inputs = preprocessing(image)
-    explanation = explainer(inputs, preprocessing.picture(inputs))
+        inputs = explainer.prepare(image)
     model, settings = explainer.model, explainer.settings
+    with explained(f"{model.name} cannot be explained"):
+        explanation = explainer(inputs, title)
     # Not with_suffix: names may have dots.
     figure_path, array_path = (stem.with_name(stem.name + end) for end in (".png", ".npz"))
     with explained(f"{printable(figure_path)} cannot be written"):
         save_figure(draw(explanation, settings, model, Path(title).name), figure_path)
     with explained(f"{printable(array_path)} cannot be written"):
-        save_arrays(array_path, explanation, settings, model, preprocessing, title)
+        explanation.save(array_path)
     out.rule(Text(title), style="dim")
-    show(class_table(explanation, model))
-    show(cluster_table(explanation, settings))
+    show(class_table(explanation))
+    show(cluster_table(explanation))
     written = f"Wrote {printable(figure_path)} and {printable(array_path)}"
     out.print(Text(written), soft_wrap=True)
     return explanation, inputs

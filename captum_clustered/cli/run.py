@@ -26,8 +26,8 @@ from captum_clustered.data.preprocessing import Preprocessing, make_preprocessin
 from captum_clustered.dataset_run import LocalEngine, RayEngine, Run, explain_dataset
 from captum_clustered.dataset_run.description import describe_method
 from captum_clustered.dataset_run.engine import Engine
-from captum_clustered.explain import Explainer, Settings
-from captum_clustered.models.load import Model, load_model
+from captum_clustered.explain import ExplainerSettings, ImageExplainer
+from captum_clustered.models import Model, load_model
 
 __all__ = ["Choices", "Prepared", "again", "engine_of", "fit_of", "prepare", "run_data"]
 
@@ -49,7 +49,7 @@ class Choices:
         weights (str or None): Name or file.
         size, mean, std: As in :func:`make_preprocessing`.
         device (str): Where the model is.
-        settings (dict): Of :class:`captum_clustered.explain.Settings`.
+        settings (dict): Of :class:`captum_clustered.explain.ExplainerSettings`.
         target (str or int): "prediction", "label" or a class.
     """
 
@@ -72,12 +72,12 @@ class Prepared:
 
     Attributes:
 
-        explainer (Explainer): Model, layer and method.
+        explainer (ImageExplainer): Model, layer and method.
         items (ImageItems): The data.
         preprocessing (Preprocessing): The way into the network.
     """
 
-    explainer: Explainer
+    explainer: ImageExplainer
     items: ImageItems
     preprocessing: Preprocessing
 
@@ -131,10 +131,10 @@ def prepare(choices: Choices) -> Prepared:
     preprocessing = make_preprocessing(
         network.preset, network.n_channels, choices.size, choices.mean, choices.std
     )
-    settings = Settings(**choices.settings)
+    settings = ExplainerSettings(**choices.settings)
     if isinstance(choices.target, int):
         settings = replace(settings, target=choices.target)
-    explainer = Explainer(network, settings, preprocessing.input_shape, choices.device)
+    explainer = ImageExplainer(network, settings, preprocessing)
     items = list_items(
         Path(choices.data),
         None if choices.root is None else Path(choices.root),

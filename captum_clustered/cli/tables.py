@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from rich import box
 from rich.console import Group, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
-from captum_clustered.explain import Explanation, Settings
-from captum_clustered.models.layers import LayerRow
-from captum_clustered.models.load import Model
+from captum_clustered.explain import Explanation
+from captum_clustered.models import LayerInfo, Model
 from captum_clustered.scores import SCORES
 
 __all__ = ["class_table", "cluster_table", "failure_table", "layer_table", "titled"]
-
-TOP = 5
 
 
 def titled(title: str, *columns: str, right: Sequence[str] = ()) -> tuple[Group, Table]:
@@ -30,19 +26,16 @@ def titled(title: str, *columns: str, right: Sequence[str] = ()) -> tuple[Group,
     return Group("", Text(title, style="bold"), table, ""), table
 
 
-def class_table(explanation: Explanation, model: Model) -> Group:
+def class_table(explanation: Explanation) -> Group:
     """The most probable classes, and the explained one if it is not among them."""
     group, table = titled(
         "Most probable classes", "Class", "Index", "Probability", "", right=("Index", "Probability")
     )
     probabilities = explanation.probabilities
-    shown = [int(i) for i in np.argsort(-probabilities, kind="stable")[:TOP]]
-    if explanation.target not in shown:
-        shown.append(explanation.target)
-    for index in shown:
+    for index in explanation.top_classes():
         is_target = index == explanation.target
         table.add_row(
-            Text(model.class_name(index)),
+            Text(explanation.class_name(index)),
             str(index),
             f"{probabilities[index]:.2%}",
             "explained" if is_target else "",
@@ -51,8 +44,9 @@ def class_table(explanation: Explanation, model: Model) -> Group:
     return group
 
 
-def cluster_table(explanation: Explanation, settings: Settings) -> Group:
-    """Each group's channels and importance."""
+def cluster_table(explanation: Explanation) -> Group:
+    """Each cluster's channels and importance."""
+    settings = explanation.settings
     title = (
         f"Clusters of channels: {SCORES[settings.score].label} {explanation.score:.4g}, "
         f"{explanation.baseline_score:.4g} without the whole layer"
@@ -66,7 +60,7 @@ def cluster_table(explanation: Explanation, settings: Settings) -> Group:
     return group
 
 
-def layer_table(rows: Sequence[LayerRow], model: Model, size: int) -> Group:
+def layer_table(rows: Sequence[LayerInfo], model: Model, size: int) -> Group:
     """The layers to choose from."""
     title = f"Layers of {model.name} for an input of {size} x {size}"
     group, table = titled(title, "Layer", "Type", "Shape", "Kind", "Options")

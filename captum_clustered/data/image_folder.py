@@ -17,7 +17,7 @@ from torchvision.transforms import functional as F
 from captum_clustered._errors import UserError, close_matches, explained, printable
 from captum_clustered.data.images import read_image
 from captum_clustered.data.preprocessing import Preprocessing
-from captum_clustered.models.load import Model
+from captum_clustered.models import Model
 
 __all__ = ["ImageFolder", "class_of", "image_files", "mask_files", "read_labels"]
 

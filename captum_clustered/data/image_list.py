@@ -19,7 +19,7 @@ from captum_clustered.data.dicom import frame_names, is_dicom
 from captum_clustered.data.image_folder import class_of
 from captum_clustered.data.images import read_image
 from captum_clustered.data.preprocessing import Preprocessing
-from captum_clustered.models.load import Model
+from captum_clustered.models import Model
 
 __all__ = ["ImageItems", "Names", "list_items"]
 

@@ -139,11 +139,12 @@ class Explanation:
             "captum_clustered": __version__,
             **self.settings.to_json(),
         }
-        arrays = {name: getattr(self, name) for name in ARRAYS}
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in ARRAYS}
+        arrays[SETTINGS] = json.dumps(description)
         if self.gradcam is not None:
             arrays[GRADCAM] = self.gradcam
         with Path(path).open("wb") as file:
-            np.savez_compressed(file, **arrays, **{SETTINGS: json.dumps(description)})
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
@@ -169,19 +170,18 @@ class Explanation:
             'tabby'
         """
         arrays, description = _read(Path(path))
+        # Numbers are arrays without dimensions there.
+        values = {name: _plain(arrays[name]) for name in ARRAYS}
         try:
+            for name in FACTS:
+                value = description[name]
+                values[name] = tuple(value) if isinstance(value, list) else value
             return cls(
-                **{name: arrays[name] for name in ARRAYS if arrays[name].ndim},
-                # Numbers, which numpy keeps as arrays without dimensions.
-                **{name: arrays[name].item() for name in ARRAYS if not arrays[name].ndim},
+                **values,
                 gradcam=arrays.get(GRADCAM),
                 settings=ExplainerSettings.from_json(description),
                 class_names={int(key): name for key, name in description[CLASS_NAMES].items()},
                 notes=tuple(description[NOTES]),
-                **{
-                    name: tuple(value) if isinstance(value, list) else value
-                    for name, value in ((name, description[name]) for name in FACTS)
-                },
             )
         except KeyError as error:
             raise ValueError(
@@ -207,6 +207,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{' and no '.join(missing) or SETTINGS}."
         )
     return arrays, description
+
+
+def _plain(values: Array) -> Any:
+    return values if values.ndim else values.item()
 
 
 def _parsed(text: Any) -> dict[str, Any] | None:

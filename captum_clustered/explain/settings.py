@@ -25,7 +25,7 @@ class ExplainerSettings:
     Attributes:
 
         layer (str, optional): The layer's name in the model.
-                    Default: None (:func:`captum_clustered.models.find_layer`)
+                    Default: "" (the one of :func:`captum_clustered.models.find_layer`)
         layer_input (bool, optional): Whether to attribute to the layer's input.
                     Default: False
         target (int, optional): The class to explain.
@@ -57,7 +57,7 @@ class ExplainerSettings:
                     Default: None (all)
     """
 
-    layer: str | None = None
+    layer: str = ""
     layer_input: bool = False
     target: int | None = None
     score: str = "logit"

@@ -5,7 +5,13 @@ What ``--model``, ``--weights`` and ``--layer`` mean on the command line, for Py
 """
 
 from captum_clustered.models.base import Model, example_input
-from captum_clustered.models.layers import LayerInfo, find_layer, get_layer, list_layers, usual_layer
+from captum_clustered.models.layers import (
+    LayerInfo,
+    find_layer,
+    get_layer,
+    list_layers,
+    usual_layer,
+)
 from captum_clustered.models.load import load_model, load_skeleton
 from captum_clustered.models.tracing import LayerKind
 from captum_clustered.models.weights import load_weights

@@ -47,7 +47,7 @@ class LayerChoice:
 def choose_layer(
     model: AnyModel,
     inputs: Tensor,
-    name: str | None = None,
+    name: str = "",
     at_input: bool = False,
     channel_dim: int = 1,
 ) -> LayerChoice:
@@ -59,7 +59,7 @@ def choose_layer(
         model (Model or torch.nn.Module): The network, which runs without gradients.
         inputs (Tensor): A batch for it; its values do not matter.
         name (str, optional): Name of the layer.
-                    Default: None (:func:`find_layer`, with its own ``channel_dim``)
+                    Default: "" (:func:`find_layer`, with its own ``channel_dim``)
         at_input (bool, optional): Whether to take the layer's input.
                     Default: False
         channel_dim (int, optional): The layer's dimension of channels.
@@ -71,7 +71,7 @@ def choose_layer(
         RuntimeError: If the network fails on the inputs.
     """
     model = as_model(model)
-    if name is None:
+    if not name:
         if at_input:
             raise ValueError("layer_input needs the name of a layer.")
         usual = usual_layer(model, inputs)
@@ -113,9 +113,7 @@ def check_class(model: Model, n_classes: int, target: int) -> None:
         )
 
 
-def _checked_kind(
-    model: Model, where: str, shape: Shape, call: Call, at_input: bool
-) -> LayerKind:
+def _checked_kind(model: Model, where: str, shape: Shape, call: Call, at_input: bool) -> LayerKind:
     kind = kind_of(shape)
     if kind is None:
         input_is_map = not at_input and len(call.inputs) == 1 and kind_of(call.inputs[0])

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._maps import SCALINGS
-from captum_clustered.explain import Explanation, Settings
-from captum_clustered.models.load import Model
+from captum_clustered.explain import ExplainerSettings, Explanation
+from captum_clustered.models import Model
 from captum_clustered.scores import SCORES
 from captum_clustered.visualization.arrays import as_map, as_picture, resized
 from captum_clustered.visualization.canvas import UPRIGHT, frame
@@ -84,12 +84,12 @@ class _Page:
         bar.ax.yaxis.label.set(fontsize=11.5, color=MUTED)
 
 
-def draw(explanation: Explanation, settings: Settings, model: Model, title: str) -> Figure:
+def draw(explanation: Explanation, settings: ExplainerSettings, model: Model, title: str) -> Figure:
     """
     Args:
 
         explanation (Explanation): What is shown.
-        settings (Settings): How it was made, for units and captions.
+        settings (ExplainerSettings): How it was made, for units and captions.
         model (Model): For its name and those of its classes.
         title (str): The picture's name.
 
@@ -127,7 +127,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def _header(
-    page: _Page, explanation: Explanation, settings: Settings, model: Model, title: str
+    page: _Page, explanation: Explanation, settings: ExplainerSettings, model: Model, title: str
 ) -> None:
     target = explanation.target
     probabilities = explanation.probabilities
@@ -150,7 +150,7 @@ def _header(
 def _panels(
     page: _Page,
     explanation: Explanation,
-    settings: Settings,
+    settings: ExplainerSettings,
     top: float,
     width: float,
     ratio: float,
@@ -195,7 +195,7 @@ def _panels(
 def _clusters(
     page: _Page,
     explanation: Explanation,
-    settings: Settings,
+    settings: ExplainerSettings,
     shown: list[int],
     top: float,
     cell: float,

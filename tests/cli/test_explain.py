@@ -12,7 +12,7 @@ from PIL import Image
 
 from captum_clustered import ClusteredLayerCAM, scores, tokens_to_map
 from captum_clustered.data.preprocessing import make_preprocessing
-from captum_clustered.models.load import load_model
+from captum_clustered.models import load_model
 
 
 def arrays(path="out/photo.npz"):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captum_clustered.explain import Explanation, Settings
-from captum_clustered.models.load import Model
+from captum_clustered.explain import ExplainerSettings, Explanation
+from captum_clustered.models import Model
 from captum_clustered.visualization.explanation import draw, save_figure
 
 
@@ -35,7 +35,7 @@ MODEL = Model("net", None, None, ("zebra", "gnu"), None)
 
 
 def drawn(given, **settings):
-    return draw(given, Settings(layer="conv", **settings), MODEL, "photo.png")
+    return draw(given, ExplainerSettings(layer="conv", **settings), MODEL, "photo.png")
 
 
 def texts(figure):
@@ -106,7 +106,7 @@ class TestFigure:
             warnings.simplefilter("error")
             figure = draw(
                 explanation(range(20)),
-                Settings(layer="conv" * 30, n_clusterings=9),
+                ExplainerSettings(layer="conv" * 30, n_clusterings=9),
                 model,
                 "$a_{\u4e2d" * 30,
             )

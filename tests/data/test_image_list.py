@@ -11,7 +11,7 @@ from torch import nn
 from captum_clustered._errors import UserError
 from captum_clustered.data.image_list import Names, list_items
 from captum_clustered.data.preprocessing import make_preprocessing
-from captum_clustered.models.load import Model
+from captum_clustered.models import Model
 
 MODEL = Model("net", nn.Identity(), None, None, None)
 NAMED = Model("net", nn.Identity(), None, ["Benign", "malignant"], None)

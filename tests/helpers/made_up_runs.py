@@ -6,15 +6,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from captum_clustered.cli.outputs import save_arrays
 from captum_clustered.comparison.data import Batch
 from captum_clustered.comparison.kept_clusters import KeptClusters
 from captum_clustered.comparison.methods import CONTROLS, MASK_CONTROL
 from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.comparison.store import BatchResult, Store
-from captum_clustered.data.preprocessing import make_preprocessing
-from captum_clustered.explain import Explanation, Settings
-from captum_clustered.models.load import Model
+from captum_clustered.explain import ExplainerSettings, Explanation
 
 METRICS = {"average drop": "lower", "insertion": "higher", "energy ring": None}
 # Nothing of this may be taken for HTML, a script or a pattern.
@@ -138,8 +135,7 @@ def write_explain_run(folder, n_images=3, size=48, baseline_score=0.5, **setting
     """Files as the command explain leaves them; the last image has no LayerGradCam."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(0)
-    model = Model("a network", torch.nn.Identity(), None, ["cat", "<dog>"], None)
-    chosen = replace(Settings(layer="layer4", n_clusters=3), **settings)
+    chosen = replace(ExplainerSettings(layer="layer4", n_clusters=3), **settings)
     for i in range(n_images):
         maps = generator.normal(size=(4, 7, 7))
         # The last cluster has no channels, and the second adds nothing.
@@ -156,9 +152,12 @@ def write_explain_run(folder, n_images=3, size=48, baseline_score=0.5, **setting
             target=1,
             probabilities=np.array([0.125, 0.875]) if i else np.array([0.75, 0.25]),
             input_image=generator.integers(0, 256, (size, size, 3), dtype=np.uint8),
+            settings=chosen,
+            class_names={0: "cat", 1: "<dog>"},
+            image=AWKWARD if i == 0 else f"image-{i}.png",
+            model="a network",
+            size=size,
             gradcam_missing="" if i < n_images - 1 else "no <gradient>",
         )
-        name = AWKWARD if i == 0 else f"image-{i}.png"
-        preprocessing = make_preprocessing(None, size=size)
-        save_arrays(folder / f"{i}.npz", explanation, chosen, model, preprocessing, name)
+        explanation.save(folder / f"{i}.npz")
     (folder / "left_out.json").write_text(json.dumps([["broken.png", "It is <no> image."]]))

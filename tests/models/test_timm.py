@@ -6,8 +6,8 @@ from torchvision.transforms import InterpolationMode
 
 from captum_clustered._errors import UserError
 from captum_clustered.data.preprocessing import make_preprocessing
+from captum_clustered.models import load_model
 from captum_clustered.models import timm as timm_models
-from captum_clustered.models.load import load_model, skeleton
 
 timm = pytest.importorskip("timm", reason="needs the extra timm")
 NAME = "timm:test_resnet"
@@ -81,9 +81,9 @@ def test_its_own_weights_are_asked_for_without_a_file(monkeypatch):
 
 
 def test_layers_are_listed_without_weights():
-    model, device = skeleton(NAME)
+    model = load_skeleton(NAME)
     assert model.weights is None
-    assert device.type == "cpu"
+    assert model.device.type == "cpu"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 import torchvision
 
 from captum_clustered._errors import UserError
-from captum_clustered.models.load import load_model, skeleton
+from captum_clustered.models import load_model
 
 
 def error(name, weights=None, device="cpu"):
@@ -129,12 +129,12 @@ class TestFactory:
 
 class TestSkeleton:
     def test_needs_no_memory(self):
-        model, device = skeleton("resnet18")
-        assert device.type == "meta"
+        model = load_skeleton("resnet18")
+        assert model.device.type == "meta"
         assert model.module.fc.weight.is_meta
 
     def test_falls_back_to_numbers(self):
         # RegNets compute their widths with tensors.
-        model, device = skeleton("regnet_x_400mf")
-        assert device.type == "cpu"
+        model = load_skeleton("regnet_x_400mf")
+        assert model.device.type == "cpu"
         assert not model.module.fc.weight.is_meta

@@ -1,0 +1,120 @@
+"""Functions that return tiny networks, for --model factories:net."""
+
+import torch
+from torch import nn
+
+
+class Tokens(nn.Module):
+    """(N, T, C) as transformers have them, with or without a class token."""
+
+    def __init__(self, n_tokens):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 4, stride=4)
+        self.block = nn.Linear(8, 8)
+        self.head = nn.Linear(8, 3)
+        self.n_tokens = n_tokens
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], 1)[:, : self.n_tokens]
+        return self.head(self.block(tokens).relu().mean(1))
+
+
+class ChannelsLast(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = nn.Conv2d(3, channels, 4, stride=4)
+        self.block = nn.Linear(channels, channels)
+        self.head = nn.Linear(channels, 3)
+
+    def forward(self, x):
+        return self.head(self.block(self.conv(x).movedim(1, -1)).relu().mean((1, 2)))
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+class Pairs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pair = Pair()
+        self.unused = nn.Identity()
+        self.head = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.head(self.pair(x)[0].mean((2, 3)))
+
+
+instance = Pairs()
+
+
+def net(channels=3, n_classes=3):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(channels, 12, 3, stride=4),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(12, n_classes),
+    )
+
+
+def many():
+    return net(n_classes=8)
+
+
+def gray():
+    return net(1, 1)
+
+
+def silent():
+    model = net()
+    nn.init.zeros_(model[4].weight)
+    return model
+
+
+def frozen():
+    return net().requires_grad_(False)
+
+
+def tokens():
+    torch.manual_seed(0)
+    return Tokens(65)
+
+
+def unsquare_tokens():
+    torch.manual_seed(0)
+    return Tokens(60)
+
+
+def channels_last():
+    torch.manual_seed(0)
+    return ChannelsLast(6)
+
+
+def cube():
+    """As many channels as rows and columns: nothing gives the channels away."""
+    torch.manual_seed(0)
+    return ChannelsLast(8)
+
+
+def pairs():
+    torch.manual_seed(0)
+    return Pairs()
+
+
+def number():
+    return 3
+
+
+def broken():
+    raise KeyError("no such checkpoint")
+
+
+def maps():
+    return nn.Conv2d(3, 4, 3)
+
+
+not_callable = 5
