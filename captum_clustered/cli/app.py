@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from captum_clustered import __version__
-from captum_clustered._errors import UserError, explained, one_line, printable
+from captum_clustered._errors import UserError, as_user_error, explained, one_line, printable
 from captum_clustered.cli.choices import ABLATION, DENSITY, LOGIT, Importance, Scaling, Score
 from captum_clustered.cli.console import (
     note,
@@ -580,9 +580,10 @@ def _explain_all(
 def _sentences() -> Iterator[None]:
     """Shows what the user can mend as a sentence and ends with status 1."""
     try:
-        yield
-    except (UserError, ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
-        say_error(next(iter(str(error).splitlines()), type(error).__name__))
+        with as_user_error():
+            yield
+    except UserError as error:
+        say_error(str(error))
         raise typer.Exit(1) from None
 
 

@@ -158,12 +158,11 @@ def missing_table(missing: Sequence[tuple[str, str]]) -> Group:
 def _check(model: Model, preprocessing: Preprocessing, choices: Choices) -> tuple[nn.Module, int]:
     """The layer and the number of classes; whatever is wrong with them shows here."""
     inputs = torch.zeros(preprocessing.input_shape, device=model.device)
-    channel_dim = 1
-    choice = choose_layer(model, inputs, choices.layer, choices.layer_input, channel_dim)
-    if len(choice.shape) != 4:
+    choice = choose_layer(model, inputs, choices.layer, choices.layer_input)
+    if choice.channel_dim != 1:
         raise UserError(
-            f"Layer {choices.layer!r} has shape {choice.shape}, which looks like tokens; only maps "
-            "with channels in dimension 1 can be compared."
+            f"Layer {choices.layer!r} has shape {choice.shape}, whose channels are not in "
+            "dimension 1; only maps with channels in dimension 1 can be compared."
         )
     if choice.n_classes < 2:
         raise UserError(

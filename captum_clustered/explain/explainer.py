@@ -79,9 +79,8 @@ class ImageExplainer:
         Raises:
 
             ValueError: If the layer, its dimension of channels, the target or another setting
-                        does not fit the model.
+                        does not fit the model, or the network fails on an input of its size.
             FileNotFoundError: If the file of saved clusters does not exist.
-            RuntimeError: If the network fails on an input of its size.
         """
         self.model = model = as_model(model)
         settings = settings or ExplainerSettings()

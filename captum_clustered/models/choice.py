@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from captum_clustered.models.base import AnyModel, Model, as_model
-from captum_clustered.models.layers import get_layer, usual_layer
+from captum_clustered.models.layers import find_layer, get_layer
 from captum_clustered.models.tracing import TOKENS, Call, LayerKind, Shape, kind_of, trace
 from captum_clustered.tokens import token_grid
 
@@ -49,7 +49,7 @@ def choose_layer(
     inputs: Tensor,
     name: str = "",
     at_input: bool = False,
-    channel_dim: int = 1,
+    channel_dim: int | None = None,
 ) -> LayerChoice:
     """
     Return the layer, checked, or the usual choice if no name is given.
@@ -62,20 +62,19 @@ def choose_layer(
                     Default: "" (:func:`find_layer`, with its own ``channel_dim``)
         at_input (bool, optional): Whether to take the layer's input.
                     Default: False
-        channel_dim (int, optional): The layer's dimension of channels.
-                    Default: 1
+        channel_dim (int, optional): The layer's dimension of channels, which is checked.
+                    Default: None (the one that its shape suggests)
 
     Raises:
 
-        ValueError: If the layer, its tensor or the dimension does not fit the network.
-        RuntimeError: If the network fails on the inputs.
+        ValueError: If the layer, its tensor or the dimension does not fit the network, or the
+                    network fails on the inputs.
     """
     model = as_model(model)
     if not name:
         if at_input:
             raise ValueError("layer_input needs the name of a layer.")
-        usual = usual_layer(model, inputs)
-        name, channel_dim = usual.name, usual.kind.channel_dim
+        name, channel_dim = find_layer(model, inputs), None
     module = get_layer(model, name)
     forward = trace(model, inputs)
     call = forward.calls.get(module)
@@ -93,6 +92,8 @@ def choose_layer(
         )
     where = f"{'The input of layer' if at_input else 'Layer'} {name!r}"
     kind = _checked_kind(model, where, shapes[0], call, at_input)
+    if channel_dim is None:
+        channel_dim = kind.channel_dim
     notes = _check_channel_dim(where, shapes[0], kind, channel_dim)
     n_classes = forward.output.shape[1]
     return LayerChoice(name, module, at_input, channel_dim, shapes[0], n_classes, notes)

@@ -92,8 +92,8 @@ def find_layer(model: AnyModel, inputs: Tensor | None = None) -> str:
 
     Raises:
 
-        RuntimeError: If the network fails on the inputs.
-        ValueError: If it does not return logits or has no such layer.
+        ValueError: If the network fails on the inputs, does not return logits or has no such
+                    layer.
 
     Examples::
 
@@ -116,7 +116,7 @@ def usual_layer(model: AnyModel, inputs: Tensor | None = None) -> LayerInfo:
 
     Raises:
 
-        RuntimeError, ValueError: As :func:`find_layer`.
+        ValueError: As :func:`find_layer`.
     """
     model = as_model(model)
     for layer in list_layers(model, inputs):
@@ -144,8 +144,7 @@ def list_layers(
 
     Raises:
 
-        RuntimeError: If the network fails on the inputs.
-        ValueError: If it does not return logits.
+        ValueError: If the network fails on the inputs or does not return logits.
 
     Examples::
 

@@ -12,7 +12,7 @@ from typing import Any, Union
 import torch
 from torch import nn
 
-from captum_clustered._errors import close_matches, one_line, printable
+from captum_clustered._errors import close_matches, explained, one_line, printable
 from captum_clustered.models.base import Model
 from captum_clustered.models.weights import is_path, load_weights
 
@@ -54,12 +54,11 @@ def load_model(
 
     Raises:
 
-        ValueError: If the name, the weights or the file's content do not fit.
-        TypeError: If a factory does not return a module.
+        ValueError: If the name, the weights, the file's content or the device does not fit, or
+                    the factory fails.
         FileNotFoundError: If the file of weights does not exist.
         ImportError: If the factory's module or timm cannot be imported.
         OSError: If the weights cannot be downloaded.
-        RuntimeError: If the factory fails or the network cannot be moved to the device.
 
     Examples::
 
@@ -69,12 +68,8 @@ def load_model(
         >>> model.module(x).argmax(1)
     """
     model = _load(name, weights)
-    try:
+    with explained(f"device={str(device)!r}: {model.name} cannot be moved there", ValueError):
         model.module.to(torch.device(device))
-    except Exception as error:
-        raise RuntimeError(
-            f"device={str(device)!r}: {model.name} cannot be moved there: {one_line(error)}"
-        ) from error
     model.module.eval()
     return model
 
@@ -92,7 +87,7 @@ def load_skeleton(name: ModelChoice) -> Model:
 
     Raises:
 
-        ValueError, TypeError, ImportError, RuntimeError: As :func:`load_model`.
+        ValueError, ImportError: As :func:`load_model`.
 
     Examples::
 
@@ -189,7 +184,7 @@ def _downloads(member: Any, name: str) -> Iterator[None]:
         ) from error
     except RuntimeError as error:
         # A download that was cut off has the wrong checksum.
-        raise RuntimeError(
+        raise OSError(
             f"The weights {member.name} of {name} could not be loaded: {one_line(error)}"
         ) from error
 
@@ -203,12 +198,10 @@ def _from_factory(name: ModelChoice, weights: str | None) -> Model:
     if isinstance(factory, nn.Module):
         module: Any = factory
     else:
-        try:
+        with explained(f"{title}: the factory failed", ValueError):
             module = factory()
-        except Exception as error:
-            raise RuntimeError(f"{title}: the factory failed: {one_line(error)}") from error
     if not isinstance(module, nn.Module):
-        raise TypeError(
+        raise ValueError(
             f"{title}: the factory must return a torch.nn.Module; it returned "
             f"{type(module).__name__}."
         )
@@ -242,7 +235,7 @@ def _imported(name: str) -> Callable[[], Any]:
         )
     if isinstance(factory, nn.Module):
         # It would be shared, and changed, by all that import it.
-        raise TypeError(
+        raise ValueError(
             f"{name}: {attribute!r} is a torch.nn.Module; name a function without arguments that "
             "returns it."
         )

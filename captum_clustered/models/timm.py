@@ -32,8 +32,7 @@ def load_timm(name: str, weights: str | None) -> Model:
 
         ImportError: If timm is not installed.
         ValueError: If timm has no such model, or prepares its images in another way than
-                    those supported here.
-        RuntimeError: If timm cannot make it.
+                    those supported here, or cannot make it.
     """
     if weights is None:
         return _model(name, _create(name, pretrained=True), name)
@@ -53,7 +52,7 @@ def timm_skeleton(name: str) -> Model:
 
     Raises:
 
-        ImportError, ValueError, RuntimeError: As :func:`load_timm`.
+        ImportError, ValueError: As :func:`load_timm`.
     """
     return _model(name, _create(name, pretrained=False), None)
 
@@ -73,7 +72,7 @@ def _create(name: str, pretrained: bool) -> nn.Module:
         module: nn.Module = timm.create_model(short, pretrained=pretrained)
     except Exception as error:
         hint = " Without a connection, give the path of a file as weights." if pretrained else ""
-        raise RuntimeError(f"{name} cannot be made: {one_line(error)}{hint}") from error
+        raise ValueError(f"{name} cannot be made: {one_line(error)}{hint}") from error
     return module
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from captum_clustered._errors import one_line
+from captum_clustered._errors import explained
 from captum_clustered.models.base import Model
 from captum_clustered.tokens import token_grid
 
@@ -98,8 +98,7 @@ def trace(model: Model, inputs: Tensor) -> Forward:
 
     Raises:
 
-        RuntimeError: If the network fails on the inputs.
-        ValueError: If the network does not return logits.
+        ValueError: If the network fails on the inputs or does not return logits.
     """
     calls: dict[nn.Module, Call] = {}
 
@@ -110,14 +109,16 @@ def trace(model: Model, inputs: Tensor) -> Forward:
         calls[module] = Call(_shapes(args) or _shapes(kwargs), _shapes(output))
 
     handles = [m.register_forward_hook(hook, with_kwargs=True) for m in model.module.modules()]
+    training = [module for module in model.module.modules() if module.training]
+    failure = f"{model.name} fails on an input of shape {tuple(inputs.shape)}"
     try:
-        with torch.no_grad():
+        # Batch normalization must not learn from an example.
+        model.module.eval()
+        with explained(failure, ValueError), torch.no_grad():
             output = model.module(inputs)
-    except Exception as error:
-        raise RuntimeError(
-            f"{model.name} fails on an input of shape {tuple(inputs.shape)}: {one_line(error)}"
-        ) from error
     finally:
+        for module in training:
+            module.training = True
         for handle in handles:
             handle.remove()
     if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != len(inputs):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captum_clustered._errors import one_line, printable
+from captum_clustered._errors import explained, one_line, printable
 
 __all__ = ["is_path", "load_weights"]
 
@@ -64,10 +64,8 @@ def _read(path: str) -> Any:
     if Path(path).suffix == ".safetensors":
         from safetensors.torch import load_file
 
-        try:
+        with explained(f"{name} cannot be read as safetensors", ValueError):
             return load_file(path)
-        except Exception as error:
-            raise ValueError(f"{name} cannot be read as safetensors: {one_line(error)}") from error
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

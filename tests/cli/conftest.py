@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from captum_clustered.cli.app import app
 
+
 @pytest.fixture(autouse=True)
 def _in_workplace(workplace):
     """Each test has its own current directory."""

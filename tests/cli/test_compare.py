@@ -319,7 +319,7 @@ class TestMistakes:
             (("--labels", "nowhere.csv"), "There is no file --labels nowhere.csv"),
             (("--target", "label"), "--target label needs --labels"),
             (("--target", "cat"), "must be prediction, label or the number"),
-            (("--target", "7"), "--target 7 is out of range"),
+            (("--target", "7"), "target=7 is out of range"),
             (("--methods", "GradCam"), "Did you mean 'LayerGradCam'"),
             (("--metrics", "average drip"), "Did you mean 'average drop"),
             (("--metrics", "IoU"), "needs masks"),

@@ -162,8 +162,8 @@ class TestTransformers:
     @pytest.mark.parametrize(
         ("name", "expected"),
         [
-            ("tokens", "shape (1, 65, 8), which looks like tokens: use --channel-dim -1"),
-            ("channels_last", "which looks like map, channels last: use --channel-dim -1"),
+            ("tokens", "shape (1, 65, 8), which looks like tokens: use channel_dim=-1"),
+            ("channels_last", "which looks like map, channels last: use channel_dim=-1"),
         ],
     )
     def test_forgotten_channel_dim(self, explain, name, expected):
@@ -276,15 +276,15 @@ class TestBadInput:
             ),
             (("--layer", "12"), "`captum-clustered layers --model factories:net`"),
             (("--layer", "4"), "shape (1, 3), which is no spatial map. `captum"),
-            (("--layer", "2"), "its input is one: add --layer-input"),
+            (("--layer", "2"), "its input is one: use layer_input"),
             (("--model", "factories:pairs", "--layer", "pair"), "is 2 tensors"),
             (("--model", "factories:pairs", "--layer", "unused"), "is not used when"),
-            (("--target", "3"), "--target 3 is out of range: factories:net has 3 classes, 0 to 2."),
-            (("--target", "-1"), "--target -1 is out of range"),
-            (("--channel-dim", "4"), "--channel-dim 4 is no dimension of channels"),
-            (("--channel-dim", "0"), "--channel-dim 0 is no dimension of channels"),
-            (("--channel-dim", "-1"), "looks like map: use --channel-dim 1"),
-            (("--device", "toaster"), "cannot be moved to --device toaster"),
+            (("--target", "3"), "target=3 is out of range: factories:net has 3 classes, 0 to 2."),
+            (("--target", "-1"), "target=-1 is out of range"),
+            (("--channel-dim", "4"), "channel_dim=4 is no dimension of channels"),
+            (("--channel-dim", "0"), "channel_dim=0 is no dimension of channels"),
+            (("--channel-dim", "-1"), "looks like map: use channel_dim=1"),
+            (("--device", "toaster"), "device='toaster': factories:net cannot be moved there"),
             (("--size", "2"), "factories:net fails on an input of shape (1, 3, 2, 2)"),
             (("--out", "photo.png"), "--out photo.png cannot be made"),
             (("--out", "photo.png/deeper"), "--out photo.png/deeper cannot be made"),

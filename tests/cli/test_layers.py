@@ -1,38 +1,6 @@
-"""Listing and finding layers."""
+"""The command layers."""
 
 import pytest
-
-from captum_clustered.models.layers import kind_of, token_grid
-
-
-class TestKind:
-    @pytest.mark.parametrize(
-        ("shape", "expected"),
-        [
-            ((1, 512, 7, 7), "map"),
-            ((1, 7, 7, 7), "map"),
-            ((1, 7, 7, 768), "map, channels last"),
-            ((1, 197, 768), "tokens"),
-            ((1, 196, 768), "tokens"),
-        ],
-    )
-    def test_kinds(self, shape, expected):
-        assert kind_of(shape).name == expected
-
-    @pytest.mark.parametrize(
-        "shape", [(1, 1000), (1, 512, 1, 1), (1, 195, 768), (1, 1, 768), (1, 3, 2, 7, 7), ()]
-    )
-    def test_nothing_to_look_at(self, shape):
-        assert kind_of(shape) is None
-
-
-class TestTokenGrid:
-    @pytest.mark.parametrize(
-        ("n_tokens", "expected"),
-        [(196, (14, 0)), (197, (14, 1)), (4, (2, 0)), (5, (2, 1)), (198, None), (1, None)],
-    )
-    def test_square_with_or_without_class_token(self, n_tokens, expected):
-        assert token_grid(n_tokens) == expected
 
 
 def rows(output):

@@ -117,7 +117,7 @@ def test_a_full_disk_is_a_sentence(start, monkeypatch, workplace):
     ("options", "message"),
     [
         (("--target", "best"), "--target best must be prediction, label or"),
-        (("--target", "9"), "--target 9 is out of range"),
+        (("--target", "9"), "target=9 is out of range"),
         (("--fit", "some"), "--fit some must be all or a number of images"),
         (("--chunk-size", "3"), "chunk_size=3 must be a multiple of batch_size=2"),
         (("--layer", "9"), "has no layer '9'"),
