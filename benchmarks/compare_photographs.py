@@ -25,7 +25,7 @@ from captum_clustered.comparison.methods import SLOW as SLOW_METHODS
 from captum_clustered.comparison.methods import default_methods
 from captum_clustered.comparison.metrics import DEFAULT
 from captum_clustered.data.preprocessing import make_preprocessing
-from captum_clustered.visualization.explanation import save_figure
+from captum_clustered.visualization.canvas import save_figure
 
 # Those of scikit-image that are in the package itself.
 PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "rocket", "stereo_motorcycle")

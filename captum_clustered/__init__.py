@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from captum_clustered.clusters import Clusters
     from captum_clustered.comparison import Comparison, compare
     from captum_clustered.dataset_run import explain_dataset
+    from captum_clustered.explain import ExplainerSettings, Explanation, ImageExplainer
     from captum_clustered.input_attribution import InputAttribution
+    from captum_clustered.models import find_layer, load_model
     from captum_clustered.report import write_report
     from captum_clustered.tokens import tokens_to_map
 
@@ -34,6 +36,9 @@ __all__ = [
     "ClusteredLayerCAM",
     "Clusters",
     "Comparison",
+    "ExplainerSettings",
+    "Explanation",
+    "ImageExplainer",
     "InputAttribution",
     "__version__",
     "compare",
@@ -42,6 +47,8 @@ __all__ = [
     "dataset_run",
     "explain",
     "explain_dataset",
+    "find_layer",
+    "load_model",
     "metrics",
     "models",
     "report",
@@ -56,9 +63,14 @@ _MODULES = {
     "ClusteredLayerCAM": "clustered_layer_cam",
     "Clusters": "clusters",
     "Comparison": "comparison",
+    "ExplainerSettings": "explain",
+    "Explanation": "explain",
+    "ImageExplainer": "explain",
     "InputAttribution": "input_attribution",
     "compare": "comparison",
     "explain_dataset": "dataset_run",
+    "find_layer": "models",
+    "load_model": "models",
     "tokens_to_map": "tokens",
     "write_report": "report",
 }

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
+
+__all__ = ["Clusters", "order_clusters"]
 
 TensorOrTensors = Union[Tensor, tuple[Tensor, ...]]
 
@@ -46,3 +50,22 @@ class Clusters:
     sizes: TensorOrTensors
     score: Tensor
     baseline_score: Tensor
+
+
+def order_clusters(
+    importances: NDArray[Any], sizes: NDArray[Any], max_clusters: int | None = None
+) -> list[int]:
+    """
+    Return one example's clusters that have channels, the most important first.
+
+    Args:
+
+        importances (numpy.ndarray): Importance of each cluster, shape (k,).
+        sizes (numpy.ndarray): Number of channels in each cluster, shape (k,).
+        max_clusters (int, optional): If there are more clusters, return those of the largest
+                    absolute importance.
+                    Default: None (all)
+    """
+    order = [int(j) for j in np.argsort(-importances, kind="stable") if sizes[j] > 0]
+    strongest = set(sorted(order, key=lambda j: -abs(float(importances[j])))[:max_clusters])
+    return [j for j in order if j in strongest]

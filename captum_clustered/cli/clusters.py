@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Group
 from rich.text import Text
@@ -22,10 +17,8 @@ from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Example, Run, cluster_summary
 from captum_clustered.dataset_run.store import CLUSTERS
 from captum_clustered.scores import SCORES
-from captum_clustered.visualization.arrays import as_map, as_picture, resized
-from captum_clustered.visualization.explanation import INK, INTERPOLATION, MUTED, save_figure
-from captum_clustered.visualization.overlay import draw_overlay
-from captum_clustered.visualization.scale import Scale
+from captum_clustered.visualization import SheetCell, SheetRow, draw_contact_sheet
+from captum_clustered.visualization.canvas import save_figure, shortened
 
 __all__ = ["summarize"]
 
@@ -34,8 +27,6 @@ SHEET = "clusters.png"
 MAX_CLUSTERS = 12
 # Classes beside the mean of all, as many as fit there; clusters.csv has all.
 MAX_CLASSES = 4
-CELL, TEXT, GAP, TITLE, CAPTION = 1.7, 3.0, 0.12, 1.0, 0.42
-DPI = 100
 
 
 def summarize(folder: Path, n_examples: int) -> None:
@@ -61,9 +52,9 @@ def summarize(folder: Path, n_examples: int) -> None:
     with explained(f"Nothing can be written to {printable(folder)}"):
         summary.save(folder)
     show(_table(summary, prepared))
-    sheet = _Sheet(summary, prepared, run)
+    figure = _sheet(summary, prepared, run)
     with explained(f"{printable(folder / SHEET)} cannot be written"):
-        save_figure(sheet.draw(), folder / SHEET)
+        save_figure(figure, folder / SHEET)
     names = ("clusters.csv", "cluster_examples.csv", SHEET)
     written = ", ".join(printable(folder / name) for name in names)
     out.print(Text(f"Wrote {written}"), soft_wrap=True)
@@ -92,93 +83,57 @@ def _table(summary: ClusterSummary, prepared: Prepared) -> Group:
     return group
 
 
-@dataclass(frozen=True)
-class _Cell:
-    """An image and where a cluster fires in it."""
+def _sheet(summary: ClusterSummary, prepared: Prepared, run: Run) -> Figure:
+    """Draw the most important clusters with their images."""
+    cam, settings = _with_labels(prepared, run), prepared.explainer.settings
+    targets = _frequent(summary)
 
-    example: Example
-    picture: npt.NDArray[np.float64]
-    map: npt.NDArray[np.float64]
-
-
-class _Sheet:
-    """A row for each cluster, the most important first, with its images."""
-
-    def __init__(self, summary: ClusterSummary, prepared: Prepared, run: Run) -> None:
-        self._summary = summary
-        self._prepared = prepared
-        self._settings = prepared.explainer.settings
-        self._cam = _with_labels(prepared, run)
-        self._clusters = summary.clusters[:MAX_CLUSTERS]
-        self._targets = _frequent(summary)
-
-    def draw(self) -> Figure:
-        rows = {j: [e for e in self._summary.examples if e.cluster == j] for j in self._clusters}
-        n_columns = max(map(len, rows.values()), default=0)
-        width = TEXT + n_columns * (CELL + GAP) + 0.3
-        height = TITLE + len(rows) * (CELL + CAPTION + GAP)
-        figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-        FigureCanvasAgg(figure)
-
-        def text(x: float, y: float, words: str, size: float, **style: Any) -> None:
-            style = {"color": INK, "va": "top", **style}
-            figure.text(x / width, 1 - y / height, words, fontsize=size, parse_math=False, **style)
-
-        text(0.3, 0.2, "Clusters of channels and the images where they matter most", 15)
-        text(0.3, 0.6, self._subtitle(), 10, color=MUTED)
-        for number, (cluster, examples) in enumerate(rows.items()):
-            top = TITLE + number * (CELL + CAPTION + GAP)
-            text(0.3, top + 0.1, f"Cluster {cluster}", 13)
-            text(0.3, top + 0.4, self._facts(cluster), 9.5, color=MUTED, linespacing=1.45)
-            cells = [self._cell(example) for example in examples]
-            scale = Scale.of([cell.map for cell in cells])
-            for column, cell in enumerate(cells):
-                left = TEXT + column * (CELL + GAP)
-                axes = figure.add_axes(
-                    (left / width, 1 - (top + CELL) / height, CELL / width, CELL / height)
-                )
-                draw_overlay(axes, cell.picture, cell.map, scale)
-                text(left, top + CELL + 0.05, self._caption(cell.example), 7.5, color=INK)
-        return figure
-
-    def _subtitle(self) -> str:
-        total = next(mean.images for mean in self._summary.means)
-        shown = len(self._clusters)
-        some = "" if shown == len(self._summary.clusters) else f"; the first {shown} are shown"
-        return (
-            f"{total} images, {self._prepared.model.name}, layer {self._settings.layer}; drop of "
-            f"the {SCORES[self._settings.score].label} without the cluster{some}. Yellow speaks "
-            "for the class, blue against it, on one scale for each row."
-        )
-
-    def _facts(self, cluster: int) -> str:
-        means = [mean for mean in self._summary.means if mean.cluster == cluster]
+    def facts(cluster: int) -> str:
+        means = [mean for mean in summary.means if mean.cluster == cluster]
         lines = [f"{means[0].channels} channels", f"mean {_signed(means[0])}"]
         lines += [
-            f"{_short(self._prepared.class_name(mean.target), 16)} {_signed(mean)}"
+            f"{shortened(prepared.class_name(mean.target), 16)} {_signed(mean)}"
             for mean in means
-            if mean.target in self._targets
+            if mean.target in targets
         ]
         return "\n".join(lines)
 
-    def _caption(self, example: Example) -> str:
-        name = self._prepared.class_name(example.target)
-        item = _short(Path(example.item).name, 26)
-        return f"{item}\n{example.importance:+.3g}, {_short(name, 18)}"
+    shown = summary.clusters[:MAX_CLUSTERS]
+    rows = [
+        SheetRow(
+            f"Cluster {cluster}",
+            facts(cluster),
+            [_cell(e, prepared, cam) for e in summary.examples if e.cluster == cluster],
+        )
+        for cluster in shown
+    ]
+    total = next(mean.images for mean in summary.means)
+    some = "" if len(shown) == len(summary.clusters) else f"; the first {len(shown)} are shown"
+    return draw_contact_sheet(
+        rows,
+        "Clusters of channels and the images where they matter most",
+        f"{total} images, {prepared.model.name}, layer {settings.layer}; "
+        f"{IMPORTANCES[settings.importance].label} of the {SCORES[settings.score].label}{some}. "
+        "Yellow is for the class, blue against it, on one scale per row.",
+    )
 
-    def _cell(self, example: Example) -> _Cell:
-        prepared = self._prepared
-        with explained(f"{example.item} cannot be read again"):
-            inputs = prepared.items[example.index][0][None]
-            _, clusters = self._cam.attribute(
-                inputs.to(prepared.model.device),
-                example.target,
-                attribute_to_layer_input=self._settings.layer_input,
-                return_clusters=True,
-            )
-        picture = as_picture(prepared.preprocessing.picture(inputs))
-        fires = as_map(clusters.maps[0, example.cluster])
-        return _Cell(example, picture, resized(fires, picture.shape[:2], INTERPOLATION))
+
+def _cell(example: Example, prepared: Prepared, cam: ClusteredLayerCAM) -> SheetCell:
+    with explained(f"{example.item} cannot be read again"):
+        inputs = prepared.items[example.index][0][None]
+        _, clusters = cam.attribute(
+            inputs.to(prepared.model.device),
+            example.target,
+            attribute_to_layer_input=prepared.explainer.settings.layer_input,
+            return_clusters=True,
+        )
+    item = shortened(Path(example.item).name, 26)
+    name = shortened(prepared.class_name(example.target), 18)
+    return SheetCell(
+        prepared.preprocessing.picture(inputs),
+        clusters.maps[0, example.cluster],
+        f"{item}\n{example.importance:+.3g}, {name}",
+    )
 
 
 def _with_labels(prepared: Prepared, run: Run) -> ClusteredLayerCAM:
@@ -200,7 +155,3 @@ def _frequent(summary: ClusterSummary) -> list[int]:
 
 def _signed(mean: ClusterMean) -> str:
     return f"{mean.mean:+.3g} (n = {mean.images})"
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -26,7 +26,7 @@ from captum_clustered.data.image_folder import ImageFolder, image_files, mask_fi
 from captum_clustered.data.preprocessing import Preprocessing
 from captum_clustered.models import Model
 from captum_clustered.models.choice import check_class, choose_layer
-from captum_clustered.visualization.explanation import save_figure
+from captum_clustered.visualization.canvas import save_figure
 
 __all__ = [
     "Choices",

@@ -12,7 +12,8 @@ from captum_clustered._errors import explained, printable
 from captum_clustered.cli.console import out, show
 from captum_clustered.cli.tables import class_table, cluster_table
 from captum_clustered.explain import Explanation, ImageExplainer
-from captum_clustered.visualization.explanation import draw, save_figure
+from captum_clustered.visualization import draw_explanation
+from captum_clustered.visualization.canvas import save_figure
 
 __all__ = ["explain_image"]
 
@@ -42,13 +43,12 @@ def explain_image(
     """
     with explained(f"{title} cannot be prepared for the network"):
         inputs = explainer.prepare(image)
-    model, settings = explainer.model, explainer.settings
-    with explained(f"{model.name} cannot be explained"):
+    with explained(f"{explainer.model.name} cannot be explained"):
         explanation = explainer(inputs, title)
     # Not with_suffix: names may have dots.
     figure_path, array_path = (stem.with_name(stem.name + end) for end in (".png", ".npz"))
     with explained(f"{printable(figure_path)} cannot be written"):
-        save_figure(draw(explanation, settings, model, Path(title).name), figure_path)
+        save_figure(draw_explanation(explanation), figure_path)
     with explained(f"{printable(array_path)} cannot be written"):
         explanation.save(array_path)
     out.rule(Text(title), style="dim")

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from captum_clustered._version import __version__
+from captum_clustered.clusters import order_clusters
 from captum_clustered.explain.settings import ExplainerSettings
 
 __all__ = ["Explanation"]
@@ -113,8 +114,7 @@ class Explanation:
 
     def by_importance(self) -> list[int]:
         """Return the clusters that have channels, the most important first."""
-        order = np.argsort(-self.importances, kind="stable")
-        return [int(j) for j in order if self.sizes[j] > 0]
+        return order_clusters(self.importances, self.sizes)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
+from captum_clustered.clusters import order_clusters
 from captum_clustered.report.content import Clusters
 from captum_clustered.report.packing import limit_of, packed_map, rounded
 
@@ -46,7 +46,7 @@ def shown_clusters(
         n_runs (int, optional): Number of clusterings that the map averages.
                     Default: 1
     """
-    order = [j for j in np.argsort(-importances, kind="stable") if sizes[j]]
+    order = order_clusters(importances, sizes)
     limit = limit_of([ranges[order]]) if order else 0.0
     packed = [packed_map(maps[j], limit, side, ranges[j]) for j in order]
     n = len(order)

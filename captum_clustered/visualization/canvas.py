@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-__all__ = ["UPRIGHT", "axes_for", "frame", "show"]
+__all__ = ["MUTED", "UPRIGHT", "axes_for", "frame", "save_figure", "shortened", "show"]
 
 # Draw images upright, whatever the user's matplotlib style says.
 UPRIGHT: dict[str, Any] = {"origin": "upper", "aspect": "equal"}
+# Text beside what matters more.
+MUTED = "#666666"
 
 
 def axes_for(
@@ -64,3 +68,22 @@ def show(use_pyplot: bool) -> None:
         from matplotlib import pyplot as plt
 
         plt.show()
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """
+    Write a figure as PNG.
+
+    Raises:
+
+        OSError: If the file cannot be written.
+    """
+    with warnings.catch_warnings():
+        # A file's name may have letters that the font lacks: matplotlib draws boxes for them.
+        warnings.filterwarnings("ignore", message=".*[Gg]lyph.*")
+        figure.savefig(path, format="png")
+
+
+def shortened(text: str, length: int) -> str:
+    """Return a text of at most ``length`` letters, with an ellipsis if it was longer."""
+    return text if len(text) <= length else text[: length - 1] + "\u2026"

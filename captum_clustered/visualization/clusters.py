@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
-from captum_clustered.clusters import Clusters
+from captum_clustered.clusters import Clusters, order_clusters
 from captum_clustered.visualization.arrays import (
     ArrayOrTensor,
     as_map,
@@ -24,7 +24,7 @@ from captum_clustered.visualization.canvas import axes_for, show
 from captum_clustered.visualization.overlay import draw_overlay
 from captum_clustered.visualization.scale import Scale, draw_color_bar, signed_text
 
-__all__ = ["most_important", "visualize_clusters"]
+__all__ = ["cluster_grid", "cluster_titles", "draw_clusters", "visualize_clusters"]
 
 _COLUMNS = 6
 _CELL = 1.75
@@ -45,12 +45,12 @@ def visualize_clusters(
     use_pyplot: bool = True,
 ) -> tuple[Figure, NDArray[Any]]:
     """
-    Draws what each cluster of channels contributes to one example's attribution.
+    Draw what each cluster of channels contributes to one example's attribution.
 
-    A panel for each cluster, the most important first, all on one color scale: its map, as
-    :func:`visualize_layer_attr` draws it, its importance in units of the score and its
-    number of channels. Clusters without channels in this example are left out. Those of a
-    ``n_clusterings`` are of the run of ``seed`` alone.
+    Draws a panel for each cluster, the most important first, all on one color scale. A panel
+    shows the cluster's map, as :func:`visualize_layer_attr` draws it, its importance in units
+    of the score and its number of channels. Clusters without channels in this example are
+    left out. With ``n_clusterings`` above 1, the clusters are those of the first clustering.
 
     Args:
 
@@ -60,8 +60,8 @@ def visualize_clusters(
                     in :func:`visualize_layer_attr`.
         example (int, optional): Which of the N examples.
                     Default: 0
-        max_clusters (int, optional): If there are more clusters, those of the largest
-                    absolute importance are drawn.
+        max_clusters (int, optional): If there are more clusters, draw those of the largest
+                    absolute importance.
                     Default: 12
         importance (str, optional): What the importances are: "ablation" or "shapley", as
                     given to ``ClusteredLayerCAM``.
@@ -76,7 +76,7 @@ def visualize_clusters(
                     Default: None
         plt_fig_axis (tuple, optional): Figure and axes, one for each cluster that is drawn.
                     Default: None (new ones)
-        use_pyplot (bool, optional): Whether to make the figure with pyplot, and to show it.
+        use_pyplot (bool, optional): Whether to make the figure with pyplot and show it.
                     Default: True
 
     Returns:
@@ -84,9 +84,9 @@ def visualize_clusters(
 
     Raises:
 
-        TypeError: If ``clusters`` is no Clusters.
-        ValueError: If its layer has several tensors or no map of two dimensions, or an
-                    argument is none of those accepted.
+        TypeError: If ``clusters`` is not a Clusters.
+        ValueError: If its layer has several tensors or its maps are not two-dimensional, or
+                    an argument has a value that is not accepted.
         IndexError: If there is no such example.
 
     Examples::
@@ -100,40 +100,71 @@ def visualize_clusters(
     if max_clusters < 1:
         raise ValueError(f"max_clusters must be at least 1; got {max_clusters}.")
     picture = as_picture(original_image)
-    size = picture.shape[:2]
-    outline = None if mask is None else as_mask(mask, size)
-    chosen = most_important(importances, sizes, max_clusters)
-    drawn = {j: resized(as_map(maps[j], "clusters.maps"), size, interpolate_mode) for j in chosen}
-    scale = Scale.of(drawn.values(), limit)
-    figure, axes, spare = _axes(plt_fig_axis, len(chosen), size[0] / size[1], use_pyplot)
-    for axis, (j, values) in zip(axes, drawn.items(), strict=True):
-        draw_overlay(axis, picture, values, scale, outline)
-        noun = "channel" if sizes[j] == 1 else "channels"
-        worth = signed_text(float(importances[j]))
-        axis.set_title(f"{IMPORTANCES[importance].label} {worth}\n{sizes[j]} {noun}", fontsize=9)
-    for axis in spare:
-        axis.set_axis_off()
-    draw_color_bar(figure, scale, label, ax=[*axes, *spare], pad=0.01, fraction=0.05, aspect=25)
+    height, width = picture.shape[:2]
+    outline = None if mask is None else as_mask(mask, (height, width))
+    chosen = order_clusters(importances, sizes, max_clusters)
+    drawn = [
+        resized(as_map(maps[j], "clusters.maps"), (height, width), interpolate_mode) for j in chosen
+    ]
+    n_rows, n_columns = (1, len(chosen)) if plt_fig_axis else cluster_grid(len(chosen))
+    fig_size = (n_columns * _CELL + 1.3, n_rows * (_CELL * height / width + 0.45) + 0.35)
+    figure, axes = axes_for(plt_fig_axis, n_rows, n_columns, fig_size, use_pyplot)
+    titles = cluster_titles(importances[chosen], sizes[chosen], IMPORTANCES[importance].label)
+    draw_clusters(figure, axes, picture, drawn, titles, Scale.of(drawn, limit), label, outline)
     n_all = int((sizes > 0).sum())
     if plt_fig_axis is None and len(chosen) < n_all:
         figure.suptitle(f"{len(chosen)} of {n_all} clusters", fontsize=10)
     show(use_pyplot)
-    return figure, axes
+    return figure, axes.ravel()[: len(chosen)]
 
 
-def most_important(importances: NDArray[Any], sizes: NDArray[Any], max_clusters: int) -> list[int]:
+def cluster_grid(n: int) -> tuple[int, int]:
+    """Return the number of rows and of columns for n clusters."""
+    n_rows = math.ceil(n / _COLUMNS)
+    return n_rows, math.ceil(n / n_rows)
+
+
+def cluster_titles(importances: NDArray[Any], sizes: NDArray[Any], name: str = "") -> list[str]:
+    """Return each cluster's importance, with what it is called, and number of channels."""
+    return [
+        f"{name} {signed_text(float(value))}".strip()
+        + f"\n{size} {'channel' if size == 1 else 'channels'}"
+        for value, size in zip(importances, sizes, strict=True)
+    ]
+
+
+def draw_clusters(
+    figure: Any,
+    axes: NDArray[Any],
+    picture: NDArray[np.float64],
+    maps: Sequence[NDArray[np.float64]],
+    titles: Sequence[str],
+    scale: Scale,
+    label: str,
+    mask: NDArray[np.bool_] | None = None,
+) -> None:
     """
-    The clusters with channels, the most important first.
+    Draw clusters and a color bar on axes that exist.
 
     Args:
 
-        importances (numpy.ndarray): (k,).
-        sizes (numpy.ndarray): (k,).
-        max_clusters (int): If there are more, those of the largest absolute importance.
+        figure (matplotlib.figure.Figure or SubFigure): Has the axes.
+        axes (numpy.ndarray): At least one for each cluster; the others are left empty.
+        picture (numpy.ndarray): (H, W, 3), in [0, 1].
+        maps (Sequence[numpy.ndarray]): The map (H, W) of each cluster.
+        titles (Sequence[str]): The title of each cluster.
+        scale (Scale): What the colors mean.
+        label (str): Their unit.
+        mask (numpy.ndarray, optional): (H, W), outlined where it is True.
+                    Default: None
     """
-    order = [int(j) for j in np.argsort(-importances, kind="stable") if sizes[j] > 0]
-    kept = set(sorted(order, key=lambda j: -abs(float(importances[j])))[:max_clusters])
-    return [j for j in order if j in kept]
+    places = list(axes.ravel())
+    for axis, values, title in zip(places, maps, titles, strict=False):
+        draw_overlay(axis, picture, values, scale, mask)
+        axis.set_title(title, fontsize=9)
+    for axis in places[len(maps) :]:
+        axis.set_axis_off()
+    draw_color_bar(figure, scale, label, ax=places, pad=0.01, fraction=0.05, aspect=25)
 
 
 def _of_example(clusters: Clusters, example: int) -> tuple[Tensor, NDArray[Any], NDArray[Any]]:
@@ -149,13 +180,13 @@ def _of_example(clusters: Clusters, example: int) -> tuple[Tensor, NDArray[Any],
         or not isinstance(sizes, Tensor)
     ):
         raise ValueError(
-            "clusters must be of a layer of one tensor; for another take one tensor's labels, "
-            "importances, maps and sizes with dataclasses.replace."
+            "clusters must be of a layer of one tensor; for another layer take one tensor's "
+            "labels, importances, maps and sizes with dataclasses.replace."
         )
     if maps.dim() != 4:
         raise ValueError(
-            f"clusters.maps must have shape (N, k, h, w); got {tuple(maps.shape)}. Tokens are "
-            "arranged by dataclasses.replace(clusters, maps=tokens_to_map(clusters.maps, grid))."
+            f"clusters.maps must have shape (N, k, h, w); got {tuple(maps.shape)}. For tokens use "
+            "dataclasses.replace(clusters, maps=tokens_to_map(clusters.maps, grid))."
         )
     if not -len(maps) <= example < len(maps):
         raise IndexError(f"example {example} is out of range: clusters has {len(maps)} examples.")
@@ -164,17 +195,3 @@ def _of_example(clusters: Clusters, example: int) -> tuple[Tensor, NDArray[Any],
         np.asarray(importances[example].detach().cpu().double()),
         np.asarray(sizes[example].cpu()),
     )
-
-
-def _axes(
-    plt_fig_axis: tuple[Figure, Any] | None, n: int, ratio: float, use_pyplot: bool
-) -> tuple[Figure, NDArray[Any], list[Axes]]:
-    """The figure, an axis for each cluster, and those left over in the last row."""
-    if plt_fig_axis is not None:
-        figure, axes = axes_for(plt_fig_axis, 1, n, (0, 0), use_pyplot)
-        return figure, axes[0], []
-    n_rows = math.ceil(n / _COLUMNS)
-    n_columns = math.ceil(n / n_rows)
-    height = n_rows * (_CELL * ratio + 0.45) + 0.35
-    figure, axes = axes_for(None, n_rows, n_columns, (n_columns * _CELL + 1.3, height), use_pyplot)
-    return figure, axes.ravel()[:n], list(axes.ravel()[n:])

@@ -20,7 +20,7 @@ from captum_clustered import compare
 from captum_clustered.comparison import Comparison
 from captum_clustered.comparison.methods import default_methods
 from captum_clustered.comparison.metrics import DEFAULT, DEFAULT_WITH_MASKS
-from captum_clustered.visualization.explanation import save_figure
+from captum_clustered.visualization.canvas import save_figure
 from study import auc
 from study.checkpoints import load_network
 from study.fitted_clusters import fitted_clusters, fitted_method

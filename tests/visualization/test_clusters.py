@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 
 from captum_clustered import Clusters
 from captum_clustered.visualization import visualize_clusters
-from captum_clustered.visualization.clusters import most_important
 
 IMAGE = np.random.default_rng(0).random((8, 12, 3))
 # Two examples of five clusters; the last one of the second example is empty.
@@ -61,13 +60,6 @@ def test_of_too_many_those_of_the_largest_absolute_importance():
     assert titles(axes) == ["drop +1.5\n3 channels", "drop \u22122\n1 channel"]
     assert figure.get_suptitle() == "2 of 4 clusters"
     assert draw()[0].get_suptitle() == ""
-
-
-def test_most_important_keeps_the_order_of_equal_ones():
-    importances = np.array([1.0, 3.0, 1.0, -3.0, 9.0])
-    sizes = np.array([1, 1, 1, 1, 0])
-    assert most_important(importances, sizes, 9) == [1, 0, 2, 3]
-    assert most_important(importances, sizes, 3) == [1, 0, 3]
 
 
 def test_shapley_values_are_called_so():

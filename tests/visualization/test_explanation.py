@@ -1,14 +1,16 @@
 """What is drawn. How it looks was judged by eye."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from captum_clustered.explain import ExplainerSettings, Explanation
-from captum_clustered.models import Model
-from captum_clustered.visualization.explanation import draw, save_figure
+from captum_clustered.visualization import draw_explanation
+from captum_clustered.visualization.canvas import save_figure
 
 
 def explanation(importances, gradcam=0.25, maps=None):
@@ -27,44 +29,57 @@ def explanation(importances, gradcam=0.25, maps=None):
         target=0,
         probabilities=np.array([0.75, 0.25]),
         input_image=rng.integers(0, 256, (16, 16, 3), dtype=np.uint8),
+        class_names={0: "zebra", 1: "gnu"},
+        image="folder/photo.png",
+        model="net",
         gradcam_missing="" if gradcam else "LayerGradCam is left out: of no use.",
     )
 
 
-MODEL = Model("net", None, None, ("zebra", "gnu"), None)
-
-
 def drawn(given, **settings):
-    return draw(given, ExplainerSettings(layer="conv", **settings), MODEL, "photo.png")
+    return draw_explanation(replace(given, settings=ExplainerSettings(layer="conv", **settings)))
 
 
 def texts(figure):
-    lines = [t.get_text() for t in figure.texts]
-    return lines + [t.get_text() for axes in figure.axes for t in axes.texts]
+    """All texts but the numbers beside the color bars."""
+    ticks = {t for axes in figure.axes for t in axes.get_yticklabels()}
+    found = [t for t in figure.findobj(Text) if t not in ticks and t.get_visible()]
+    return [t for t in found if t.get_text()]
+
+
+def words(figure):
+    return [" ".join(t.get_text().split()) for t in texts(figure)]
+
+
+def drops(figure):
+    found = [line.split()[0] for line in words(figure) if line[0] in "+\u2212"]
+    return [float(number.replace("\u2212", "-")) for number in found]
 
 
 class TestFigure:
     def test_names_and_numbers(self):
-        lines = texts(drawn(explanation([0.5, 1.25, -0.25])))
-        assert "photo.png:  zebra" in lines
-        assert any("probability 75.0%" in line for line in lines)
-        assert "3 clusters of channels" in lines
-        drops = [line for line in lines if line[0] in "+\u2212"]
-        assert drops == ["+1.25", "+0.5", "\u22120.25"]
+        figure = drawn(explanation([0.5, 1.25, -0.25]))
+        lines = words(figure)
+        assert "photo.png: zebra" in lines
+        assert "probability 75.0% | logit 1 | net, layer conv" in lines
+        assert (
+            "3 clusters of channels, sorted by what the score loses without them (logit)" in lines
+        )
+        assert drops(figure) == [1.25, 0.5, -0.25]
+        assert "+1.25 1 channel" in lines
 
     def test_at_most_twelve_clusters_those_that_matter(self):
         importances = np.linspace(-10, 4, 15)
-        lines = texts(drawn(explanation(importances)))
-        assert "15 clusters of channels" in lines
-        assert any("the 12 that matter most" in line for line in lines)
-        drops = [float(s.replace("\u2212", "-")) for s in lines if s[0] in "+\u2212"]
-        assert drops == [*range(4, 1, -1), *range(-2, -11, -1)]
+        figure = drawn(explanation(importances))
+        start = "15 clusters of channels, the 12 of the largest absolute importance, sorted by"
+        assert any(line.startswith(start) for line in words(figure))
+        assert drops(figure) == [*range(4, 1, -1), *range(-2, -11, -1)]
 
     @pytest.mark.parametrize("factor", [0.25, 4.0])
     def test_same_scale_for_both_methods(self, factor):
         given = explanation([1.0, 2.0], factor)
         figure = drawn(given)
-        # Input, two overlays of two layers each, the bar, two clusters and theirs.
+        # Input, two overlays of two layers each, their bar; five places for clusters, their bar.
         axes = figure.axes
         assert [len(axes[i].images) for i in range(3)] == [1, 2, 2]
         ours, gradcam = (np.asarray(axes[i].images[1].get_array()) for i in (1, 2))
@@ -74,22 +89,22 @@ class TestFigure:
             assert panel.images[1].get_clim() == pytest.approx((-limit, limit))
         assert axes[3].get_yticks().max() == pytest.approx(limit)
         clusters = np.stack([axes[i].images[1].get_array() for i in (4, 5)])
-        assert axes[6].get_yticks().max() == pytest.approx(np.abs(clusters).max())
+        assert axes[9].get_yticks().max() == pytest.approx(np.abs(clusters).max())
 
     def test_other_units_are_made_relative(self):
         figure = drawn(explanation([1.0, 2.0]), scaling="drop")
         labels = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
         assert labels[0] == "relative to each map's largest value"
         for panel in figure.axes[1:3]:
-            assert np.abs(panel.images[1].get_array()).max() == pytest.approx(1)
-            assert panel.images[1].get_clim() == (-1, 1)
+            largest = np.abs(panel.images[1].get_array()).max()
+            assert panel.images[1].get_clim() == pytest.approx((-largest, largest))
 
     def test_says_why_gradcam_is_missing(self):
-        lines = texts(drawn(explanation([1.0], gradcam=0)))
-        assert "LayerGradCam is left out: of no use." in " ".join(lines).replace("\n", " ")
+        figure = drawn(explanation([1.0], gradcam=0))
+        assert "LayerGradCam is left out: of no use." in words(figure)
 
     def test_consensus_is_pointed_out(self):
-        lines = texts(drawn(explanation([1.0]), n_clusterings=5, seed=3))
+        lines = words(drawn(explanation([1.0]), n_clusterings=5, seed=3))
         assert any("those of seed 3, one of 5 clusterings" in line for line in lines)
 
     def test_zeros_without_warnings(self, tmp_path):
@@ -101,27 +116,25 @@ class TestFigure:
             assert file.width == 1600
 
     def test_long_and_strange_names_stay_on_the_page(self, tmp_path):
-        model = Model("net" * 30, None, None, ("zebra " * 20, "gnu"), None)
+        strange = replace(
+            explanation(range(20)),
+            class_names={0: "zebra " * 20},
+            image="$a_{\u4e2d" * 30,
+            model="net" * 30,
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            figure = draw(
-                explanation(range(20)),
-                ExplainerSettings(layer="conv" * 30, n_clusterings=9),
-                model,
-                "$a_{\u4e2d" * 30,
-            )
+            figure = drawn(strange, n_clusterings=9)
             save_figure(figure, tmp_path / "a.png")
-            ends = [text.get_window_extent().x1 for text in figure.texts]
+            ends = [text.get_window_extent().x1 for text in texts(figure)]
         assert max(ends) <= 1600
 
     def test_no_text_overlaps(self):
         figure = drawn(explanation(np.linspace(-1e-5, 2e-5, 12)), n_clusterings=3)
         figure.draw_without_rendering()
-        boxes = [text.get_window_extent() for text in figure.texts]
+        boxes = [text.get_window_extent() for text in texts(figure)]
         for axes in figure.axes:
             boxes += [t.get_window_extent() for t in axes.get_yticklabels()]
-            if axes.get_ylabel():
-                boxes.append(axes.yaxis.label.get_window_extent())
         overlaps = [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
         assert overlaps == []
         assert min(box.x0 for box in boxes) >= 0

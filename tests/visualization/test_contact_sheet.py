@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from captum_clustered.visualization import SheetCell, SheetRow, draw_contact_sheet
+
+IMAGE = np.zeros((8, 12))
+
+
+def cell(value, caption="$a_\nb"):
+    return SheetCell(IMAGE, np.full((2, 3), float(value)), caption)
+
+
+def test_a_row_for_each_cluster_on_one_scale():
+    rows = [
+        SheetRow("Cluster 4", "2 channels\nmean +1", [cell(1), cell(-2), cell(0.5)]),
+        SheetRow("Cluster 0", "3 channels", [cell(0.25)]),
+    ]
+    figure = draw_contact_sheet(rows, "Clusters", "4 images")
+    figure.draw_without_rendering()
+    assert [text.get_text() for text in figure.texts] == [
+        "Clusters",
+        "4 images",
+        *("Cluster 4", "2 channels\nmean +1", *3 * ["$a_\nb"]),
+        *("Cluster 0", "3 channels", "$a_\nb"),
+    ]
+    limits = [axes.images[1].get_clim()[1] for axes in figure.axes]
+    assert limits == [2, 2, 2, 0.25]
+    drawn = [axes.images[1].get_array()[0, 0] for axes in figure.axes]
+    assert drawn == [1, -2, 0.5, 0.25]
+    boxes = [axes.get_position() for axes in figure.axes]
+    # The first row side by side, the second below its first image.
+    assert boxes[0].y0 == boxes[1].y0 == boxes[2].y0 > boxes[3].y1
+    assert boxes[0].x1 < boxes[1].x0
+    assert boxes[3].x0 == boxes[0].x0
+    assert boxes[3].y0 > 0
+    assert boxes[2].x1 < 1
+
+
+@pytest.mark.parametrize("rows", [[], [SheetRow("Cluster 0", "", [])]])
+def test_a_sheet_without_images_has_its_heading(rows):
+    figure = draw_contact_sheet(rows, "Clusters")
+    figure.draw_without_rendering()
+    assert figure.axes == []
+    assert figure.texts[0].get_text() == "Clusters"
