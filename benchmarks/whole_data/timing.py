@@ -12,8 +12,8 @@ import torch
 
 from captum_clustered.dataset_run import LocalEngine, Run
 from captum_clustered.dataset_run.engine import Job
-from captum_clustered.dataset_run.explaining import Settings
-from captum_clustered.dataset_run.loading import Batch, in_processes
+from captum_clustered.dataset_run.explaining import RunSettings
+from captum_clustered.dataset_run.loading import LoadedBatch, in_processes
 from whole_data.case import Case
 
 
@@ -30,7 +30,7 @@ def timing(case: Case, num_workers: int) -> dict[str, float]:
         run = Run(folder)
         stored = sum(path.stat().st_size for path in Path(folder, "chunks").iterdir())
         items, cam = case.items(), case.method()
-        settings = Settings(attribute_to_layer_input=True)
+        settings = RunSettings(attribute_to_layer_input=True)
         job = Job(cam, settings, items, items.names, run.manifest, Path(folder))
         network = cam.forward_func
         seconds: dict[str, list[float]] = {"forward": [], "run": []}
@@ -38,15 +38,17 @@ def timing(case: Case, num_workers: int) -> dict[str, float]:
         for chunk in range(run.manifest.n_chunks):
             batches = job.batches([chunk])
 
-            def read(batches: list[range] = batches) -> Iterator[Batch]:
+            def read(batches: list[range] = batches) -> Iterator[LoadedBatch]:
                 return in_processes(job.reader, batches, num_workers, False)
 
-            def forward(read: Callable[[], Iterator[Batch]] = read) -> None:
+            def forward(read: Callable[[], Iterator[LoadedBatch]] = read) -> None:
                 with torch.no_grad():
                     for batch in read():
                         network(batch.inputs)
 
-            def explain(chunk: int = chunk, read: Callable[[], Iterator[Batch]] = read) -> None:
+            def explain(
+                chunk: int = chunk, read: Callable[[], Iterator[LoadedBatch]] = read
+            ) -> None:
                 job.explain_chunks([chunk], read(), device, lambda _: None)
 
             calls: list[tuple[str, Callable[[], None]]] = [("forward", forward), ("run", explain)]

@@ -10,19 +10,23 @@ from rich.text import Text
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._errors import UserError, explained, printable
+from captum_clustered._storage.layout import (
+    CLUSTER_EXAMPLES,
+    CLUSTER_MEANS,
+    CLUSTER_SHEET,
+    CLUSTERS,
+)
 from captum_clustered.cli.console import out, show
 from captum_clustered.cli.run import Prepared, again
 from captum_clustered.cli.tables import titled
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Example, Run, cluster_summary
-from captum_clustered.dataset_run.store import CLUSTERS
 from captum_clustered.scores import SCORES
 from captum_clustered.visualization import SheetCell, SheetRow, draw_contact_sheet
 from captum_clustered.visualization.canvas import save_figure, shortened
 
 __all__ = ["summarize"]
 
-SHEET = "clusters.png"
 # Rows of the sheet.
 MAX_CLUSTERS = 12
 # Classes beside the mean of all, as many as fit there; clusters.csv has all.
@@ -53,9 +57,9 @@ def summarize(folder: Path, n_examples: int) -> None:
         summary.save(folder)
     show(_table(summary, prepared))
     figure = _sheet(summary, prepared, run)
-    with explained(f"{printable(folder / SHEET)} cannot be written"):
-        save_figure(figure, folder / SHEET)
-    names = ("clusters.csv", "cluster_examples.csv", SHEET)
+    with explained(f"{printable(folder / CLUSTER_SHEET)} cannot be written"):
+        save_figure(figure, folder / CLUSTER_SHEET)
+    names = (CLUSTER_MEANS, CLUSTER_EXAMPLES, CLUSTER_SHEET)
     written = ", ".join(printable(folder / name) for name in names)
     out.print(Text(f"Wrote {written}"), soft_wrap=True)
 

@@ -1,7 +1,8 @@
-"""Explaining whole data sets: runs that can be interrupted, on one machine or many."""
+"""Explain whole data sets in runs that can be interrupted, on one machine or many."""
 
 from importlib.util import find_spec
 
+# filelock is always there: torch needs it.
 if find_spec("pyarrow") is None:
     raise ModuleNotFoundError(
         "captum_clustered.dataset_run needs pyarrow, which is not installed: pip install "
@@ -9,7 +10,7 @@ if find_spec("pyarrow") is None:
         name="pyarrow",
     )
 
-from captum_clustered.dataset_run.local import LocalEngine
+from captum_clustered.dataset_run.engine import LocalEngine
 from captum_clustered.dataset_run.ray import RayEngine
 from captum_clustered.dataset_run.reading import Run
 from captum_clustered.dataset_run.run import explain_dataset

@@ -8,7 +8,7 @@ import platform
 import torch
 from torch.nn import Module
 
-from captum_clustered import ClusteredLayerCAM
+from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.scores import model_of
 
 

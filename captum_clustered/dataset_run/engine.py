@@ -1,4 +1,4 @@
-"""What the engines of a run have in common."""
+"""What engines share, and the engine for one machine."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from typing import Any, Protocol
 
 import torch
 
-from captum_clustered import ClusteredLayerCAM
-from captum_clustered.dataset_run.explaining import LABEL, Explainer, Settings
-from captum_clustered.dataset_run.loading import Batch, BatchReader
-from captum_clustered.dataset_run.store import Manifest, Store
+from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
+from captum_clustered.dataset_run.devices import device_of, name_of
+from captum_clustered.dataset_run.explaining import LABEL, BatchExplainer, RunSettings
+from captum_clustered.dataset_run.loading import BatchReader, LoadedBatch, in_processes
+from captum_clustered.dataset_run.store import Manifest, RunStore
 
 
 @dataclass(frozen=True)
 class Job:
     """
-    All that a process needs to explain chunks; it can be pickled.
+    All that a process needs to explain chunks. It can be pickled.
 
     Attributes:
 
         cam (ClusteredLayerCAM): The method.
-        settings (Settings): How each image is explained.
-        dataset (Dataset): Where images come from.
+        settings (RunSettings): How each image is explained.
+        dataset (Dataset): The images.
         names (sequence of str): The items' names.
         manifest (Manifest): Of the run.
         folder (Path): Of the run.
     """
 
     cam: ClusteredLayerCAM
-    settings: Settings
+    settings: RunSettings
     dataset: Any
     names: Sequence[str]
     manifest: Manifest
@@ -40,32 +41,32 @@ class Job:
 
     @property
     def reader(self) -> BatchReader:
-        """Reads its batches."""
+        """The reader of the job's batches."""
         shape = tuple(self.manifest.input_shape)
         return BatchReader(self.dataset, shape, self.settings.target == LABEL)
 
     def batches(self, chunks: Iterable[int]) -> list[range]:
-        """The batches of some chunks."""
+        """Return the items of each batch of some chunks."""
         return [batch for chunk in chunks for batch in self.manifest.batches_of(chunk)]
 
     def explain_chunks(
         self,
         chunks: Iterable[int],
-        batches: Iterator[Batch],
+        batches: Iterator[LoadedBatch],
         device: torch.device,
         advance: Callable[[int], None],
     ) -> None:
         """
-        Explains chunks and stores each as soon as it is whole.
+        Explain chunks and store each one as soon as it is whole.
 
         Args:
 
             chunks (iterable of int): Their numbers.
-            batches (iterator of Batch): All their batches, in order.
+            batches (iterator of LoadedBatch): All their batches, in order.
             device (torch.device): Where the model is.
-            advance (Callable): Called with the number of items of each batch.
+            advance (Callable): Called with the number of items of each finished batch.
         """
-        explainer, store = Explainer(self.cam, self.settings, device), Store(self.folder)
+        explainer, store = BatchExplainer(self.cam, self.settings, device), RunStore(self.folder)
         for chunk in chunks:
             rows: list[dict[str, Any]] = []
             for _ in self.manifest.batches_of(chunk):
@@ -76,32 +77,72 @@ class Job:
 
 
 class Engine(Protocol):
-    """What computes the chunks that are missing."""
+    """What computes the missing chunks of a run."""
 
     def device_name(self, cam: ClusteredLayerCAM) -> str:
         """
-        What it computes on, for the manifest.
+        Return the device's name for the manifest.
 
         Raises:
 
-            ValueError: If it cannot compute where the method's model is.
+            ValueError: If the engine cannot compute where the method's model is.
         """
         ...
 
     def run(self, job: Job, chunks: Sequence[int], advance: Callable[[int], None]) -> None:
         """
+        Compute and store chunks.
+
         Args:
 
             job (Job): Of the run.
-            chunks (sequence of int): What is missing.
-            advance (Callable): To be called with numbers of items that are done.
+            chunks (sequence of int): The missing ones.
+            advance (Callable): To be called with numbers of finished items.
         """
         ...
 
 
+@dataclass(frozen=True)
+class LocalEngine:
+    """
+    Explains in this process; a DataLoader's workers read images ahead.
+
+    Args:
+
+        num_workers (int, optional): Processes that read images; 0 reads them in this one.
+                    Default: 0
+
+    Raises:
+
+        ValueError: If ``num_workers`` is no int of at least 0.
+
+    Examples::
+
+        >>> explain_dataset(cam, dataset, "out", engine=LocalEngine(num_workers=4))
+    """
+
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.num_workers, int) or self.num_workers < 0:
+            raise ValueError(f"num_workers={self.num_workers!r} must be an int of at least 0.")
+
+    def device_name(self, cam: ClusteredLayerCAM) -> str:
+        """See :class:`captum_clustered.dataset_run.engine.Engine`."""
+        return name_of(device_of(cam))
+
+    def run(self, job: Job, chunks: Sequence[int], advance: Callable[[int], None]) -> None:
+        """See :class:`captum_clustered.dataset_run.engine.Engine`."""
+        device = device_of(job.cam)
+        batches = in_processes(
+            job.reader, job.batches(chunks), self.num_workers, device.type == "cuda"
+        )
+        job.explain_chunks(chunks, batches, device, advance)
+
+
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """A fixed number of torch's threads, on which the last bits of sums depend."""
+    """Set torch's number of threads, which the last bits of sums depend on."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

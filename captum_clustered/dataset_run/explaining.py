@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
@@ -12,11 +12,11 @@ import torch
 from captum.attr import LayerAttribution
 from torch import Tensor
 
-from captum_clustered import ClusteredLayerCAM
 from captum_clustered._errors import one_line
-from captum_clustered.dataset_run.loading import Batch
-from captum_clustered.dataset_run.prediction import ChosenScore
+from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
+from captum_clustered.dataset_run.loading import LoadedBatch
 from captum_clustered.interpolation import LINEAR
+from captum_clustered.scores import ScoreWrapper
 
 PREDICTION, LABEL = "prediction", "label"
 RESOLUTIONS = ("layer", "input")
@@ -24,61 +24,73 @@ Columns = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunSettings:
     """
-    How each image is explained, beside what the method itself holds.
+    How each image is explained, besides the settings of the method.
 
     Attributes:
 
         target (str or int): "prediction", "label" or a class.
         attribute_to_layer_input (bool): As in ``ClusteredLayerCAM.attribute``.
-        resolution (str): "layer" or "input": the size of the maps that are stored.
+        resolution (str): "layer" or "input": the size of the stored maps.
+
+    Raises:
+
+        ValueError: If a value is none of these.
     """
 
     target: Union[str, int] = PREDICTION
     attribute_to_layer_input: bool = False
     resolution: str = "layer"
 
+    def __post_init__(self) -> None:
+        target = self.target
+        is_class = isinstance(target, int) and not isinstance(target, bool) and target >= 0
+        if target not in (PREDICTION, LABEL) and not is_class:
+            raise ValueError(f"target={target!r} must be 'prediction', 'label' or a class number.")
+        if self.resolution not in RESOLUTIONS:
+            raise ValueError(f"resolution={self.resolution!r} must be 'layer' or 'input'.")
 
-class Explainer:
+
+class BatchExplainer:
     """
     Explains batches.
 
     Args:
 
-        cam (ClusteredLayerCAM): The method, which is left as it is.
-        settings (Settings): How.
+        cam (ClusteredLayerCAM): The method, which is not changed.
+        settings (RunSettings): How to explain.
         device (torch.device): Where the model is.
 
     Attributes:
 
-        map_shape (list[int]): Of one image's attribution, once one was explained.
+        map_shape (list[int]): Shape of one image's attribution, once one was explained.
     """
 
-    def __init__(self, cam: ClusteredLayerCAM, settings: Settings, device: torch.device) -> None:
-        self._chosen = ChosenScore(cam.forward_func)
+    def __init__(self, cam: ClusteredLayerCAM, settings: RunSettings, device: torch.device) -> None:
+        self._score = TargetScore(cam.forward_func)
         self._cam = copy.copy(cam)
-        self._cam.forward_func = self._chosen
+        self._cam.forward_func = self._score
         self._settings = settings
         self._device = device
         self.map_shape: list[int] = []
 
-    def rows(self, batch: Batch, names: Sequence[str]) -> list[Columns]:
+    def rows(self, batch: LoadedBatch, names: Sequence[str]) -> list[Columns]:
         """
-        A row for each item of a batch, in their order.
+        Return one row per item of a batch, in order.
 
-        If the batch cannot be explained its images are tried one at a time, and those that
-        fail become errors.
+        If a batch cannot be explained, its images are tried one by one. Those that fail get
+        a row with the error.
 
         Args:
 
-            batch (Batch): What was read.
+            batch (LoadedBatch): What was read.
             names (sequence of str): Of its items.
 
         Raises:
 
             torch.OutOfMemoryError, MemoryError: If memory is short.
-            RuntimeError: If the GPU is broken, for which no image is to blame.
+            RuntimeError: If the GPU is broken, which is no image's fault.
         """
         labels = dict(zip(batch.good, batch.labels, strict=True))
         columns: dict[int, Columns] = {index: {"error": why} for index, why in batch.errors.items()}
@@ -91,17 +103,17 @@ class Explainer:
 
     def explain(self, inputs: Tensor, labels: Sequence[int | None]) -> list[Columns]:
         """
-        The columns of each image that come from the network.
+        Return the columns of each image that come from the network.
 
         Raises:
 
             ValueError: If a target does not fit, the layer has several tensors, or its
-                        attribution cannot be brought to the size of the input.
+                        attribution cannot be resized to the input.
             Exception: Whatever the method or the model raises.
         """
         inputs = inputs.to(self._device, non_blocking=True)
         targets = self._targets(labels)
-        self._chosen.start(targets)
+        self._score.start(targets)
         attribution, clusters = self._cam.attribute(
             inputs,
             attribute_to_layer_input=self._settings.attribute_to_layer_input,
@@ -110,10 +122,10 @@ class Explainer:
         maps = self._maps(attribution, inputs)
         self.map_shape = list(maps.shape[2:])
         maps = maps.flatten(1).float()
-        prediction = self._chosen.prediction
-        # Set by the pass that attribute() has made.
+        prediction = self._score.prediction
+        # attribute() has run the model, which sets it.
         assert prediction is not None  # noqa: S101
-        # Whatever the unit of the score, half precision is then precise to 3 digits.
+        # Scaled to 1, half precision keeps 3 digits whatever the unit of the score.
         scale = maps.abs().amax(1)
         maps = maps / torch.where(scale > 0, scale, 1)[:, None]
         columns = {
@@ -138,7 +150,7 @@ class Explainer:
             raise
         except Exception as error:  # noqa: BLE001
             if self._device.type == "cuda":
-                # After some errors nothing works any more, and this says so.
+                # Some errors leave the GPU unusable; this call then raises.
                 torch.cuda.synchronize(self._device)
             if len(items) == 1:
                 return {items[0]: {"error": f"it cannot be explained: {one_line(error)}"}}
@@ -173,3 +185,93 @@ class Explainer:
             attribution, tuple(inputs.shape[2:]), LINEAR[dims]
         )
         return resized
+
+
+class TargetScore(ScoreWrapper):
+    """
+    A forward function that returns one score per image: that of its target.
+
+    The predicted class is known only after a forward pass, and a second pass to explain it
+    would double the cost. So this function reads the prediction off evaluation 0 of the
+    ablation plan, which keeps every channel and runs first, and selects the score of the
+    same class in all other evaluations.
+
+    Attributes:
+
+        prediction (Tensor or None): The class with the largest score of each image, (N,),
+                    once the batch was run.
+    """
+
+    def __init__(self, forward_func: Callable[..., Tensor]) -> None:
+        super().__init__(forward_func, _same)
+        self.prediction: Tensor | None = None
+        self._target: Tensor | None = None
+        self._range = (0, 0)
+
+    def start(self, target: Tensor | None) -> None:
+        """
+        Prepare for a batch; to be called before each one.
+
+        Args:
+
+            target (Tensor or None): The class of each image, (N,), on the CPU; None for the
+                        predicted one.
+        """
+        self.prediction, self._target = None, target
+        # Here, on the CPU, the check does not wait for a GPU.
+        self._range = (0, 0) if target is None else (int(target.min()), int(target.max()))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """
+        Return scores of shape (N,).
+
+        Raises:
+
+            ValueError: If the forward function does not return (N, n_classes), or a target is
+                        none of these classes.
+        """
+        scores = self.forward_func(*args, **kwargs)
+        if not isinstance(scores, Tensor) or scores.dim() != 2:
+            shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            raise ValueError(
+                "forward_func must return a score for each class, shape (N, n_classes); got "
+                f"{shape}."
+            )
+        for target in self._range:
+            if not 0 <= target < scores.shape[1]:
+                raise ValueError(
+                    f"target {target} is out of range: forward_func returns {scores.shape[1]} "
+                    f"classes, 0 to {scores.shape[1] - 1}."
+                )
+        selected: Tensor = _Select.apply(scores, self)
+        return selected
+
+    def select(self, scores: Tensor) -> Tensor:
+        """Return the targets' scores, (M, N), of M evaluations' scores (M, N, n_classes)."""
+        if self.prediction is None:
+            self.prediction = scores[0].argmax(1)
+        target = self.prediction if self._target is None else self._target.to(scores.device)
+        return scores.gather(2, target.expand(len(scores), -1)[..., None])[..., 0]
+
+
+class _Select(torch.autograd.Function):
+    """Under vmap an operation sees one evaluation; only its vmap rule sees all of them."""
+
+    @staticmethod
+    def forward(scores: Tensor, score: TargetScore) -> Tensor:
+        return score.select(scores[None])[0]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """There is no backward pass."""
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], scores: Tensor, score: TargetScore
+    ) -> tuple[Tensor, int]:
+        assert in_dims[0] is not None  # noqa: S101 - torch calls it only then
+        return score.select(scores.movedim(in_dims[0], 0)), 0
+
+
+def _same(scores: Tensor) -> Tensor:
+    return scores

@@ -1,4 +1,4 @@
-"""Reading items of a data set in batches; those that cannot be read do not stop the others."""
+"""Read items of a data set in batches; an item that cannot be read does not stop the others."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from torch.utils.data import DataLoader, Dataset
 
 from captum_clustered._errors import one_line
 
-# Batches that each worker has ready.
+# Batches that each worker reads ahead.
 PREFETCHED = 2
 
 
 @dataclass(frozen=True)
-class Batch:
+class LoadedBatch:
     """
     Items that were read together.
 
     Attributes:
 
-        items (sequence of int): All of them.
-        good (list[int]): Those that could be read.
+        items (sequence of int): The numbers of all items.
+        good (list[int]): The numbers of those that could be read.
         inputs (Tensor or None): Their inputs, (len(good), ...); None if there are none.
-        labels (list): Their labels, an int or None.
-        errors (dict[int, str]): The others, and why.
+        labels (list): Their labels, an int or None each.
+        errors (dict[int, str]): The reason for each other item.
     """
 
     items: Sequence[int]
@@ -40,24 +40,24 @@ class Batch:
     labels: list[int | None]
     errors: dict[int, str]
 
-    def pin_memory(self) -> Batch:
-        """For the DataLoader, which does not know what is in here."""
+    def pin_memory(self) -> LoadedBatch:
+        """Return the batch in pinned memory; the DataLoader calls this."""
         if self.inputs is None:
             return self
         pinned = self.inputs.pin_memory()
-        return Batch(self.items, self.good, pinned, self.labels, self.errors)
+        return LoadedBatch(self.items, self.good, pinned, self.labels, self.errors)
 
 
 @dataclass(frozen=True)
-class BatchReader(Dataset[Batch]):
+class BatchReader(Dataset[LoadedBatch]):
     """
-    A data set whose items are batches of another one.
+    A data set whose items are batches of another data set.
 
     Args:
 
-        dataset (Dataset): Its items are a tensor, or a tuple or list whose first entry is
-                    that and whose second is the label.
-        input_shape (tuple[int, ...]): Of the tensors; others are errors.
+        dataset (Dataset): Its items are a tensor, or a tuple or list that begins with a
+                    tensor and, maybe, a label.
+        input_shape (tuple[int, ...]): Shape of the tensors; any other is an error.
         needs_label (bool): Whether an item without a label is an error.
     """
 
@@ -65,7 +65,7 @@ class BatchReader(Dataset[Batch]):
     input_shape: tuple[int, ...]
     needs_label: bool = False
 
-    def __getitem__(self, items: Sequence[int]) -> Batch:
+    def __getitem__(self, items: Sequence[int]) -> LoadedBatch:
         inputs: list[Tensor] = []
         labels: list[int | None] = []
         good: list[int] = []
@@ -79,7 +79,7 @@ class BatchReader(Dataset[Batch]):
             inputs.append(value)
             labels.append(label)
             good.append(index)
-        return Batch(items, good, torch.stack(inputs) if inputs else None, labels, errors)
+        return LoadedBatch(items, good, torch.stack(inputs) if inputs else None, labels, errors)
 
     def _read(self, index: int) -> tuple[Tensor, int | None]:
         value, label = read_item(self.dataset, index, self.needs_label)
@@ -93,12 +93,12 @@ class BatchReader(Dataset[Batch]):
 
 def read_item(dataset: Any, index: int, needs_label: bool) -> tuple[Tensor, int | None]:
     """
-    The input and label of an item.
+    Return the input and label of an item.
 
     Raises:
 
-        TypeError: If there is no tensor.
-        ValueError: If a label is needed and there is none.
+        TypeError: If it has no tensor.
+        ValueError: If a label is needed and it has none.
         Exception: Whatever the data set raises.
     """
     item = dataset[index]
@@ -114,44 +114,46 @@ def read_item(dataset: Any, index: int, needs_label: bool) -> tuple[Tensor, int 
 
 def in_processes(
     reader: BatchReader, batches: Sequence[Sequence[int]], num_workers: int, pin_memory: bool
-) -> Iterator[Batch]:
+) -> Iterator[LoadedBatch]:
     """
-    Batches in their order, read ahead by workers of a DataLoader.
+    Yield batches in order, read ahead by workers of a DataLoader.
 
     Raises:
 
         RuntimeError: If a worker dies.
     """
-    loader: Iterable[Batch] = DataLoader(
+    loader: Iterable[LoadedBatch] = DataLoader(
         reader,
         sampler=batches,
         batch_size=None,
         num_workers=num_workers,
         pin_memory=pin_memory,
         prefetch_factor=PREFETCHED if num_workers else None,
-        # Or else it draws from the global one.
+        # Without it, the DataLoader draws from the global generator.
         generator=torch.Generator(),
     )
     iterator = iter(loader)
     try:
-        with _deaths_wait_for_the_reader():
+        with _without_torchs_sigchld_handler():
             yield from iterator
     except RuntimeError as error:
         if num_workers == 0:
             raise
-        # What a data set raises is in the batch; what comes here has ended a worker.
+        # Errors of the data set are in the batch; an error here has ended a worker.
         raise RuntimeError(
             f"a process that reads images has died ({str(error).strip()}): too little memory, or a "
-            "file that its reader cannot survive. With num_workers=0 they are read in this one."
+            "file that crashes its reader. With num_workers=0 this process reads the images."
         ) from error
 
 
 @contextmanager
-def _deaths_wait_for_the_reader() -> Iterator[None]:
+def _without_torchs_sigchld_handler() -> Iterator[None]:
     """
-    Without torch's handler of SIGCHLD, which says that a worker has died by an error wherever
-    this process happens to be: in the middle of an explanation, which would be taken for the
-    image's fault. Whoever asks a worker for a batch is told anyway.
+    Disable torch's handler of SIGCHLD for a while.
+
+    When a worker dies, the handler raises an error wherever this process happens to be: in the
+    middle of an explanation, it would be stored as the image's error. The next request for a
+    batch of that worker fails anyway.
     """
     # Windows has none.
     of_children = getattr(signal, "SIGCHLD", None)
@@ -171,8 +173,8 @@ def _deaths_wait_for_the_reader() -> Iterator[None]:
 
 def in_threads(
     reader: BatchReader, batches: Sequence[Sequence[int]], num_workers: int
-) -> Iterator[Batch]:
-    """Batches in their order, read ahead by threads: for processes that must not fork."""
+) -> Iterator[LoadedBatch]:
+    """Yield batches in order, read ahead by threads: for processes that must not fork."""
     if num_workers == 0:
         yield from map(reader.__getitem__, batches)
         return
@@ -182,10 +184,10 @@ def in_threads(
 
 def _ahead(
     pool: ThreadPoolExecutor,
-    read: Callable[[Sequence[int]], Batch],
+    read: Callable[[Sequence[int]], LoadedBatch],
     batches: Sequence[Sequence[int]],
     n_ahead: int,
-) -> Iterator[Batch]:
+) -> Iterator[LoadedBatch]:
     waiting = [pool.submit(read, batch) for batch in batches[:n_ahead]]
     for position in range(len(batches)):
         if position + n_ahead < len(batches):

@@ -17,14 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from captum_clustered import ClusteredLayerCAM
 from captum_clustered._errors import one_line
+from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run.devices import device_of, module_of, name_of
 from captum_clustered.dataset_run.engine import Job
 from captum_clustered.dataset_run.loading import in_threads
 
-# How often a chunk is tried again whose worker has died: a file that kills the process that
-# reads it must not do so for ever.
+# Retries of a chunk whose worker died. A file may kill every process that reads it.
 RETRIES = 5
 
 
@@ -33,32 +32,32 @@ class RayEngine:
     """
     Explains in the workers of Ray, on this machine or on a cluster.
 
-    Each worker is an actor of ``ray.data.Dataset.map_batches`` that holds the model. What
-    travels through Ray are numbers of chunks: workers read the images and write the chunks
-    themselves, so the data and the folder of the results must be under the same paths on all
-    machines, and the model's code must be installed there. A worker that dies is replaced
-    and its chunk computed again; chunks appear whole, so nothing is lost or there twice.
+    Each worker is an actor of ``ray.data.Dataset.map_batches`` that holds the model. Only
+    numbers of chunks travel through Ray: workers read the images and write the chunks
+    themselves. So the data and the folder of the results must have the same paths on all
+    machines, and the model's code must be installed there. Ray replaces a worker that dies
+    and computes its chunk again; chunks appear whole, so nothing is lost or stored twice.
 
-    Results are those of :class:`LocalEngine` to the last bit on the same kind of machine,
+    On the same kind of machine, results equal those of :class:`LocalEngine` to the last bit,
     since batches and numbers of threads are the same; on other hardware up to rounding.
 
     Args:
 
         workers (int, optional): Number of actors.
                     Default: 2
-        address (str, optional): Of a cluster, as ``ray.init`` takes it; "auto" is the one
+        address (str, optional): The cluster's address for ``ray.init``; "auto" is the cluster
                     that this machine belongs to.
-                    Default: None (what is initialized already, else Ray on this machine)
+                    Default: None (the Ray that is initialized, else Ray on this machine)
         gpus_per_worker (float, optional): 0 computes on CPUs; 0.5 lets two workers share a
                     GPU.
                     Default: 0
-        readers (int, optional): Threads in each worker that read images ahead.
+        readers (int, optional): Threads per worker that read images ahead.
                     Default: 2
 
     Raises:
 
         ModuleNotFoundError: If Ray Data is not installed.
-        ValueError: If a number is not one of those above.
+        ValueError: If a number is out of range.
 
     Examples::
 
@@ -92,7 +91,7 @@ class RayEngine:
         if where.type != "cpu":
             raise ValueError(
                 f"gpus_per_worker=0 computes on CPUs, and the model is on {where}: give each "
-                "worker a GPU or a part of one, or bring the model to the CPU."
+                "worker a GPU or a part of one, or move the model to the CPU."
             )
         return name_of(where)
 
@@ -102,9 +101,9 @@ class RayEngine:
 
         Raises:
 
-            ValueError: If there is no Ray at ``address``, or none is given and this machine has
-                        fewer GPUs than a worker takes.
-            RuntimeError: If a worker fails, or dies too often over the same chunk.
+            ValueError: If there is no Ray at ``address``, or this machine has fewer GPUs than
+                        a worker takes and no address is given.
+            RuntimeError: If a worker fails, or dies too often on the same chunk.
             OSError: If a worker cannot write.
         """
         import ray.data
@@ -112,11 +111,11 @@ class RayEngine:
         job = replace(job, cam=_on_cpu(job.cam), folder=job.folder.resolve())
         n_workers = min(self.workers, len(chunks))
         with _ray(self.address, n_workers * job.manifest.threads, self.gpus_per_worker):
-            # Once for all workers of a machine. This reference keeps it there.
+            # One copy for all workers of a machine. This reference keeps it alive.
             reference = ray.put(job)
             here = os.getcwd()
             items = [{"chunk": chunk} for chunk in chunks]
-            # A block for each, so that what a dead worker has finished is not done again.
+            # One block per chunk, so that the finished chunks of a dead worker are kept.
             data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
                 _Worker,
                 fn_constructor_kwargs={
@@ -138,9 +137,9 @@ class RayEngine:
                     advance(int(row["n_items"]))
             except ray.exceptions.RayActorError as error:
                 raise RuntimeError(
-                    f"workers of Ray died {RETRIES + 1} times over the same chunk "
-                    f"({one_line(error)}). What is stored is whole, and the same call goes on from "
-                    "there."
+                    f"workers of Ray died {RETRIES + 1} times on the same chunk "
+                    f"({one_line(error)}). The stored chunks are whole, and the same call resumes "
+                    "from them."
                 ) from error
 
 
@@ -150,16 +149,16 @@ class _Worker:
 
     Args:
 
-        reference (list): The job's reference; in a list, so that Ray does not look it up.
-        directory (str): What relative paths of the data are relative to, if it is there.
-        uses_gpu (bool): Whether the model runs on the GPU that Ray has assigned.
+        reference (list): The job's reference; in a list, so that Ray does not resolve it.
+        directory (str): Working directory, for relative paths of the data.
+        uses_gpu (bool): Whether to use the GPU that Ray has assigned.
         readers (int): Threads that read images ahead.
     """
 
     def __init__(self, reference: list[Any], directory: str, uses_gpu: bool, readers: int) -> None:
         import ray
 
-        # Ray's own is another.
+        # Ray starts workers in a directory of its own.
         with suppress(OSError):
             os.chdir(directory)
         self._job: Job = ray.get(reference[0])
@@ -169,17 +168,17 @@ class _Worker:
         torch.set_num_threads(self._job.manifest.threads)
 
     def __call__(self, batch: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """Stores the chunks; returns their numbers of items, and what failed."""
+        """Store the chunks; return their numbers of items and the failure, if any."""
         chunks = batch["chunk"].tolist()
         batches = in_threads(self._job.reader, self._job.batches(chunks), self._readers)
         failure = b""
         try:
             self._job.explain_chunks(chunks, batches, self._device, lambda _: None)
         except OSError as error:
-            # A full disk, for instance. Ray would wrap it, without its cause.
+            # A full disk, for instance. Ray would wrap the error without its cause.
             failure = pickle.dumps(error)
         except Exception as error:  # noqa: BLE001
-            # Not all of them can be pickled.
+            # Not all errors can be pickled.
             failure = pickle.dumps(RuntimeError(f"a worker of Ray failed: {one_line(error)}"))
         n_items = [len(self._job.manifest.items_of(chunk)) for chunk in chunks]
         return {"n_items": np.array(n_items), "failure": np.array([failure] * len(chunks), object)}
@@ -190,7 +189,7 @@ def _retries() -> dict[str, int]:
 
 
 def _on_cpu(cam: ClusteredLayerCAM) -> ClusteredLayerCAM:
-    """The method as any machine can load it; the user's stays where it is."""
+    """Return the method with its model on the CPU, so that any machine can load it."""
     if device_of(cam).type == "cpu":
         return cam
     moved = copy.deepcopy(cam)
@@ -200,7 +199,7 @@ def _on_cpu(cam: ClusteredLayerCAM) -> ClusteredLayerCAM:
 
 @contextmanager
 def _ray(address: str | None, n_cpus: int, gpus_per_worker: float) -> Iterator[None]:
-    """Ray, which is ended again if it was not there."""
+    """Start Ray, unless it runs, and end what was started."""
     import ray.data
 
     was_there = ray.is_initialized()
@@ -227,7 +226,7 @@ def _ray(address: str | None, n_cpus: int, gpus_per_worker: float) -> Iterator[N
 
 
 def _check_gpus(gpus_per_worker: float) -> None:
-    """Ray would wait for them for ever; a cluster may still grow, this machine does not."""
+    """Ray would wait for ever for GPUs that this machine lacks; a cluster may still grow."""
     import ray
 
     there = ray.cluster_resources().get("GPU", 0)
@@ -242,6 +241,6 @@ def _on_this_machine(n_cpus: int) -> dict[str, Any]:
         # More workers than processors may be wanted.
         "num_cpus": n_cpus,
         "include_dashboard": False,
-        # What this process can import, workers can: a model of the current directory.
+        # Workers can then import what this process can, such as a model beside the script.
         "runtime_env": {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}},
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,42 +9,42 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import torch
 from torch import Tensor
 
-from captum_clustered.dataset_run.store import CLUSTERS, SCHEMA, Manifest, Store
+from captum_clustered._storage.layout import MANIFEST
+from captum_clustered.dataset_run.store import SCHEMA, Manifest, RunStore
 
 
 class Run:
     r"""
     The results of :func:`explain_dataset`, finished or not.
 
-    They are Parquet files with a row for each item, ``chunks/*.parquet``, which other
-    programs can read as well. The columns:
+    They are Parquet files with one row per item, ``chunks/*.parquet``, which other programs
+    can read too. The columns:
 
     - ``index``, ``item``: number and name of the item.
-    - ``error``: why there is no result, null if there is one. All columns below but the
-      label are then null.
-    - ``label``: its class as the data say, null if they do not.
-    - ``prediction``, ``target``: the class with the largest score and the one explained.
-    - ``score``, ``baseline_score``: of the target, and with the whole layer ablated.
-    - ``importances``, ``sizes``: lists with a number for each cluster of channels, see
+    - ``error``: the reason why there is no result, else null. With an error, all columns
+      below but the label are null.
+    - ``label``: the item's class in the data set, null if it has none.
+    - ``prediction``, ``target``: the class with the largest score and the explained class.
+    - ``score``, ``baseline_score``: the target's score, and with the whole layer ablated.
+    - ``importances``, ``sizes``: lists with one number per cluster of channels, see
       :class:`captum_clustered.Clusters`.
-    - ``scale``, ``attribution``: a map's largest absolute value, and the map divided by it,
-      a list of its height times width values in half precision, row after row.
+    - ``scale``, ``attribution``: the map's largest absolute value, and the map divided by it:
+      a list of height * width values in half precision, row by row.
 
     Args:
 
-        folder (str or PathLike): Where the run is.
+        folder (str or PathLike): The run's folder.
 
     Attributes:
 
-        manifest (Manifest): What the run is of.
+        manifest (Manifest): What the run computes.
 
     Raises:
 
         FileNotFoundError: If there is no run.
-        ValueError: If it is of another version, or its manifest is damaged.
+        ValueError: If its manifest is damaged or of another version.
 
     Examples::
 
@@ -58,25 +57,25 @@ class Run:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        self._store = Store(self.folder)
+        self._store = RunStore(self.folder)
         manifest = self._store.read_manifest()
         if manifest is None:
-            raise FileNotFoundError(f"{self.folder} holds no run: it has no manifest.json.")
+            raise FileNotFoundError(f"{self.folder} holds no run: it has no {MANIFEST}.")
         self.manifest: Manifest = manifest
 
     @property
     def is_complete(self) -> bool:
-        """Whether all chunks are there; does not look into them."""
+        """Whether all chunks exist; their content is not checked."""
         return all(self._store.path(c).exists() for c in range(self.manifest.n_chunks))
 
     @property
     def cluster_labels(self) -> Tensor | None:
-        """The clusters that were fitted, LongTensor (C,), or None."""
-        return read_clusters(self.folder, self.manifest)
+        """The fitted cluster of each channel, LongTensor (C,), or None."""
+        return self._store.read_clusters(self.manifest)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """
-        The chunks that are there, in the order of the items, one at a time.
+        Yield the chunks that exist, in the order of the items.
 
         Args:
 
@@ -85,8 +84,7 @@ class Run:
 
         Raises:
 
-            ValueError: If a column is unknown, or a chunk is damaged: without it others would
-                        be taken for its items.
+            ValueError: If a column is unknown, or a chunk is damaged.
         """
         _check_columns(columns)
         for chunk in range(self.manifest.n_chunks):
@@ -95,19 +93,19 @@ class Run:
                 yield table
             elif self._store.path(chunk).exists():
                 raise ValueError(
-                    f"{self._store.path(chunk)} is damaged or cannot be read; the call or command "
-                    "that made the run computes it again."
+                    f"{self._store.path(chunk)} is damaged or cannot be read; start the run again "
+                    "with the same settings to compute it."
                 )
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """As :meth:`tables`, in one; of an unfinished run, without the chunks to come."""
+        """Return all chunks that exist as one table; see :meth:`tables`."""
         _check_columns(columns)
         schema = SCHEMA if columns is None else pa.schema([SCHEMA.field(c) for c in columns])
         tables = [table.replace_schema_metadata(None) for table in self.tables(columns)]
         return pa.concat_tables([schema.empty_table(), *tables])
 
     def errors(self) -> list[tuple[str, str]]:
-        """The items without a result, and why."""
+        """Return the name of each item without a result, and the reason."""
         return [
             (row["item"], row["error"])
             for table in self.tables(["item", "error"])
@@ -116,7 +114,7 @@ class Run:
 
     def attributions(self, table: pa.Table) -> npt.NDArray[np.float32]:
         r"""
-        The maps of a table with the columns ``scale`` and ``attribution``.
+        Return the maps of a table with the columns ``scale`` and ``attribution``.
 
         Returns:
             array: (n_rows, \*spatial), in units of the score; NaN where there is an error.
@@ -129,17 +127,6 @@ class Run:
             scale = table["scale"].drop_null().to_numpy()
             maps[good] = flat.reshape(good.sum(), -1).astype(np.float32) * scale[:, None]
         return maps.reshape(len(table), *shape)
-
-
-def read_clusters(folder: Path, manifest: Manifest) -> Tensor | None:
-    """The clusters that a run has fitted, or None if there are none of this run."""
-    try:
-        content = json.loads((folder / CLUSTERS).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    if content.get("settings") != manifest.hash:
-        return None
-    return torch.tensor(content["clusters"])
 
 
 def _check_columns(columns: Sequence[str] | None) -> None:

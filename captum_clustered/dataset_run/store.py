@@ -1,36 +1,42 @@
 """
-Results on disk: one Parquet file for each chunk of the data, and a manifest.
+A run on disk: a manifest and one Parquet file per chunk of the data.
 
-A chunk is a fixed slice of the data and its file has a row for each of its items, explained
-or not. So a file says everything about its items, and which items are done is the same as
-which files are there.
+A chunk is a fixed slice of the items, and its file has one row for each of them, explained or
+not. So the files that exist are the record of what is done.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
 
-from captum_clustered._storage.atomic import remove_unfinished, write_whole
+from captum_clustered._storage.atomic import (
+    read_json_object,
+    remove_unfinished,
+    write_json,
+    write_whole,
+)
+from captum_clustered._storage.layout import CHUNKS, CLUSTERS, ERRORS, LOCK, MANIFEST
 
-MANIFEST = "manifest.json"
-CLUSTERS = "clusters.json"
-ERRORS = "errors.csv"
-CHUNKS = "chunks"
 PREFIX = "chunk-"
 FORMAT = 1
-# Under which a chunk's file says what it is a part of, and what its columns add up to: the
-# checksums that Parquet has do not cover everything.
+# Keys in a chunk's file: a hash of the run that it belongs to, and of its bytes before the footer.
 SETTINGS_HASH = b"captum_clustered.settings"
 CONTENT_HASH = b"captum_clustered.content"
+# A killed process' readers may hold its lock until they notice, which takes torch's up to 5 s.
+LOCK_SECONDS = 8.0
 
 SCHEMA = pa.schema(
     [
@@ -53,7 +59,7 @@ SCHEMA = pa.schema(
 @dataclass(frozen=True)
 class Manifest:
     """
-    What a run is of.
+    What a run computes.
 
     Attributes:
 
@@ -61,9 +67,9 @@ class Manifest:
         n_items (int): Number of items.
         batch_size (int): Items in each batch but the last.
         chunk_size (int): Items in each chunk but the last, a multiple of batch_size.
-        threads (int): Of torch, on which the last bits of a CPU's sums depend.
-        attribution_shape (list[int]): Of one image's attribution.
-        input_shape (list[int]): Of one image's input.
+        threads (int): torch's threads, which the last bits of a CPU's sums depend on.
+        attribution_shape (list[int]): Shape of one image's attribution.
+        input_shape (list[int]): Shape of one image's input.
         made_with (dict): Versions and the kind of device.
     """
 
@@ -83,23 +89,23 @@ class Manifest:
 
     @property
     def hash(self) -> str:
-        """Of everything that a chunk's numbers depend on."""
+        """Hash of everything that a chunk's numbers depend on."""
         content = {**vars(self), "made_with": None, "format": FORMAT}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def items_of(self, chunk: int) -> range:
-        """The items of a chunk."""
+        """Return the items of a chunk."""
         return range(self.n_items)[chunk * self.chunk_size : (chunk + 1) * self.chunk_size]
 
     def batches_of(self, chunk: int) -> list[range]:
-        """The items of each batch of a chunk."""
+        """Return the items of each batch of a chunk."""
         items = self.items_of(chunk)
         return [items[i : i + self.batch_size] for i in range(0, len(items), self.batch_size)]
 
 
-class Store:
+class RunStore:
     """
-    A folder of a run.
+    The folder of a run.
 
     Args:
 
@@ -109,35 +115,63 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
 
+    @contextmanager
+    def only_writer(self) -> Iterator[None]:
+        """
+        Hold the folder until the block or the process ends; make it if it is not there.
+
+        Raises:
+
+            RuntimeError: If another run holds it.
+            OSError: If it cannot be written to.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / LOCK, timeout=LOCK_SECONDS)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise RuntimeError(
+                f"another run is writing into {self.folder}: wait for it, or choose another folder."
+            ) from error
+        except NotImplementedError:
+            # Some network file systems have no locks.
+            pass
+        try:
+            yield
+        finally:
+            lock.release()
+
     def read_manifest(self) -> Manifest | None:
         """
-        The manifest, or None if there is none.
+        Return the manifest, or None if there is none.
 
         Raises:
 
             ValueError: If it is of another format or damaged.
         """
         path = self.folder / MANIFEST
+        if not path.exists():
+            return None
+        content = read_json_object(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            # No object is as bad as one without entries.
+            content = content or {}
             version = content.pop("format")
             content.pop("hash")
             manifest = Manifest(**content)
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError) as error:
             raise ValueError(
                 f"{path} is damaged or not the manifest of a run; choose another folder."
             ) from error
         if version != FORMAT:
             raise ValueError(
-                f"{path} is of format {version}; this version reads and writes format {FORMAT}."
+                f"{path} has format {version}; this version reads and writes format {FORMAT}."
             )
         return manifest
 
     def write_manifest(self, manifest: Manifest) -> None:
         """
-        Begins a run.
+        Begin a run.
 
         Raises:
 
@@ -145,96 +179,104 @@ class Store:
         """
         (self.folder / CHUNKS).mkdir(parents=True, exist_ok=True)
         content = {"format": FORMAT, "hash": manifest.hash, **vars(manifest)}
-        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        write_whole(self.folder / MANIFEST, text.encode())
+        write_json(self.folder / MANIFEST, content, indent=1)
+
+    def read_clusters(self, manifest: Manifest) -> Tensor | None:
+        """Return the clusters that a run has fitted, or None if there are none of this run."""
+        path = self.folder / CLUSTERS
+        content = read_json_object(path) if path.exists() else None
+        if content is None or content.get("settings") != manifest.hash:
+            return None
+        return torch.tensor(content["clusters"])
+
+    def write_clusters(self, clusters: Tensor, manifest: Manifest) -> None:
+        """
+        Store the clusters that a run has fitted.
+
+        Raises:
+
+            OSError: If the folder cannot be written to.
+        """
+        content = {"settings": manifest.hash, "clusters": clusters.tolist()}
+        write_json(self.folder / CLUSTERS, content)
 
     def remove_unfinished(self) -> None:
-        """Removes what a process that died was writing; no other may be writing here."""
+        """Remove what a dead process was writing; no other process may be writing here."""
         remove_unfinished(self.folder / CHUNKS, PREFIX)
         for name in (MANIFEST, CLUSTERS, ERRORS):
             remove_unfinished(self.folder, name)
 
     def path(self, chunk: int) -> Path:
-        """The file of a chunk."""
+        """Return the file of a chunk."""
         return self.folder / CHUNKS / f"{PREFIX}{chunk:07d}.parquet"
 
     def write(self, chunk: int, rows: Sequence[Mapping[str, Any]], manifest: Manifest) -> None:
         """
-        Writes a chunk, whole or not at all.
+        Write a chunk, whole or not at all.
 
         Args:
 
             chunk (int): Its number.
-            rows (sequence): A mapping by the names of ``SCHEMA`` for each of its items, in
-                        their order.
+            rows (sequence): One mapping per item, in order, with the names of ``SCHEMA``.
             manifest (Manifest): Of the run.
 
         Raises:
 
             OSError: If it cannot be written.
         """
-        table = pa.Table.from_pylist(list(rows), SCHEMA)
-        metadata = {SETTINGS_HASH: manifest.hash.encode(), CONTENT_HASH: _hash(table)}
-        table = table.replace_schema_metadata(metadata)
-        sink = pa.BufferOutputStream()
-        # Numbers that hardly repeat: a dictionary of them would be larger than they are.
-        pq.write_table(
-            table, sink, compression="zstd", use_dictionary=["error"], write_page_checksum=True
-        )
-        write_whole(self.path(chunk), sink.getvalue().to_pybytes())
+        file = io.BytesIO()
+        # Dictionaries of numbers that hardly repeat would be larger than the numbers.
+        options = {"compression": "zstd", "use_dictionary": ["error"]}
+        with pq.ParquetWriter(file, SCHEMA, **options) as writer:
+            writer.write_table(pa.Table.from_pylist(list(rows), SCHEMA))
+            content_hash = _hash(file.getvalue())
+            writer.add_key_value_metadata(
+                {SETTINGS_HASH: manifest.hash, CONTENT_HASH: content_hash}
+            )
+        write_whole(self.path(chunk), file.getvalue())
 
     def read(
         self, chunk: int, manifest: Manifest, columns: Sequence[str] | None = None
     ) -> pa.Table | None:
         """
-        A chunk, or None if there is none that is whole and of this run.
+        Return a chunk, or None if there is none that is whole and of this run.
 
         Args:
 
             chunk (int): Its number.
             manifest (Manifest): Of the run.
             columns (sequence of str, optional): Names of ``SCHEMA``.
-                        Default: None (all, and whether they are what was written is checked)
+                        Default: None (all)
         """
         names = None if columns is None else list(dict.fromkeys(["index", *columns]))
         try:
-            # From memory and by this thread: Arrow's own, for reading and for decoding, abort
-            # now and then a process that has torch when it ends.
-            content = pa.BufferReader(self.path(chunk).read_bytes())
-            file = pq.ParquetFile(content, page_checksum_verification=True)
+            content = self.path(chunk).read_bytes()
+            # From memory and by this thread: Arrow's own threads sometimes abort a process that
+            # has torch when it ends.
+            file = pq.ParquetFile(pa.BufferReader(content))
+            found = file.metadata.metadata or {}
+            # The bytes that are hashed end where the footer begins.
+            end = len(content) - 8 - file.metadata.serialized_size
+            if found.get(SETTINGS_HASH) != manifest.hash.encode():
+                return None
+            if found.get(CONTENT_HASH) != _hash(content[:end]).encode():
+                return None
+            if not file.schema_arrow.equals(SCHEMA):
+                return None
             table = file.read(names, use_threads=False)
         except (FileNotFoundError, pa.ArrowException, OSError, ValueError, KeyError):
             return None
-        metadata = table.schema.metadata or {}
-        if metadata.get(SETTINGS_HASH) != manifest.hash.encode():
-            return None
         if table["index"].to_pylist() != list(manifest.items_of(chunk)):
             return None
-        if columns is not None:
-            return table.select(list(columns))
-        is_whole = table.schema.equals(SCHEMA) and metadata.get(CONTENT_HASH) == _hash(table)
-        return table if is_whole else None
+        return table if columns is None else table.select(list(columns))
 
     def missing(self, manifest: Manifest, retry_errors: bool = False) -> Iterator[int]:
-        """The chunks that are still to be computed, or again if they have errors."""
+        """Yield the chunks that are not there, and with ``retry_errors`` those with errors."""
         for chunk in range(manifest.n_chunks):
-            table = self.read(chunk, manifest)
+            table = self.read(chunk, manifest, ["error"])
             if table is None or (retry_errors and table["error"].null_count < len(table)):
                 yield chunk
 
 
-def _hash(table: pa.Table) -> bytes:
-    """Of what is in a table, however it is laid out in memory."""
-    found = hashlib.sha256()
-    for column in table.columns:
-        array = column.combine_chunks()
-        found.update(array.is_valid().to_numpy(zero_copy_only=False).tobytes())
-        if pa.types.is_list(array.type):
-            found.update(pc.list_value_length(array).drop_null().to_numpy().tobytes())
-            array = array.flatten()
-        values = array.drop_null()
-        if pa.types.is_string(array.type):
-            found.update("\0".join(values.to_pylist()).encode())
-        else:
-            found.update(values.to_numpy().tobytes())
-    return found.hexdigest().encode()
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -13,7 +13,7 @@ from captum_clustered.cli import run as cli_run
 from captum_clustered.data.image_list import ImageItems
 from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Run
 from captum_clustered.dataset_run import run as run_module
-from captum_clustered.dataset_run.store import Store
+from captum_clustered.dataset_run.store import RunStore
 
 N = 7
 
@@ -241,14 +241,14 @@ def test_pictures_of_clusters_that_are_lost_are_refused(start, run, workplace):
 
 
 def test_a_run_that_was_interrupted_has_clusters_too(start, run, monkeypatch):
-    write = Store.write
+    write = RunStore.write
 
     def interrupt(store, chunk, *rest):
         if chunk == 1:
             raise KeyboardInterrupt
         write(store, chunk, *rest)
 
-    monkeypatch.setattr(Store, "write", interrupt)
+    monkeypatch.setattr(RunStore, "write", interrupt)
     result = start("--fit", "3")
     assert result.exit_code == 130
     assert "Interrupted. What is stored is whole, and the same command goes on" in result.output

@@ -15,8 +15,8 @@ from torch.utils.data import TensorDataset
 from captum_clustered import ClusteredLayerCAM, scores
 from captum_clustered.dataset_run import LocalEngine, Run, store
 from captum_clustered.dataset_run import run as run_module
-from captum_clustered.dataset_run.explaining import Explainer, Settings
-from captum_clustered.dataset_run.loading import Batch
+from captum_clustered.dataset_run.explaining import BatchExplainer, RunSettings
+from captum_clustered.dataset_run.loading import LoadedBatch
 
 COLUMNS = ["index", "scale", "attribution"]
 
@@ -254,9 +254,7 @@ def test_a_damaged_chunk_is_not_left_out_without_a_word(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
     for read in (found.table, found.errors, lambda: found.table(["item"])):
-        with pytest.raises(
-            ValueError, match=r"chunk-0000001\.parquet is damaged.*computes it again"
-        ):
+        with pytest.raises(ValueError, match=r"chunk-0000001\.parquet is damaged.*to compute it"):
             read()
     assert run(tmp_path).table().equals(run(tmp_path / "other").table())
     assert path.read_bytes() == whole
@@ -268,11 +266,11 @@ def test_a_device_that_is_broken_ends_the_run(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "synchronize", broken)
     # On this device nothing can be explained, and it is the device's fault.
-    explainer = Explainer(method(), Settings(), torch.device("cuda"))
+    explainer = BatchExplainer(method(), RunSettings(), torch.device("cuda"))
     monkeypatch.setattr(explainer, "explain", lambda *_: broken())
     x = torch.zeros(1, 2, 12, 10)
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        explainer.rows(Batch([0], [0], x, [0], {}), ["0"])
+        explainer.rows(LoadedBatch([0], [0], x, [0], {}), ["0"])
 
 
 def test_a_finished_run_reads_but_one_image(tmp_path):
@@ -393,7 +391,7 @@ FULL_DISK = """
 import resource, signal, sys
 import torch
 from small_runs import run
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 def progress(done, total):
     if done == 8:
@@ -421,19 +419,20 @@ def test_a_disk_that_becomes_full_spoils_nothing(tmp_path):
 
 
 def _hold(folder, ready, done):
-    with run_module.only_writer(folder):
+    with store.RunStore(folder).only_writer():
         ready.set()
         done.wait()
 
 
-def test_two_processes_do_not_write_into_one_folder(tmp_path):
+def test_two_processes_do_not_write_into_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)
     context = get_context("spawn")
     ready, done = context.Event(), context.Event()
     process = context.Process(target=_hold, args=(tmp_path, ready, done))
     process.start()
-    assert ready.wait(60)
+    assert ready.wait(1800)
     try:
-        with pytest.raises(RuntimeError, match="another process is writing"):
+        with pytest.raises(RuntimeError, match="another run is writing"):
             run(tmp_path)
     finally:
         done.set()
@@ -441,9 +440,33 @@ def test_two_processes_do_not_write_into_one_folder(tmp_path):
     assert run(tmp_path, Pictures(3)).is_complete
 
 
-def test_one_process_does_not_write_twice_into_one_folder(tmp_path):
+ORPHAN = """
+import os, sys, time
+from pathlib import Path
+from captum_clustered.dataset_run.store import RunStore
+
+with RunStore(Path(sys.argv[1])).only_writer():
+    if os.fork() == 0:
+        # A process that reads images, which does not notice at once that this one has died.
+        time.sleep(2)
+    else:
+        os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_processes_that_outlive_a_killed_run_do_not_keep_its_folder(tmp_path):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", ORPHAN, tmp_path]
+    assert subprocess.run(command, env=environment, check=False).returncode == -9  # noqa: S603
+    assert run(tmp_path, Pictures(3)).is_complete
+
+
+def test_one_process_does_not_write_twice_into_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)
+
     def again(done, total):
-        with pytest.raises(RuntimeError, match="this process is already writing"):
+        with pytest.raises(RuntimeError, match="another run is writing"):
             run(tmp_path / "." / ".." / tmp_path.name)
 
     assert run(tmp_path, progress=again).is_complete

@@ -9,7 +9,7 @@ import pytest
 from small_runs import contents, run
 
 from captum_clustered.dataset_run import Run
-from captum_clustered.dataset_run.store import Manifest, Store
+from captum_clustered.dataset_run.store import Manifest, RunStore
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def folder(tmp_path):
 
 
 def test_a_cut_off_chunk_is_computed_again_at_any_length(folder):
-    store, manifest = Store(folder), Run(folder).manifest
+    store, manifest = RunStore(folder), Run(folder).manifest
     path = store.path(1)
     whole = path.read_bytes()
     for length in range(0, len(whole), 97):
@@ -33,25 +33,24 @@ def test_a_cut_off_chunk_is_computed_again_at_any_length(folder):
 
 
 def test_a_changed_byte_is_seen_or_changes_nothing(folder):
-    store, manifest = Store(folder), Run(folder).manifest
+    store, manifest = RunStore(folder), Run(folder).manifest
     path = store.path(1)
     whole = path.read_bytes()
     table = store.read(1, manifest)
-    rejected = 0
-    for position in range(0, len(whole), 53):
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    for position in range(0, len(whole), 7):
         changed = bytearray(whole)
         changed[position] ^= 0x21
         path.write_bytes(changed)
         found = store.read(1, manifest)
-        assert found is None or found.equals(table)
-        rejected += found is None
-    assert rejected > 20
+        # The footer has parts that mean nothing here, such as the version of its writer.
+        assert found is None or (position >= footer and found.equals(table))
 
 
 def test_chunks_of_another_run_or_place_do_not_count(folder, tmp_path):
-    store, manifest = Store(folder), Run(folder).manifest
+    store, manifest = RunStore(folder), Run(folder).manifest
     other = run(tmp_path / "other", target=1)
-    foreign = Store(other.folder)
+    foreign = RunStore(other.folder)
     store.path(0).write_bytes(foreign.path(0).read_bytes())
     store.path(1).write_bytes(store.path(2).read_bytes())
     assert list(store.missing(manifest)) == [0, 1]
@@ -69,7 +68,7 @@ def test_what_a_killed_process_was_writing_is_removed(folder):
 
 
 def test_only_what_is_missing_is_computed(folder):
-    Store(folder).path(1).unlink()
+    RunStore(folder).path(1).unlink()
     times = {path: path.stat().st_mtime_ns for path in folder.glob("chunks/*")}
     run(folder)
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
@@ -86,7 +85,7 @@ def test_a_damaged_manifest_is_named(folder, text):
 def test_a_later_format_is_named(folder):
     path = folder / "manifest.json"
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(ValueError, match="is of format 2; this version"):
+    with pytest.raises(ValueError, match="has format 2; this version"):
         Run(folder)
 
 

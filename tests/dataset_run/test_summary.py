@@ -7,7 +7,7 @@ import pytest
 from small_runs import Pictures, method, run
 
 from captum_clustered.dataset_run import Run, cluster_summary
-from captum_clustered.dataset_run.store import Manifest, Store
+from captum_clustered.dataset_run.store import Manifest, RunStore
 
 IMPORTANCES = [[1.0, 5.0], [3.0, -1.0], [2.0, 0.5], [-4.0, 9.0], [6.0, 9.0]]
 TARGETS = [0, 0, 1, None, 1]
@@ -17,7 +17,7 @@ TARGETS = [0, 0, 1, None, 1]
 def stored(tmp_path):
     """Two chunks; the fourth image has no result."""
     manifest = Manifest({"fit": 4, "clusterer": 2}, 5, 2, 4, 1, [1], [1])
-    store = Store(tmp_path)
+    store = RunStore(tmp_path)
     store.write_manifest(manifest)
     rows = [
         {"index": index, "item": f"{index}.png", "target": target, "label": 1}
@@ -91,6 +91,6 @@ def test_what_cannot_be_summed_up(tmp_path, stored):
     with pytest.raises(ValueError, match="n_examples=-1"):
         cluster_summary(stored, -1)
     for chunk in range(2):
-        Store(stored.folder).path(chunk).unlink()
+        RunStore(stored.folder).path(chunk).unlink()
     with pytest.raises(ValueError, match="no image that is explained"):
         cluster_summary(stored)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from captum_clustered.dataset_run.batch_size import CPU_BUDGET, choose_batch_size, default_budget
+from captum_clustered.dataset_run.trial import CPU_BUDGET, choose_batch_size, default_budget
 
 # 1,000 float32 numbers.
 EXAMPLE = torch.zeros(1000)

@@ -6,7 +6,7 @@ from nets import MlpHead, images
 from torch import nn
 
 from captum_clustered import ClusteredLayerCAM, scores
-from captum_clustered.dataset_run.prediction import ChosenScore
+from captum_clustered.dataset_run.explaining import TargetScore
 
 
 def balanced(kind=MlpHead):
@@ -19,7 +19,7 @@ def balanced(kind=MlpHead):
 def both(net, layer, x, target=None, forward=None, **options):
     """(attribution, clusters) with the target chosen on the way, and with it given."""
     forward = forward or net
-    chosen = ChosenScore(forward)
+    chosen = TargetScore(forward)
     chosen.start(target)
     given = forward(x).argmax(1) if target is None else target
     first = ClusteredLayerCAM(chosen, layer, clusterer=3).attribute(
@@ -79,7 +79,7 @@ def test_a_layer_called_twice():
 
 def test_the_next_batch_has_predictions_of_its_own():
     net = balanced()
-    chosen = ChosenScore(net)
+    chosen = TargetScore(net)
     cam = ClusteredLayerCAM(chosen, net.relu, clusterer=3)
     for x in images(n=8).split(4):
         chosen.start(None)
@@ -89,7 +89,7 @@ def test_the_next_batch_has_predictions_of_its_own():
 
 def test_scores_without_classes_are_refused():
     net = balanced()
-    chosen = ChosenScore(lambda x: net(x)[:, 0])
+    chosen = TargetScore(lambda x: net(x)[:, 0])
     chosen.start(None)
     with pytest.raises(ValueError, match=r"shape \(N, n_classes\); got \(3,\)"):
         ClusteredLayerCAM(chosen, net.relu).attribute(images())
@@ -99,7 +99,7 @@ def test_scores_without_classes_are_refused():
 @pytest.mark.parametrize("target", [3, -1])
 def test_a_target_that_is_no_class_is_named(target):
     net = balanced()
-    chosen = ChosenScore(net)
+    chosen = TargetScore(net)
     chosen.start(torch.tensor([0, target, 1]))
     with pytest.raises(ValueError, match=rf"target {target} is out of range: .* 3 classes, 0 to 2"):
         ClusteredLayerCAM(chosen, net.relu).attribute(images())
