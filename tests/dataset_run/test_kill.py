@@ -48,6 +48,7 @@ def chunks_in(folder):
     return len(list((folder / "chunks").glob("chunk-*.parquet")))
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(tmp_path, start):
     moments = random.Random(0)  # noqa: S311
     folder = tmp_path / "killed"

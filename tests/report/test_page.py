@@ -14,6 +14,9 @@ from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.report import write_report
 from captum_clustered.visualization.palette import to_rgba
 
+# One browser for all of these tests, so one of xdist's workers runs them all.
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
 N_IMAGES = 24
 MINUS = "\N{MINUS SIGN}"
 
@@ -32,15 +35,16 @@ def open_page(browser, pages):
     """Opens a page; whatever it says on the console or asks for from elsewhere is a mistake."""
     opened, heard, asked = [], [], []
 
-    def open_it(kind, **options):
+    def open_it(kind, at_images=True, **options):
         page = browser.new_page(**({"viewport": {"width": 1200, "height": 900}} | options))
         opened.append(page)
         page.on("console", lambda message: heard.append(message.text))
         page.on("pageerror", lambda error: heard.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(pages[kind].as_uri())
-        page.evaluate("byId('images').scrollIntoView()")
-        settle(page)
+        if at_images:
+            page.evaluate("byId('images').scrollIntoView()")
+            settle(page)
         return page
 
     yield open_it
@@ -369,8 +373,18 @@ def test_maps_of_one_unit_share_their_colors(open_page):
     assert min(tops) < max(tops) - 5
 
 
+def test_the_skip_link_leads_past_the_summary(open_page):
+    page = open_page("explain", at_images=False)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "prediction"
+
+
 def test_everything_works_by_keyboard(open_page):
-    page = open_page("explain")
+    # From the top: in some browsers Tab goes on from where a script has scrolled to.
+    page = open_page("explain", at_images=False)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     visited = set()
