@@ -1,4 +1,4 @@
-"""What users have, tensors or arrays, as what is drawn."""
+"""Convert the user's tensors, arrays and images to the arrays that are drawn."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ __all__ = ["ArrayOrTensor", "as_map", "as_mask", "as_picture", "backdrop", "resi
 ArrayOrTensor = Union[Tensor, ArrayLike, Image.Image]
 
 MODES = ("nearest", "nearest-exact", "area", "bilinear", "bicubic")
-# Kinds of PIL's images whose numbers are gray or red, green and blue; a palette's are not.
+# PIL's modes whose numbers are gray or RGB values; a palette's numbers are indices.
 _PLAIN_MODES = ("1", "L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-# Interpolated pictures leave [0, 1] by rounding errors.
+# Interpolation leaves [0, 1] by rounding errors.
 _TOLERANCE = 1e-3
 _GREY = np.array([0.299, 0.587, 0.114])
 
 
 def as_map(attr: ArrayOrTensor, name: str = "attr") -> NDArray[np.float64]:
     """
-    One example's attribution of one channel, (h, w).
+    Return one example's attribution of one channel, (h, w).
 
     Args:
 
         attr (Tensor or array_like): (h, w), (1, h, w) or (1, 1, h, w), or as Captum's
                     visualization has it (h, w, 1).
-        name (str, optional): What an error calls it.
+        name (str, optional): The argument's name in error messages.
                     Default: "attr"
 
     Raises:
 
-        ValueError: If it has another shape, is empty, or has values that are not finite.
+        ValueError: If it has another shape, is empty or has values that are not finite.
     """
     values = _numpy(attr).astype(np.float64)
     shape = values.shape
@@ -60,17 +60,17 @@ def as_map(attr: ArrayOrTensor, name: str = "attr") -> NDArray[np.float64]:
 
 def as_picture(image: ArrayOrTensor) -> NDArray[np.float64]:
     """
-    An image in color, (H, W, 3), in [0, 1].
+    Return an image in color, (H, W, 3), in [0, 1].
 
     Args:
 
-        image (Tensor, array_like or PIL.Image.Image): A tensor (C, H, W) or (1, C, H, W),
-                    or an array (H, W, C) or (H, W) or what NumPy makes one of; C is 1 or 3.
-                    In [0, 1], or from 0 to 255. Of a PIL image transparency is left out.
+        image (Tensor, array_like or PIL.Image.Image): A tensor (C, H, W) or (1, C, H, W), or
+                    an array (H, W, C) or (H, W), with C = 1 or 3. Values are in [0, 1] or from
+                    0 to 255. The transparency of a PIL image is ignored.
 
     Raises:
 
-        ValueError: If its shape or range is another, or it has values that are not finite.
+        ValueError: If it has another shape or range, or values that are not finite.
     """
     if isinstance(image, Image.Image) and image.mode not in _PLAIN_MODES:
         image = image.convert("RGB")
@@ -105,17 +105,17 @@ def as_picture(image: ArrayOrTensor) -> NDArray[np.float64]:
 
 def as_mask(mask: ArrayOrTensor, size: tuple[int, int]) -> NDArray[np.bool_]:
     """
-    The object's pixels, (H, W).
+    Return which pixels belong to the object, (H, W).
 
     Args:
 
-        mask (Tensor or array_like): (H, W), (1, H, W) or (1, 1, H, W); what is not zero is
-                    the object.
+        mask (Tensor or array_like): (H, W), (1, H, W) or (1, 1, H, W); nonzero in the
+                    object.
         size (tuple[int, int]): Height and width of the image.
 
     Raises:
 
-        ValueError: If it is not of the image's size.
+        ValueError: If its size is not the image's.
     """
     values = as_map(mask, "mask")
     if values.shape != size:
@@ -129,11 +129,11 @@ def resized(
     values: NDArray[np.float64], size: tuple[int, int], interpolate_mode: str
 ) -> NDArray[np.float64]:
     """
-    A map at the image's size, by Captum's ``LayerAttribution.interpolate``.
+    Interpolate a map to the image's size with Captum's ``LayerAttribution.interpolate``.
 
     Raises:
 
-        ValueError: If the mode is none for maps.
+        ValueError: If the mode is not one of ``MODES``.
     """
     if interpolate_mode not in MODES:
         raise ValueError(f"interpolate_mode must be one of {MODES}; got {interpolate_mode!r}.")
@@ -146,9 +146,9 @@ def resized(
 
 def backdrop(picture: NDArray[np.float64]) -> NDArray[np.float64]:
     """
-    A picture (H, W, 3) in middle grays.
+    Return a picture (H, W, 3) in middle grays.
 
-    Its own colors, its white and its black would be taken for those of the palette.
+    Colors, white and black in the picture would look like colors of the palette.
     """
     gray = 0.2 + 0.45 * (picture @ _GREY)
     return np.repeat(gray[..., None], 3, axis=2)

@@ -1,4 +1,4 @@
-"""Figures and axes: the caller's, or new ones as Captum makes them."""
+"""Figures and axes: the caller's or new ones, as in Captum's visualization."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["MUTED", "UPRIGHT", "axes_for", "frame", "save_figure", "shortened", 
 
 # Draw images upright, whatever the user's matplotlib style says.
 UPRIGHT: dict[str, Any] = {"origin": "upper", "aspect": "equal"}
-# Text beside what matters more.
+# The color of secondary text.
 MUTED = "#666666"
 
 

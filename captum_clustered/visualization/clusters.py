@@ -125,7 +125,7 @@ def cluster_grid(n: int) -> tuple[int, int]:
 
 
 def cluster_titles(importances: NDArray[Any], sizes: NDArray[Any], name: str = "") -> list[str]:
-    """Return each cluster's importance, with what it is called, and number of channels."""
+    """Return a title for each cluster: the name and value of its importance, and its size."""
     return [
         f"{name} {signed_text(float(value))}".strip()
         + f"\n{size} {'channel' if size == 1 else 'channels'}"

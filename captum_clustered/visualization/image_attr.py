@@ -1,4 +1,4 @@
-"""Captum's visualization of attributions, for maps that may be zero."""
+"""Captum's ``visualize_image_attr`` for maps that may be zero."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ def visualize_image_attr(
     **kwargs: Any,
 ) -> tuple[Any, Any]:
     """
-    Captum's ``visualize_image_attr``, which also draws maps without any attribution.
+    Draw an attribution with Captum's ``visualize_image_attr``, also if nothing is to be drawn.
 
-    A map of zeros, or one of the other sign than is asked for, is a legal result: no
-    cluster of channels speaks for the target. Captum refuses to scale it; here it is drawn
-    as what it is, zero everywhere on the color scale.
+    A map without attribution of the requested sign is a valid result: no cluster of channels
+    raises the score. Captum raises an error for such a map; this function draws it as zero.
 
     Args:
 
@@ -57,7 +56,7 @@ def visualize_image_attr(
             attr, original_image, method, sign, **kwargs
         )
         return figure, axis
-    # Something that Captum can scale, whose picture is then wiped.
+    # Captum draws a map that it can scale; its values are then set to zero.
     ones = np.full_like(attr, -1 if sign == "negative" else 1)
     figure, axis = captum_visualization.visualize_image_attr(
         ones, original_image, method, sign, **kwargs

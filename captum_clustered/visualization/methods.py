@@ -1,4 +1,4 @@
-"""Many methods' maps of the same images, side by side."""
+"""The maps of several methods for the same images, side by side."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["visualize_methods"]
 
 Batch = Union[Tensor, NDArray[Any], Sequence[Any]]
 _CELL = 1.75
-# Of the size of titles, 9 points, on average.
+# On average, at the 9 points of titles.
 _LETTERS_PER_INCH = 13
 _SCALES = ("shared", "own")
 
@@ -45,35 +45,35 @@ def visualize_methods(
     use_pyplot: bool = True,
 ) -> tuple[Figure, NDArray[Any]]:
     """
-    Draws a row for each image: the image, then each method's map of it.
+    Draw a row for each image: the image, then each method's map.
 
     Args:
 
-        attributions (Mapping[str, Tensor or sequence]): Each method's maps by its name:
-                    a tensor (N, 1, h, w), or a sequence of N maps as in
-                    :func:`visualize_layer_attr`; None stands for one that is missing.
+        attributions (Mapping[str, Tensor or sequence]): Maps by name of the method: a tensor
+                    (N, 1, h, w), or a sequence of N maps as in :func:`visualize_layer_attr`,
+                    with None for a missing map.
         original_images (Tensor or sequence): The images: a tensor (N, C, H, W), or a
                     sequence of N images as in :func:`visualize_layer_attr`, which may
                     differ in size.
-        scale (str, optional): "shared": one color scale for all maps, which must then be
-                    in the same unit. "own": each map relative to its own largest absolute
-                    value, which is written below it; so it must be where units differ.
+        scale (str, optional): "shared": one color scale for all maps, which must be in the
+                    same unit. "own": each map relative to its own largest absolute value,
+                    which is written below the map; use this if units differ.
                     Default: "shared"
         interpolate_mode (str, optional): As in :func:`visualize_layer_attr`.
                     Default: "bilinear"
-        limit (float, optional): As in :func:`visualize_layer_attr`; for a shared scale.
+        limit (float, optional): As in :func:`visualize_layer_attr`, for a shared scale.
                     Default: None (the largest absolute value of all maps)
-        label (str, optional): What the color bar shows, with its unit; for "own" the bar
-                    says that maps are relative.
+        label (str, optional): Label of the color bar of a shared scale: the quantity and its
+                    unit.
                     Default: "attribution"
         masks (Tensor or sequence, optional): The objects, (N, H, W) or (N, 1, H, W), or N
-                    masks as in :func:`visualize_layer_attr`; outlined in all panels.
+                    masks as in :func:`visualize_layer_attr`. Outlined in all panels.
                     Default: None
         names (Sequence[str], optional): Names of the N images, written beside the rows.
                     Default: None
-        plt_fig_axis (tuple, optional): Figure and axes, N times the number of methods + 1.
+        plt_fig_axis (tuple, optional): Figure and axes, N x (number of methods + 1).
                     Default: None (new ones)
-        use_pyplot (bool, optional): Whether to make the figure with pyplot, and to show it.
+        use_pyplot (bool, optional): Whether to make the figure with pyplot and show it.
                     Default: True
 
     Returns:
@@ -82,10 +82,11 @@ def visualize_methods(
 
     Raises:
 
-        TypeError: If ``attributions`` is no mapping, or an argument no tensor or sequence.
-        ValueError: If there are no images or methods; if there are not as many maps, masks
-                    or names as images; if ``limit`` is given and ``scale`` is "own"; or as
-                    :func:`visualize_layer_attr` raises.
+        TypeError: If ``attributions`` is not a mapping, or another argument is neither a
+                    tensor nor a sequence.
+        ValueError: If there are no images or methods, if the number of maps, masks or names
+                    is not that of the images, if ``limit`` is given with ``scale="own"``, or
+                    as in :func:`visualize_layer_attr`.
 
     Examples::
 
@@ -183,7 +184,7 @@ def _axes(
 
 
 def _broken(name: Any, inches: float) -> str:
-    """A name in lines of so many inches, so that it does not run into the next one."""
+    """Break a name into lines of at most this length, so that names do not overlap."""
     letters = max(1, int(inches * _LETTERS_PER_INCH))
     return "\n".join(textwrap.fill(line, letters) for line in str(name).split("\n"))
 

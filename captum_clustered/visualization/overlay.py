@@ -1,4 +1,4 @@
-"""One attribution on the image that it explains."""
+"""One attribution over the image that it explains."""
 
 from __future__ import annotations
 
@@ -39,33 +39,32 @@ def visualize_layer_attr(
     use_pyplot: bool = True,
 ) -> tuple[Figure, Axes]:
     """
-    Draws the attribution of a layer, or of the input, over the image.
+    Draw the attribution of a layer, or of the input, over the image.
 
-    Yellow speaks for the target and blue against it; the palette's middle is zero and is
-    transparent, and the image is drawn in middle grays, so that signs differ in a print
-    without color as well. A solid line is where the attribution is a quarter of the
-    scale, a dashed one where it is minus a quarter. A map of zeros is a legal result and
-    is drawn as one.
+    Positive attribution is yellow, negative attribution is blue, and zero is transparent. The
+    image is drawn in middle grays, so that the signs also differ in a print without color. A
+    solid line marks a quarter of the scale, a dashed line minus a quarter. A map of zeros is
+    a valid result and is labeled "zero everywhere".
 
     Args:
 
         attr (Tensor or numpy.ndarray): Attribution of one example, of any size: (h, w),
                     (1, h, w), (1, 1, h, w) or, an array, (h, w, 1).
-        original_image (Tensor, numpy.ndarray or PIL.Image.Image): The image, in color or
-                    gray, a tensor (C, H, W) or an array (H, W, C) or (H, W). In [0, 1] or
-                    from 0 to 255: as it was before normalization.
-        interpolate_mode (str, optional): How the map comes to the image's size, a mode of
+        original_image (Tensor, numpy.ndarray or PIL.Image.Image): The image before
+                    normalization, in color or gray: a tensor (C, H, W) or an array (H, W, C)
+                    or (H, W), in [0, 1] or from 0 to 255.
+        interpolate_mode (str, optional): How the map is resized to the image, a mode of
                     ``LayerAttribution.interpolate``: "nearest", "nearest-exact", "area",
                     "bilinear" or "bicubic".
                     Default: "bilinear"
-        limit (float, optional): Value at which the color scale ends, for several figures
-                    on one scale; what lies beyond has the end's color, and the color bar
-                    a pointed end.
+        limit (float, optional): Value at which the color scale ends, to draw several figures
+                    on one scale. Larger values get the color of the end, and the color bar
+                    gets a pointed end.
                     Default: None (the largest absolute value that is drawn)
-        label (str, optional): What the color bar shows, with its unit.
+        label (str, optional): Label of the color bar: the quantity and its unit.
                     Default: "attribution"
-        mask (Tensor or numpy.ndarray, optional): The object, (H, W): what is not zero is
-                    outlined.
+        mask (Tensor or numpy.ndarray, optional): The object, (H, W), nonzero inside. Its
+                    outline is drawn.
                     Default: None
         title (str, optional): Title of the axes.
                     Default: None
@@ -75,7 +74,7 @@ def visualize_layer_attr(
                     Default: None (new ones)
         fig_size (tuple, optional): Size of a new figure in inches.
                     Default: None (5 wide, as high as the image needs)
-        use_pyplot (bool, optional): Whether to make the figure with pyplot, and to show it.
+        use_pyplot (bool, optional): Whether to make the figure with pyplot and show it.
                     Default: True
 
     Returns:
@@ -83,9 +82,8 @@ def visualize_layer_attr(
 
     Raises:
 
-        ValueError: If a shape does not fit, a value is NaN or infinite, the image is
-                    outside its range, ``limit`` is not positive or there is no such
-                    ``interpolate_mode``.
+        ValueError: If a shape does not fit, a value is NaN or infinite, the image is outside
+                    its range, ``limit`` is not positive or ``interpolate_mode`` is unknown.
 
     Examples::
 
@@ -119,18 +117,7 @@ def draw_overlay(
     scale: Scale,
     mask: NDArray[np.bool_] | None = None,
 ) -> None:
-    """
-    Draws a map over a picture.
-
-    Args:
-
-        axis (matplotlib.axes.Axes): Where.
-        picture (numpy.ndarray): (H, W, 3), in [0, 1].
-        values (numpy.ndarray): (H, W).
-        scale (Scale): What the colors mean.
-        mask (numpy.ndarray, optional): (H, W), outlined where it is True.
-                    Default: None
-    """
+    """Draw a map (H, W) over a picture (H, W, 3), and outline where the mask (H, W) is True."""
     axis.imshow(backdrop(picture), **UPRIGHT)
     axis.imshow(values, **UPRIGHT, **scale.drawing)
     axis.autoscale(False)
@@ -146,9 +133,9 @@ def draw_overlay(
 
 
 def draw_outline(axis: Axes, mask: NDArray[np.bool_]) -> None:
-    """Outlines what is True, (H, W), in white on black, which is seen on every picture."""
+    """Outline where the mask (H, W) is True, in white on black to be visible on any picture."""
     height, width = mask.shape
-    # A margin, for objects that are cut off by the edge of the image.
+    # A margin closes the outline of objects that the edge of the image cuts off.
     padded = np.pad(mask.astype(np.float64), 1)
     places = np.arange(-1, width + 1), np.arange(-1, height + 1)
     lines = _line(axis, padded, 0.5, places, colors="white", linewidths=1.2)
@@ -163,7 +150,7 @@ def _line(
     places: tuple[NDArray[Any], ...] = (),
     **style: Any,
 ) -> Any:
-    # matplotlib warns of lines that are nowhere, and has none in a single row of pixels.
+    # matplotlib warns if no line is drawn and cannot draw one in a single row of pixels.
     if min(values.shape) < 2 or not values.min() < level < values.max():
         return None
     return axis.contour(*places, values, [level], **style)

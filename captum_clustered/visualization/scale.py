@@ -1,4 +1,4 @@
-"""One color scale for one or several maps, and its bar."""
+"""A color scale for one or several maps, and its color bar."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from captum_clustered.visualization.palette import TABLE
 
 __all__ = ["LINES", "Scale", "draw_color_bar", "signed_text"]
 
-# Without entry 0, so that zero is in the middle.
+# Without the repeated entry 0, so that zero is in the middle.
 _TABLE = TABLE[1:] / 255
-# As over the middle gray that pictures are on average.
+# As seen over the mean gray of pictures.
 _OPACITY = _TABLE[:, 3:]
 _OPAQUE = _OPACITY * _TABLE[:, :3] + (1 - _OPACITY) * 0.42
 
-# Lines at minus and plus a quarter of the scale: of each sign what counts, without color.
+# Lines at minus and plus a quarter of the scale show both signs without color.
 LINES: tuple[tuple[float, dict[str, Any]], ...] = (
     (-0.25, {"colors": "white", "linestyles": "dashed"}),
     (0.25, {"colors": "black", "linestyles": "solid"}),
@@ -32,13 +32,13 @@ LINES: tuple[tuple[float, dict[str, Any]], ...] = (
 @dataclass(frozen=True)
 class Scale:
     """
-    A zero-centered scale.
+    A color scale that is centered at zero.
 
     Attributes:
 
-        limit (float): The value of the palette's end.
-        has_negative (bool): Whether any value is below zero.
-        extend (str): At which ends values lie outside, as matplotlib's color bar has it.
+        limit (float): The value at the end of the palette.
+        has_negative (bool): Whether any value is negative.
+        extend (str): The ends that values exceed, in terms of matplotlib's color bar.
     """
 
     limit: float
@@ -48,12 +48,12 @@ class Scale:
     @classmethod
     def of(cls, maps: Iterable[NDArray[np.float64]], limit: float | None = None) -> Scale:
         """
-        The scale that the maps share.
+        Return a scale for all of the maps.
 
         Args:
 
-            maps (iterable of numpy.ndarray): What is drawn on it.
-            limit (float, optional): Where it ends.
+            maps (iterable of numpy.ndarray): The maps.
+            limit (float, optional): Value at the end of the scale.
                         Default: None (the largest absolute value)
 
         Raises:
@@ -64,7 +64,7 @@ class Scale:
         low = min((float(values.min()) for values in maps), default=0.0)
         high = max((float(values.max()) for values in maps), default=0.0)
         if limit is None:
-            # Maps of zeros alone get a scale, too: nothing is divided by zero.
+            # The scale of zeros alone must not divide by zero.
             return cls(max(-low, high) or 1.0, low < 0)
         try:
             is_positive = math.isfinite(limit) and limit > 0
@@ -77,20 +77,20 @@ class Scale:
 
     @property
     def drawing(self) -> dict[str, Any]:
-        """What ``imshow`` needs: transparent at zero."""
+        """Arguments of ``imshow``; zero is transparent."""
         return {"cmap": ListedColormap(_TABLE), "norm": Normalize(-self.limit, self.limit)}
 
 
 def draw_color_bar(figure: Any, scale: Scale, label: str, **place: Any) -> Any:
     """
-    Draws the scale's bar; of a map that is nowhere negative the upper half.
+    Draw the color bar of a scale; without negative values, only its upper half.
 
     Args:
 
-        figure (matplotlib.figure.Figure or SubFigure): Where.
-        scale (Scale): What is shown.
-        label (str): The unit; dollar signs are letters.
-        **place: ``cax`` or ``ax``, and what else matplotlib's ``colorbar`` takes.
+        figure (matplotlib.figure.Figure or SubFigure): Where to draw.
+        scale (Scale): The scale.
+        label (str): The quantity and its unit; dollar signs are no formulas.
+        **place: ``cax`` or ``ax``, and other arguments of matplotlib's ``colorbar``.
 
     Returns:
         matplotlib.colorbar.Colorbar: The bar.
@@ -114,5 +114,5 @@ def draw_color_bar(figure: Any, scale: Scale, label: str, **place: Any) -> Any:
 
 
 def signed_text(value: float) -> str:
-    """Three digits with their sign, which is a true minus, as wide as the plus."""
+    """Return a number with its sign and three digits; the minus is as wide as the plus."""
     return "0" if value == 0 else f"{value:+.3g}".replace("-", "\u2212")
