@@ -1,8 +1,8 @@
 """
-Docstrings in Captum's format for mkdocstrings: no file is changed, only what it is given.
+Convert docstrings in Captum's format to the Google style that mkdocstrings reads.
 
-Roles of reStructuredText become links or code, ``Examples::`` a section, and an item of
-several names on two lines one line.
+Roles of reStructuredText become links or code, ``Examples::`` becomes a section, and an item
+for several names becomes one item for each name.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _TITLED = re.compile(r"(?P<title>.+?)\s*<(?P<path>[^>]+)>\Z", re.DOTALL)
 _SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Warns|Examples)::?\Z")
 _NAMES = re.compile(r"(\*{0,2}\w+(?:, \*{0,2}\w+)+):")
 _TYPE = re.compile(r"(?<=\w )\([^:\n]*\)(?=:)")
-# What the signature says anyway; "None (zero)" says more.
+# The signature has these defaults already; "None (zero)" says more than the signature.
 _DEFAULT = re.compile(r"(?m)^ *Default: [^(\n]*(\(\)|\([\d., ]+\))?$\n?")
 
 
 def markdown(text: str) -> str:
-    """A docstring as the Google style of mkdocstrings has it."""
+    """Return a docstring in the Google style of mkdocstrings."""
     text = _ROLE.sub(_link, text).replace("``", "`")
     parts: list[str] = []
     lines = textwrap.dedent(text).splitlines()
@@ -66,18 +66,18 @@ def _section(title: str, body: str) -> str:
         items = re.split(r"\n(?=\S)", _one_line_names(body))
         body = "\n".join(_item(single) for item in items for single in _singles(title, item))
     elif title == "Returns" and body.startswith("**"):
-        # Several things that depend on the arguments: no type, but text.
+        # What is returned depends on the arguments, so it has text instead of a type.
         return f"**Returns** {body}"
     return f"{title}:\n{textwrap.indent(body, '    ')}"
 
 
 def _one_line_names(body: str) -> str:
-    """An item of several names ends in the line that has its colon."""
+    """Join the lines of an item's names, up to its colon."""
     return re.sub(r"(?m)^(\S[^:\n]*,)\n +(\w+(?:, \w+)*:)", r"\1 \2", body)
 
 
 def _singles(title: str, item: str) -> list[str]:
-    """``a, b: As above.`` once for each of its names, and types without commas."""
+    """Return ``a, b: As above.`` once for each name, and types without commas."""
     names = _NAMES.match(item)
     if title in ("Args", "Attributes") and names:
         kinds = {name: " (Any)" if name.startswith("*") else "" for name in names[1].split(", ")}
@@ -86,14 +86,14 @@ def _singles(title: str, item: str) -> list[str]:
 
 
 def _alternatives(kind: str) -> str:
-    """``(int, str or Tensor, optional)`` without the comma that would make it a tuple."""
+    """Return ``(int, str or Tensor, optional)`` without the comma that would make it a tuple."""
     optional = kind.endswith(", optional)")
     inner = re.sub(r", (?![^\[]*\])", " or ", kind[1:-1].removesuffix(", optional"))
     return f"({inner}{', optional' if optional else ''})"
 
 
 def _item(item: str) -> str:
-    """One argument, its further lines no deeper than Markdown can bear."""
+    """Indent the further lines of an argument by four: Markdown takes more for code."""
     first, _, rest = item.partition("\n")
     rest = re.sub(r"(?m)^( *)Default: ", r"\n\1Default: ", _DEFAULT.sub("", rest))
     rest = textwrap.indent(textwrap.dedent(rest), "    ")
@@ -116,7 +116,7 @@ def _link(match: re.Match[str]) -> str:
 
 
 def _plain(formula: str) -> str:
-    """TeX of the few kinds that docstrings have, for readers without a renderer."""
+    """Replace the few TeX commands in docstrings: the site does not render TeX."""
     for tex, plain in (
         (r"\sum_{c' \in j}", "sum_c' in j"),
         (r"\sum_x", "sum_x"),
@@ -130,9 +130,9 @@ def _plain(formula: str) -> str:
 
 
 class CaptumDocstrings(Extension):
-    """Rewrites each docstring once, when the object has been read."""
+    """Convert each docstring once, when griffe has read the object."""
 
     def on_instance(self, *, obj: Any, **_: Any) -> None:
-        """Called for each module, class, function and attribute."""
+        """Convert the docstring of a module, class, function or attribute."""
         if obj.docstring is not None:
             obj.docstring.value = markdown(obj.docstring.value)

@@ -1,18 +1,18 @@
-"""Draws the pictures of README and docs with the demo's network: python docs/pictures.py"""
+"""Draw the pictures of README and docs with the network of the demo: python docs/pictures.py"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from captum.attr import LayerGradCam
 from matplotlib.figure import Figure
 
-from captum_clustered import ClusteredLayerCAM
-from captum_clustered.cli.demo import MEAN, PICTURES, STD, demo_model, pictures
+from captum_clustered import ImageExplainer
+from captum_clustered.cli.demo import MEAN, PICTURES, SETTINGS, STD, demo_model, pictures
 from captum_clustered.data.preprocessing import make_preprocessing
 from captum_clustered.visualization import (
+    draw_explanation,
     visualize_clusters,
     visualize_layer_attr,
     visualize_methods,
@@ -20,35 +20,38 @@ from captum_clustered.visualization import (
 
 FOLDER = Path(__file__).parent / "images"
 LABEL = "share of the logit per position"
-# An ImageNet class that the flower's photograph does not show.
+# An ImageNet class that is not in the photograph of the flower.
 VOLCANO = 980
 
 
 class Explained:
-    """A photograph, its maps for one class, and the clusters behind ours."""
+    """A photograph, its explanation for one class, and the clusters."""
 
     def __init__(self, name: str, target: int) -> None:
-        preprocessing = make_preprocessing(None, mean=MEAN, std=STD)
-        x = preprocessing(pictures()[name])
-        self.image = preprocessing.picture(x)
-        model = demo_model().module
-        layer = model.get_submodule("_avg_pooling")
-        options: dict[str, Any] = {"target": target, "attribute_to_layer_input": True}
-        self.gradcam = LayerGradCam(model, layer).attribute(x, **options).detach()
-        self.clustered, self.clusters = ClusteredLayerCAM(model, layer).attribute(
-            x, **options, return_clusters=True
+        explainer = ImageExplainer(
+            demo_model(),
+            replace(SETTINGS, target=target),
+            make_preprocessing(None, mean=MEAN, std=STD),
+        )
+        x = explainer.prepare(pictures()[name])
+        self.explanation = explainer(x, name)
+        self.image = self.explanation.input_image
+        self.gradcam = self.explanation.gradcam
+        self.clustered, self.clusters = explainer.cam.attribute(
+            x, target, attribute_to_layer_input=True, return_clusters=True
         )
 
 
 def first_picture(flower: Explained) -> Figure:
-    """The photograph, both methods, and the three clusters of the largest drops."""
+    """Draw the photograph, both methods, and the three clusters with the largest drops."""
     # One scale for everything: the clusters add up to the map above them.
-    limit = float(torch.maximum(flower.gradcam.abs().max(), flower.clustered.abs().max()))
+    maps = {"LayerGradCam": flower.gradcam, "ClusteredLayerCAM": flower.clustered[0]}
+    limit = max(float(abs(values).max()) for values in maps.values())
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     rows: Any = figure.subfigures(2, 1, height_ratios=(1, 1.1))
     top, bottom = rows
     _, axes = visualize_methods(
-        {"LayerGradCam": flower.gradcam, "ClusteredLayerCAM": flower.clustered},
+        {name: [values] for name, values in maps.items()},
         [flower.image],
         limit=limit,
         label=LABEL,
@@ -69,7 +72,7 @@ def first_picture(flower: Explained) -> Figure:
 
 
 def main() -> None:
-    """Writes all pictures into docs/images."""
+    """Write all pictures to docs/images."""
     flower = Explained("flower.jpg", PICTURES["flower.jpg"])
     china = Explained("china.jpg", PICTURES["china.jpg"])
     volcano = Explained("flower.jpg", VOLCANO)
@@ -82,16 +85,17 @@ def main() -> None:
         ],
         "methods": visualize_methods(
             {
-                "LayerGradCam": torch.cat([flower.gradcam, china.gradcam]),
-                "ClusteredLayerCAM": torch.cat([flower.clustered, china.clustered]),
+                "LayerGradCam": [flower.gradcam, china.gradcam],
+                "ClusteredLayerCAM": [flower.clustered[0], china.clustered[0]],
             },
             [flower.image, china.image],
             names=["daisy", "palace"],
             **shared,
         )[0],
+        "explanation": draw_explanation(flower.explanation),
     }
     for name, figure in found.items():
-        figure.savefig(FOLDER / f"{name}.png", dpi=110, pil_kwargs={"optimize": True})
+        figure.savefig(FOLDER / f"{name}.png", dpi=100, pil_kwargs={"optimize": True})
 
 
 if __name__ == "__main__":

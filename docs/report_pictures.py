@@ -1,4 +1,4 @@
-"""Photographs the page of a comparison in a browser: python docs/report_pictures.py"""
+"""Take screenshots of a comparison's report in a browser: python docs/report_pictures.py"""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from captum_clustered.report import write_report
 
 FOLDER = Path(__file__).parent / "images"
 METRICS = ["average drop", "average drop 50%", "insertion", "complexity", "coherency"]
-# By which the table and the images are ordered; the method whose clusters are unfolded.
+# The metric that sorts table and images; the method whose clusters are unfolded.
 METRIC, METHOD = "average drop 50%", "ClusteredLayerCAM"
 # Wide enough for all maps of an image side by side.
 WIDTH, HEIGHT = 1090, 6000
 
 
 def main() -> None:
-    """Writes docs/images/report-summary.png and report-images.png, where there is a browser."""
+    """Write docs/images/report-summary.png and report-images.png if there is a browser."""
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if chromium is None:
         print(
-            "The pictures of the report are left as they are: they need chromium, or its path in "
+            "The pictures of the report are unchanged: they need chromium, or its path in "
             "$CHROMIUM.",
             file=sys.stderr,
         )
@@ -40,7 +40,7 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--headless=new", "--no-sandbox", "--disable-gpu"]
         )
-        # High enough for all of the page, which then never scrolls: boxes are places on the page.
+        # High enough that the page never scrolls, so that boxes are places on the page.
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
         page.goto(path.as_uri())
         _summary(page)
@@ -49,12 +49,12 @@ def main() -> None:
 
 
 def _report(folder: Path) -> Path:
-    """The page of a comparison on eight photographs."""
+    """Write the report of a comparison on eight photographs."""
     images = folder / "photographs"
     images.mkdir()
     for name, image in photographs().items():
         image.save(images / f"{name.removesuffix('.jpg')}.png")
-    # So that the page names the folder without its place.
+    # The page then shows a relative path.
     os.chdir(folder)
     choices = Choices(
         images=Path("photographs"),
@@ -75,14 +75,14 @@ def _report(folder: Path) -> Path:
 
 
 def _summary(page: Page) -> None:
-    """The table, by the metric."""
+    """Capture the table, sorted by the metric."""
     page.locator("#summary thead button").nth(1 + METRICS.index(METRIC)).click()
     bottom = page.locator("section").first.bounding_box()
     _photograph(page, "summary", 0, 0 if bottom is None else bottom["y"] + bottom["height"])
 
 
 def _images(page: Page) -> None:
-    """The controls and the image of the smallest drop, with its clusters."""
+    """Capture the controls and the image with the smallest drop, with its clusters."""
     page.locator("#number").select_option(label=METRIC)
     page.locator("#order").select_option("lowest")
     row = page.locator("#images > li:first-child")

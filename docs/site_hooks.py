@@ -1,4 +1,4 @@
-"""What the pages need when they become a site."""
+"""A hook of mkdocs for links that lead out of the site."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((\.\./[^)#]+)\)")
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """
-    Names files outside of docs/, notebooks and code, instead of linking to them.
+    Replace links to files outside of docs/ by the names of the files.
 
-    They are in the repository and not on the site.
+    Notebooks and code are in the repository but not on the site.
     """
     folder = posixpath.dirname(page.file.src_uri)
 

@@ -27,16 +27,8 @@ def as_map(attr: ArrayOrTensor, name: str = "attr") -> NDArray[np.float64]:
     """
     Return one example's attribution of one channel, (h, w).
 
-    Args:
-
-        attr (Tensor or array_like): (h, w), (1, h, w) or (1, 1, h, w), or as Captum's
-                    visualization has it (h, w, 1).
-        name (str, optional): The argument's name in error messages.
-                    Default: "attr"
-
-    Raises:
-
-        ValueError: If it has another shape, is empty or has values that are not finite.
+    Accepts (h, w), (1, h, w), (1, 1, h, w) or, as an array, Captum's (h, w, 1). Raises ValueError
+    for any other shape and for NaN or infinity; ``name`` is the argument's name in the message.
     """
     values = _numpy(attr).astype(np.float64)
     shape = values.shape
@@ -62,15 +54,9 @@ def as_picture(image: ArrayOrTensor) -> NDArray[np.float64]:
     """
     Return an image in color, (H, W, 3), in [0, 1].
 
-    Args:
-
-        image (Tensor, array_like or PIL.Image.Image): A tensor (C, H, W) or (1, C, H, W), or
-                    an array (H, W, C) or (H, W), with C = 1 or 3. Values are in [0, 1] or from
-                    0 to 255. The transparency of a PIL image is ignored.
-
-    Raises:
-
-        ValueError: If it has another shape or range, or values that are not finite.
+    Accepts a tensor (C, H, W) or (1, C, H, W), an array (H, W, C) or (H, W), with C = 1 or 3 and
+    values in [0, 1] or from 0 to 255, and a PIL image, whose transparency is ignored. Raises
+    ValueError for another shape or range, and for NaN or infinity.
     """
     if isinstance(image, Image.Image) and image.mode not in _PLAIN_MODES:
         image = image.convert("RGB")
@@ -104,19 +90,7 @@ def as_picture(image: ArrayOrTensor) -> NDArray[np.float64]:
 
 
 def as_mask(mask: ArrayOrTensor, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """
-    Return which pixels belong to the object, (H, W).
-
-    Args:
-
-        mask (Tensor or array_like): (H, W), (1, H, W) or (1, 1, H, W); nonzero in the
-                    object.
-        size (tuple[int, int]): Height and width of the image.
-
-    Raises:
-
-        ValueError: If its size is not the image's.
-    """
+    """Return which pixels belong to the object, (H, W); raise ValueError for another size."""
     values = as_map(mask, "mask")
     if values.shape != size:
         raise ValueError(
@@ -128,13 +102,7 @@ def as_mask(mask: ArrayOrTensor, size: tuple[int, int]) -> NDArray[np.bool_]:
 def resized(
     values: NDArray[np.float64], size: tuple[int, int], interpolate_mode: str
 ) -> NDArray[np.float64]:
-    """
-    Interpolate a map to the image's size with Captum's ``LayerAttribution.interpolate``.
-
-    Raises:
-
-        ValueError: If the mode is not one of ``MODES``.
-    """
+    """Interpolate a map to the image's size with Captum's ``LayerAttribution.interpolate``."""
     if interpolate_mode not in MODES:
         raise ValueError(f"interpolate_mode must be one of {MODES}; got {interpolate_mode!r}.")
     if values.shape == size:

@@ -30,9 +30,7 @@ def axes_for(
     """
     Return the figure and its axes, shape (n_rows, n_columns).
 
-    Raises:
-
-        ValueError: If ``plt_fig_axis`` has another number of axes.
+    Raises ValueError if ``plt_fig_axis`` has another number of axes.
     """
     if plt_fig_axis is None:
         make: Callable[..., Figure] = Figure
@@ -71,13 +69,7 @@ def show(use_pyplot: bool) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """
-    Write a figure as PNG.
-
-    Raises:
-
-        OSError: If the file cannot be written.
-    """
+    """Write a figure as PNG."""
     with warnings.catch_warnings():
         # A file's name may have letters that the font lacks: matplotlib draws boxes for them.
         warnings.filterwarnings("ignore", message=".*[Gg]lyph.*")

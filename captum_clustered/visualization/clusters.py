@@ -144,19 +144,9 @@ def draw_clusters(
     mask: NDArray[np.bool_] | None = None,
 ) -> None:
     """
-    Draw clusters and a color bar on axes that exist.
+    Draw maps (H, W) of clusters over a picture (H, W, 3) and a color bar, on axes that exist.
 
-    Args:
-
-        figure (matplotlib.figure.Figure or SubFigure): Has the axes.
-        axes (numpy.ndarray): At least one for each cluster; the others are left empty.
-        picture (numpy.ndarray): (H, W, 3), in [0, 1].
-        maps (Sequence[numpy.ndarray]): The map (H, W) of each cluster.
-        titles (Sequence[str]): The title of each cluster.
-        scale (Scale): What the colors mean.
-        label (str): Their unit.
-        mask (numpy.ndarray, optional): (H, W), outlined where it is True.
-                    Default: None
+    Axes beyond the number of maps are left empty.
     """
     places = list(axes.ravel())
     for axis, values, title in zip(places, maps, titles, strict=False):

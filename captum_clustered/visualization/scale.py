@@ -50,15 +50,8 @@ class Scale:
         """
         Return a scale for all of the maps.
 
-        Args:
-
-            maps (iterable of numpy.ndarray): The maps.
-            limit (float, optional): Value at the end of the scale.
-                        Default: None (the largest absolute value)
-
-        Raises:
-
-            ValueError: If ``limit`` is not a positive number.
+        It ends at ``limit`` or the largest absolute value. Raises ValueError if ``limit`` is not
+        a positive number.
         """
         maps = list(maps)
         low = min((float(values.min()) for values in maps), default=0.0)
@@ -85,15 +78,7 @@ def draw_color_bar(figure: Any, scale: Scale, label: str, **place: Any) -> Any:
     """
     Draw the color bar of a scale; without negative values, only its upper half.
 
-    Args:
-
-        figure (matplotlib.figure.Figure or SubFigure): Where to draw.
-        scale (Scale): The scale.
-        label (str): The quantity and its unit; dollar signs are no formulas.
-        **place: ``cax`` or ``ax``, and other arguments of matplotlib's ``colorbar``.
-
-    Returns:
-        matplotlib.colorbar.Colorbar: The bar.
+    ``place`` is ``cax`` or ``ax``, and other arguments of matplotlib's ``colorbar``.
     """
     limit = scale.limit
     mappable = ScalarMappable(Normalize(-limit, limit), ListedColormap(_OPAQUE))
