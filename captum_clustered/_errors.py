@@ -87,7 +87,7 @@ def one_line(error: BaseException) -> str:
     name = type(error).__name__
     if not lines:
         return name
-    return lines[0] if isinstance(error, _READABLE) else f"{name}: {lines[0]}"
+    return lines[0] if isinstance(error, (*_READABLE, UserError)) else f"{name}: {lines[0]}"
 
 
 def printable(path: str | os.PathLike[str]) -> str:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from study.checkpoints import load_network
+from torch.utils.data import Subset
 
 from captum_clustered import ClusteredLayerCAM
-from captum_clustered.data.image_list import ImageItems, list_items
+from captum_clustered.data.image_list import ImageList
 from captum_clustered.data.preprocessing import make_preprocessing
 from captum_clustered.dataset_run import Run, explain_dataset
 from captum_clustered.dataset_run.engine import Engine
-from captum_clustered.models import Model
 
 CLASSES = 2
 # (pixel - 127) / 128, as the network was trained.
 MEAN, STD = 127 / 255, 128 / 255
+
+
+class FirstImages(Subset[Any]):
+    """The first N images of a list."""
+
+    def __init__(self, images: ImageList, n_images: int) -> None:
+        self.names = images.names[:n_images]
+        super().__init__(images, range(len(self.names)))
 
 
 @dataclass(frozen=True)
@@ -43,16 +51,11 @@ class Case:
         network: Any = load_network(self.models, "linear")
         return ClusteredLayerCAM(network, network._avg_pooling)
 
-    def items(self) -> ImageItems:
-        """The images."""
-        cam = self.method()
-        model = Model("linear", cam.forward_func, None, None, None)
-        preprocessing = make_preprocessing(None, mean=(MEAN,), std=(STD,))
-        found = list_items(self.data, None, model, CLASSES, preprocessing)
-        if self.n_images is None:
-            return found
-        names, labels = found.names[: self.n_images], found.labels[: self.n_images]
-        return replace(found, names=type(found.names)(names), labels=labels)
+    def items(self) -> ImageList | FirstImages:
+        """Return the images."""
+        preprocessing = make_preprocessing(mean=(MEAN,), std=(STD,))
+        found = ImageList(self.data, transform=preprocessing, n_classes=CLASSES)
+        return found if self.n_images is None else FirstImages(found, self.n_images)
 
     def run(self, out: Path, engine: Engine | None = None, **options: Any) -> Run:
         """The whole run."""

@@ -562,8 +562,8 @@ def _explain_all(
                 stem = out_dir / name
                 explanation, _ = explain_image(explainer, image, title, stem)
                 notes |= dict.fromkeys(explanation.notes)
-            except UserError as error:
-                failures.append((title, str(error)))
+            except (UserError, ValueError, OSError, ImportError) as error:
+                failures.append((title, one_line(error)))
             bar.advance(task)
     for text in notes:
         note(text)

@@ -15,14 +15,15 @@ from rich.console import Group
 from rich.text import Text
 from torch import nn
 
-from captum_clustered._errors import UserError, explained, printable
+from captum_clustered._errors import UserError, as_user_error, explained, printable
 from captum_clustered._storage.layout import STATE, RunDescription
 from captum_clustered.cli.console import note, out, progress_bar, show
 from captum_clustered.cli.tables import titled
 from captum_clustered.comparison import Comparison, compare
 from captum_clustered.comparison.left_out import left_out
 from captum_clustered.comparison.methods import CLUSTERED, known
-from captum_clustered.data.image_folder import ImageFolder, image_files, mask_files, read_labels
+from captum_clustered.data.batches import ImageBatches
+from captum_clustered.data.image_list import ImageList
 from captum_clustered.data.preprocessing import Preprocessing
 from captum_clustered.models import Model
 from captum_clustered.models.choice import check_class, choose_layer
@@ -125,14 +126,17 @@ def compare_folder(
     if choices.target == "label" and choices.labels is None:
         raise UserError("--target label needs --labels.")
     layer, n_classes = _check(model, preprocessing, choices)
-    paths = image_files(choices.images, "--images")
-    data = ImageFolder(
-        paths,
-        preprocessing,
-        choices.batch_size,
-        labels=None if choices.labels is None else read_labels(choices.labels, model, n_classes),
-        masks=None if choices.masks is None else mask_files(choices.masks),
-    )
+    with as_user_error():
+        images = ImageList(
+            choices.images,
+            transform=preprocessing,
+            classes=model.categories,
+            n_classes=n_classes,
+            labels=choices.labels,
+            masks=choices.masks,
+            recursive=False,
+        )
+    data = ImageBatches(images, choices.batch_size)
     comparison = _compare(model, layer, choices, data, folder / STATE)
     comparison.names = data.names
     failures = data.failures + left_out(comparison, data.names)
@@ -175,11 +179,11 @@ def _check(model: Model, preprocessing: Preprocessing, choices: Choices) -> tupl
 
 
 def _compare(
-    model: Model, layer: nn.Module, choices: Choices, data: ImageFolder, state: Path
+    model: Model, layer: nn.Module, choices: Choices, data: ImageBatches, state: Path
 ) -> Comparison:
     with progress_bar() as bar, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        task = bar.add_task("Comparing", total=len(data.paths))
+        task = bar.add_task("Comparing", total=len(data.images))
         data.on_image = lambda: bar.advance(task)
         try:
             with explained("The methods cannot be compared"):
@@ -211,7 +215,7 @@ def _compare(
 
 
 def _write(
-    comparison: Comparison, data: ImageFolder, model: Model, choices: Choices, folder: Path
+    comparison: Comparison, data: ImageBatches, model: Model, choices: Choices, folder: Path
 ) -> None:
     where = "input of layer" if choices.layer_input else "layer"
     heading = (
@@ -220,7 +224,7 @@ def _write(
         f"{printable(choices.images)}.\n\n"
     )
     text = heading + comparison.to_markdown()
-    if data.labels is not None:
+    if choices.labels is not None:
         text += "\n## Right and wrong predictions\n\n" + comparison.to_markdown(
             by="correct", details=False
         )
@@ -246,7 +250,7 @@ def _write(
 
 
 def _described(
-    comparison: Comparison, data: ImageFolder, model: Model, choices: Choices
+    comparison: Comparison, data: ImageBatches, model: Model, choices: Choices
 ) -> RunDescription:
     """What a report needs to know beyond the state."""
     frame = comparison.frame

@@ -14,14 +14,14 @@ from typing import Any
 from rich.text import Text
 from torch.utils.data import get_worker_info
 
-from captum_clustered._errors import UserError, explained, one_line, printable
+from captum_clustered._errors import UserError, as_user_error, explained, one_line, printable
 from captum_clustered._storage.atomic import write_json
 from captum_clustered._storage.fingerprints import hash_names
 from captum_clustered._storage.layout import COMMAND
 from captum_clustered.cli.console import note, out, run_bar, show
 from captum_clustered.cli.outputs import prepare_folder
 from captum_clustered.cli.tables import failure_table
-from captum_clustered.data.image_list import ImageItems, list_items
+from captum_clustered.data.image_list import ImageList
 from captum_clustered.data.preprocessing import Preprocessing, make_preprocessing
 from captum_clustered.dataset_run import LocalEngine, RayEngine, Run, explain_dataset
 from captum_clustered.dataset_run.description import describe_method
@@ -73,12 +73,12 @@ class Prepared:
     Attributes:
 
         explainer (ImageExplainer): Model, layer and method.
-        items (ImageItems): The data.
+        items (ImageList): The data.
         preprocessing (Preprocessing): The way into the network.
     """
 
     explainer: ImageExplainer
-    items: ImageItems
+    items: ImageList
     preprocessing: Preprocessing
 
     @property
@@ -92,7 +92,7 @@ class Prepared:
         return {
             # Spaces are of no meaning.
             "preprocessing": " ".join(repr(self.preprocessing.transform).split()),
-            "labels": hash_names(self.items.labels.to_pylist()),
+            "labels": hash_names(self.items.labels),
         }
 
     def check_same(self, run: Run) -> None:
@@ -128,20 +128,22 @@ def prepare(choices: Choices) -> Prepared:
         UserError: If any of the choices does not work.
     """
     network = load_model(choices.model, choices.weights, choices.device)
-    preprocessing = make_preprocessing(
-        network.preset, network.n_channels, choices.size, choices.mean, choices.std
-    )
+    with as_user_error():
+        preprocessing = make_preprocessing(
+            network.preset, network.n_channels, choices.size, choices.mean, choices.std
+        )
     settings = ExplainerSettings(**choices.settings)
     if isinstance(choices.target, int):
         settings = replace(settings, target=choices.target)
     explainer = ImageExplainer(network, settings, preprocessing)
-    items = list_items(
-        Path(choices.data),
-        None if choices.root is None else Path(choices.root),
-        network,
-        explainer.n_classes,
-        preprocessing,
-    )
+    with as_user_error("--data"):
+        items = ImageList(
+            choices.data,
+            choices.root,
+            transform=preprocessing,
+            classes=network.categories,
+            n_classes=explainer.n_classes,
+        )
     return Prepared(explainer, items, preprocessing)
 
 

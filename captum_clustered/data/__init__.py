@@ -1,25 +1,44 @@
 """
-Data sets of images with labels and outlines, for ``torch.utils.data.DataLoader``.
+From files to the inputs of a network.
 
-:class:`BUSBRA`, :class:`DDTI` and :class:`TN5000` read ultrasound data that is downloaded by
-hand, :class:`ImageTable` any folder with a CSV file. An item is (image, label, mask);
-batches are what :func:`compare <captum_clustered.comparison.compare>` takes.
-:func:`split_by_patient` divides a data set with no patient on two sides.
+:func:`read_image` and :func:`read_mask` read one file; everything else reads through them.
+:class:`ImageList` lists a folder or a table for ``explain_dataset``, and :class:`ImageBatches`
+makes batches of it for ``compare``. :class:`ImageTable`, :class:`BUSBRA`, :class:`DDTI` and
+:class:`TN5000` are data sets for ``torch.utils.data.DataLoader``, and :func:`split_by_patient`
+divides them. :func:`make_preprocessing` turns an image into the network's input, and maps its
+attribution back onto the image.
 
-Needs torchvision and Pillow.
+torchvision, pydicom and scikit-learn are imported when they are first needed.
 """
 
-try:
-    from captum_clustered.data.bus_bra import BUSBRA
-    from captum_clustered.data.ddti import DDTI
-    from captum_clustered.data.image_table import ImageTable
-    from captum_clustered.data.patients import split_by_patient
-    from captum_clustered.data.tn5000 import TN5000
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"captum_clustered.data needs {error.name}, which is not installed. Install "
-        "captum_clustered[data].",
-        name=error.name,
-    ) from error
+from captum_clustered._errors import ImageError
+from captum_clustered.data.base import MaskedImages, Sample
+from captum_clustered.data.batches import ImageBatches
+from captum_clustered.data.bus_bra import BUSBRA
+from captum_clustered.data.ddti import DDTI
+from captum_clustered.data.dicom import frames_of
+from captum_clustered.data.image_list import ImageList
+from captum_clustered.data.image_table import ImageTable
+from captum_clustered.data.images import read_image
+from captum_clustered.data.masks import read_mask
+from captum_clustered.data.patients import split_by_patient
+from captum_clustered.data.preprocessing import Preprocessing, make_preprocessing
+from captum_clustered.data.tn5000 import TN5000
 
-__all__ = ["BUSBRA", "DDTI", "TN5000", "ImageTable", "split_by_patient"]
+__all__ = [
+    "BUSBRA",
+    "DDTI",
+    "TN5000",
+    "ImageBatches",
+    "ImageError",
+    "ImageList",
+    "ImageTable",
+    "MaskedImages",
+    "Preprocessing",
+    "Sample",
+    "frames_of",
+    "make_preprocessing",
+    "read_image",
+    "read_mask",
+    "split_by_patient",
+]

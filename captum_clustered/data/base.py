@@ -6,18 +6,27 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-import torch
 from PIL import Image
-from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.datasets import VisionDataset
-from torchvision.transforms.v2.functional import get_size
+from torch import Tensor, uint8
+from torch.utils.data import Dataset
+from typing_extensions import Unpack
 
+from captum_clustered.data.images import read_image
 from captum_clustered.data.masks import MaskSource
 
+__all__ = ["MaskedImages", "Sample", "Transforms"]
+
 Transform = Callable[..., Any]
+
+
+class Transforms(TypedDict, total=False):
+    """The keyword arguments that all data sets take; see :class:`MaskedImages`."""
+
+    transform: Transform | None
+    target_transform: Transform | None
+    transforms: Transform | None
 
 
 @dataclass(frozen=True)
@@ -30,9 +39,30 @@ class Sample:
     patient: str | None = None
 
 
-class MaskedImages(VisionDataset):
+class MaskedImages(Dataset[tuple[Any, ...]]):
     """
-    Images with labels and masks, in torchvision's conventions.
+    The base of the data sets: images with labels and masks, in torchvision's conventions.
+
+    An item is (image, label, mask), or (image, label) where there is no mask: a PIL image in
+    RGB as :func:`read_image` returns it, the index of the label in classes, and a
+    ``torchvision.tv_tensors.Mask`` of shape (1, height, width) that is 1 inside the object.
+
+    Args:
+
+        root (Path): The folder of the data.
+        samples (sequence of Sample): The items.
+        classes (sequence of str): The names of the labels 0, 1, ...
+        problems (sequence of str, optional): What was left out or is not as expected. A warning
+                    shows the first ones.
+                    Default: ()
+        transform (Callable, optional): A transform of the image alone. If there are masks, it
+                    must not change the size.
+                    Default: None
+        target_transform (Callable, optional): A transform of the label.
+                    Default: None
+        transforms (Callable, optional): A transform of image, label and mask together, such as
+                    those of ``torchvision.transforms.v2``. It excludes the other two.
+                    Default: None
 
     Attributes:
 
@@ -40,8 +70,12 @@ class MaskedImages(VisionDataset):
         classes (list of str): Names of the labels 0, 1, ...
         class_to_idx (dict): From name to label.
         targets (list of int): Label of each item.
-        patients (list of str or None): Patient of each item, None where it is not known.
-        problems (list of str): What was left out or not as expected.
+        patients (list of str or None): Patient of each item; None where it is not known.
+        problems (list of str): What was left out or is not as expected.
+
+    Raises:
+
+        ValueError: If there are no samples, or transforms is given beside one of the others.
     """
 
     def __init__(
@@ -50,15 +84,17 @@ class MaskedImages(VisionDataset):
         samples: Sequence[Sample],
         classes: Sequence[str],
         problems: Sequence[str] = (),
-        *,
-        transforms: Transform | None,
-        transform: Transform | None,
-        target_transform: Transform | None,
+        **transforms: Unpack[Transforms],
     ) -> None:
-        super().__init__(str(root), transforms, transform, target_transform)
-        # VisionDataset makes a joint transform of (image, target) from the other two, which
-        # would not fit our three parts.
-        self._joint = transforms
+        self.root = str(root)
+        self.transform = transforms.get("transform")
+        self.target_transform = transforms.get("target_transform")
+        self.transforms = transforms.get("transforms")
+        unknown = set(transforms) - set(Transforms.__annotations__)
+        if unknown:
+            raise TypeError(f"{type(self).__name__} takes no argument {min(unknown)!r}.")
+        if self.transforms is not None and (self.transform or self.target_transform) is not None:
+            raise ValueError("Give either transforms or transform and target_transform, not both.")
         self.samples = list(samples)
         self.classes = list(classes)
         self.class_to_idx = {name: index for index, name in enumerate(classes)}
@@ -77,30 +113,33 @@ class MaskedImages(VisionDataset):
 
     @property
     def targets(self) -> list[int]:
+        """The label of each item."""
         return [sample.label for sample in self.samples]
 
     @property
     def patients(self) -> list[str | None]:
+        """The patient of each item; None where it is not known."""
         return [sample.patient for sample in self.samples]
 
     def __len__(self) -> int:
         return len(self.samples)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.root!r}): {len(self)} images"
+
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         sample = self.samples[index]
-        with Image.open(sample.image) as file:
-            image: Any = file.convert("RGB")
+        image: Any = read_image(sample.image)
         parts: tuple[Any, ...] = (image, sample.label)
         if sample.mask is not None:
-            # As torchvision's Mask, joint transforms move it with the image, take the
-            # nearest pixel and leave its values alone.
-            mask = torch.from_numpy(sample.mask.draw(image.size)).to(torch.uint8)
-            parts += (tv_tensors.Mask(mask.unsqueeze(0)),)
-        return self._transformed(parts)
+            from torchvision import tv_tensors
 
-    def _transformed(self, parts: tuple[Any, ...]) -> tuple[Any, ...]:
-        if self._joint is not None:
-            return tuple(self._joint(*parts))
+            # Joint transforms move torchvision's Mask with the image, take the nearest pixel
+            # and keep its values.
+            mask = sample.mask.draw(image.size).to(uint8)
+            parts += (tv_tensors.Mask(mask.unsqueeze(0)),)
+        if self.transforms is not None:
+            return tuple(self.transforms(*parts))
         image, label, *masks = parts
         if self.transform is not None:
             image = self.transform(image)
@@ -112,15 +151,21 @@ class MaskedImages(VisionDataset):
 
 
 def _check_size(image: Any, mask: Tensor) -> None:
-    if isinstance(image, (Image.Image, Tensor)) and get_size(image) != get_size(mask):
+    if isinstance(image, Image.Image):
+        size = [image.height, image.width]
+    elif isinstance(image, Tensor):
+        size = list(image.shape[-2:])
+    else:
+        return
+    if size != list(mask.shape[-2:]):
         raise ValueError(
-            f"transform changed the image's height and width to {get_size(image)}, but its mask "
-            f"has {get_size(mask)}: use transforms=, a transform of torchvision.transforms.v2, "
+            f"transform changed the image's height and width to {size}, but its mask has "
+            f"{list(mask.shape[-2:])}: use transforms=, a transform of torchvision.transforms.v2, "
             "which is given both."
         )
 
 
 def _some(lines: Sequence[str], n: int = 3) -> str:
-    """The first few."""
+    """Return the first few."""
     more = f" ... ({len(lines) - n} more)" if len(lines) > n else ""
     return " ".join(lines[:n]) + more

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from captum_clustered.data.base import MaskedImages, Sample, Transform
+from typing_extensions import Unpack
+
+from captum_clustered.data.base import MaskedImages, Sample, Transforms
 from captum_clustered.data.masks import MaskFile
 from captum_clustered.data.patients import check_patients_apart
 from captum_clustered.data.tables import check_files, check_split, find_folder, read_table
@@ -47,14 +49,8 @@ class BUSBRA(MaskedImages):
         root (str or Path): The folder that BUSBRA.zip was unpacked to, or the folder BUSBRA.
         split (str, optional): "train", "val", "test" or "all".
                     Default: "train"
-        transform (Callable, optional): Of the image alone, so one that leaves its size as it
-                    is.
-                    Default: None
-        target_transform (Callable, optional): Of the label.
-                    Default: None
-        transforms (Callable, optional): Of image, label and mask together, such as those of
-                    ``torchvision.transforms.v2``; not with the other two.
-                    Default: None
+        **transforms: transform, target_transform or transforms, as :class:`MaskedImages` has
+                    them.
 
     Attributes:
 
@@ -85,10 +81,7 @@ class BUSBRA(MaskedImages):
         self,
         root: str | Path,
         split: str = "train",
-        *,
-        transform: Transform | None = None,
-        target_transform: Transform | None = None,
-        transforms: Transform | None = None,
+        **transforms: Unpack[Transforms],
     ) -> None:
         check_split(split, ("train", "val", "test", "all"))
         folder = find_folder(root, ("bus_data.csv", "labels.csv"), SOURCE)
@@ -114,15 +107,7 @@ class BUSBRA(MaskedImages):
             for row, image, mask in zip(chosen, images, masks, strict=True)
         ]
         self.folds = [row["fold"] for row in chosen]
-        super().__init__(
-            folder,
-            samples,
-            CLASSES,
-            problems,
-            transforms=transforms,
-            transform=transform,
-            target_transform=target_transform,
-        )
+        super().__init__(folder, samples, CLASSES, problems, **transforms)
 
 
 def _official_rows(folder: Path) -> list[dict[str, str]]:

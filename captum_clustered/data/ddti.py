@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from PIL import Image
+from typing_extensions import Unpack
 
-from captum_clustered.data.base import MaskedImages, Sample, Transform
-from captum_clustered.data.ddti_case import Case, read_case
+from captum_clustered.data.base import MaskedImages, Sample, Transforms
+from captum_clustered.data.ddti_case import DDTICase, read_case
 from captum_clustered.data.masks import Polygons
 from captum_clustered.data.tables import find_folder
 
@@ -46,14 +47,8 @@ class DDTI(MaskedImages):
     Args:
 
         root (str or Path): The folder with the XML files and images, or one that holds it.
-        transform (Callable, optional): Of the image alone, so one that leaves its size as it
-                    is.
-                    Default: None
-        target_transform (Callable, optional): Of the label.
-                    Default: None
-        transforms (Callable, optional): Of image, label and mask together, such as those of
-                    ``torchvision.transforms.v2``; not with the other two.
-                    Default: None
+        **transforms: transform, target_transform or transforms, as :class:`MaskedImages` has
+                    them.
 
     Attributes:
 
@@ -77,10 +72,7 @@ class DDTI(MaskedImages):
     def __init__(
         self,
         root: str | Path,
-        *,
-        transform: Transform | None = None,
-        target_transform: Transform | None = None,
-        transforms: Transform | None = None,
+        **transforms: Unpack[Transforms],
     ) -> None:
         folder = find_folder(root, ("*.xml",), SOURCE)
         images: dict[str, dict[str, Path]] = {}  # of each case, by number
@@ -97,18 +89,10 @@ class DDTI(MaskedImages):
             problems += [f"{path.name}: {complaint}" for complaint in complaints]
         for numbers in images.values():
             problems += [f"{image.name}: has no XML file." for image in numbers.values()]
-        super().__init__(
-            folder,
-            samples,
-            CLASSES,
-            problems,
-            transforms=transforms,
-            transform=transform,
-            target_transform=target_transform,
-        )
+        super().__init__(folder, samples, CLASSES, problems, **transforms)
 
 
-def _samples(case: Case, images: dict[str, Path]) -> tuple[list[Sample], list[str]]:
+def _samples(case: DDTICase, images: dict[str, Path]) -> tuple[list[Sample], list[str]]:
     """The usable images of a case, and why the others are not."""
     problems = list(case.problems)
     if case.tirads not in LABEL:

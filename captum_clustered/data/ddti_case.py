@@ -20,7 +20,7 @@ _POINTS = re.compile(r'"points"\s*:\s*(\[[^\[\]]*\])')
 
 
 @dataclass
-class Case:
+class DDTICase:
     """
     Attributes:
 
@@ -36,9 +36,9 @@ class Case:
     problems: list[str] = field(default_factory=list)
 
 
-def read_case(path: Path) -> Case:
+def read_case(path: Path) -> DDTICase:
     """All that is complete in the file."""
-    case = Case(path.stem)
+    case = DDTICase(path.stem)
     # Elements come one by one as they end, so those before a fault are not lost with it. Files
     # of the user's own choice; expat itself limits how entities expand.
     parser: ET.XMLPullParser[Any] = ET.XMLPullParser(["end"])
@@ -53,7 +53,7 @@ def read_case(path: Path) -> Case:
     return case
 
 
-def _take(element: ET.Element, case: Case) -> None:
+def _take(element: ET.Element, case: DDTICase) -> None:
     if element.tag == "tirads":
         case.tirads = (element.text or "").strip().lower()
     if element.tag != "mark":

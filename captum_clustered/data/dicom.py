@@ -1,8 +1,9 @@
-"""Reading DICOM files: a picture as it would be shown, frame by frame."""
+"""Read DICOM files as a viewer shows them, frame by frame."""
 
 from __future__ import annotations
 
 import copy
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,19 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from captum_clustered._errors import UserError, explained, printable
+from captum_clustered._errors import ImageError, explained, printable
 
 __all__ = ["frame_names", "frames_of", "is_dicom", "read_dicom", "split_frame"]
 
 SUFFIXES = (".dcm", ".dicom")
-# Behind 128 bytes of anything; archives often leave suffixes away.
+# Follows 128 bytes of any content. Archives often omit suffixes.
 MAGIC = b"DICM"
-# In an enhanced file these are told frame by frame, and elsewhere they are at the top.
+# An enhanced file has these for each frame; other files have their content at the top.
 PER_FRAME = ("FrameVOILUTSequence", "PixelValueTransformationSequence")
 
 
 def split_frame(path: Path) -> tuple[Path, int | None]:
-    """``file.dcm#3`` as the file and the number of the frame, which count from 1 in DICOM."""
+    """Return the file and the number of the frame of ``file.dcm#3``; DICOM counts from 1."""
     name, mark, number = path.name.rpartition("#")
     if not mark or not number.isdecimal() or path.exists():
         return path, None
@@ -31,10 +32,10 @@ def split_frame(path: Path) -> tuple[Path, int | None]:
 
 
 def is_dicom(path: Path) -> bool:
-    """By its suffix or, without one, by its first bytes."""
+    """Return whether a file is DICOM by its suffix or, without one, by its first bytes."""
     if path.suffix.lower() in SUFFIXES:
         return True
-    # Dotted identifiers are names of files without a suffix.
+    # Files are often named by a dotted identifier, without a suffix.
     if path.suffix and not path.suffix[1:].isdecimal():
         return False
     try:
@@ -45,59 +46,62 @@ def is_dicom(path: Path) -> bool:
 
 
 def frame_names(path: Path, name: str) -> list[str]:
-    """
-    The items of a file: itself or, if it has several frames, each of them.
-
-    Args:
-
-        path (Path): A file of any kind.
-        name (str): What it is called.
-    """
+    """Return a file's name or, if it has several frames, ``name#1``, ``name#2`` ..."""
     if not is_dicom(path):
         return [name]
     try:
         frames = _n_frames(_header(path))
-    except UserError:
-        # Why it cannot be read will be said when it is read.
+    except (ImageError, ImportError):
+        # The reason is reported when the file is read.
         return [name]
     return [name] if frames == 1 else [f"{name}#{frame}" for frame in range(1, frames + 1)]
 
 
-def frames_of(path: Path) -> list[Path]:
-    """A file, or each frame of one with several, as :func:`read_image` takes it."""
-    if not path.is_file():
-        return [path]
+def frames_of(path: str | os.PathLike[str]) -> list[Path]:
+    """
+    List what :func:`read_image` takes for a file: the file, or each frame of one with several.
+
+    Args:
+
+        path (str or os.PathLike): A file of any kind.
+
+    Returns:
+        list of Path: ``[file]``, or ``[file.dcm#1, file.dcm#2, ...]``.
+    """
+    path = Path(path)
     return [path.with_name(name) for name in frame_names(path, path.name)]
 
 
 def read_dicom(path: Path, frame: int | None) -> Image.Image:
     """
-    A frame as RGB: stored values through the modality's rescaling, then the (first) window,
-    then to a scale of 0 to 255. Without a window the whole range of values is shown.
-    MONOCHROME1 is inverted, palettes and YBR become RGB.
+    Read a frame as RGB.
+
+    Stored values pass the modality's rescaling and the first window, and are then scaled to 0
+    to 255. Without a window the whole range of the stored bits is shown. MONOCHROME1 is
+    inverted; palettes and YBR become RGB.
 
     Args:
 
         path (Path): The file.
-        frame (int, optional): From 1; None is the only one.
+        frame (int, optional): The number of the frame, from 1. None is for a file with one.
 
     Raises:
 
-        UserError: If it cannot be read, the frame is not there or must be given, or pydicom
-                    is not installed.
+        ImageError: If the file cannot be read, or the frame does not exist or must be given.
+        ModuleNotFoundError: If pydicom is not installed.
     """
     name = printable(path)
     header = _header(path)
     frames = _n_frames(header)
     if frame is None and frames > 1:
-        raise UserError(f"{name} has {frames} frames; give one: {name}#1 to {name}#{frames}.")
+        raise ImageError(f"{name} has {frames} frames; give one: {name}#1 to {name}#{frames}.")
     if frame is not None and not 1 <= frame <= frames:
-        raise UserError(f"{name} has no frame {frame}; its frames are 1 to {frames}.")
+        raise ImageError(f"{name} has no frame {frame}; its frames are 1 to {frames}.")
     from pydicom.pixels import pixel_array
 
-    with explained(f"{name} cannot be decoded"):
+    with explained(f"{name} cannot be decoded", ImageError):
         if "Rows" not in header:
-            raise UserError(f"{name} holds no picture.")
+            raise ImageError(f"{name} holds no picture.")
         index = (frame or 1) - 1
         values = pixel_array(path, index=index)
         return Image.fromarray(_shown(values, _of_frame(header, index)))
@@ -105,13 +109,14 @@ def read_dicom(path: Path, frame: int | None) -> Image.Image:
 
 def _header(path: Path) -> Any:
     if find_spec("pydicom") is None:
-        raise UserError(
+        raise ModuleNotFoundError(
             f"{printable(path)} is a DICOM file, and pydicom is not installed: pip install "
-            "captum_clustered[dicom]"
+            "captum_clustered[dicom]",
+            name="pydicom",
         )
     import pydicom
 
-    with explained(f"{printable(path)} cannot be read as DICOM"):
+    with explained(f"{printable(path)} cannot be read as DICOM", ImageError):
         return pydicom.dcmread(path, stop_before_pixels=True)
 
 
@@ -120,7 +125,7 @@ def _n_frames(header: Any) -> int:
 
 
 def _of_frame(header: Any, index: int) -> Any:
-    """The header with what an enhanced file says of one frame at the top."""
+    """Return the header with one frame's entries of an enhanced file at the top."""
     shared = header.get("SharedFunctionalGroupsSequence") or []
     each = header.get("PerFrameFunctionalGroupsSequence") or []
     groups = [*shared[:1], *each[index : index + 1]]
@@ -151,7 +156,7 @@ def _shown(values: npt.NDArray[Any], header: Any) -> npt.NDArray[np.uint8]:
 
 
 def _range(header: Any) -> tuple[float, float]:
-    """What black and white are, behind the window."""
+    """Return which values are black and white after the window."""
     for name in ("VOILUTSequence", "ModalityLUTSequence"):
         if header.get(name):
             return 0, 2 ** int(header[name].value[0].LUTDescriptor[2]) - 1

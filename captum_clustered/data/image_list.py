@@ -1,223 +1,213 @@
-"""The items of a data set on disk, from a folder or a table, and reading them."""
+"""Images of a folder or a table, read when they are needed."""
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import numpy as np
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from captum_clustered._errors import UserError, explained, printable
-from captum_clustered.data.dicom import frame_names, is_dicom
-from captum_clustered.data.image_folder import class_of
+from captum_clustered._errors import ImageError, explained, printable
 from captum_clustered.data.images import read_image
+from captum_clustered.data.labels import class_indices, read_labels
+from captum_clustered.data.listing import Item, list_folder, list_masks, list_table, mask_stem
+from captum_clustered.data.masks import read_mask
+from captum_clustered.data.names import Names
 from captum_clustered.data.preprocessing import Preprocessing
-from captum_clustered.models import Model
 
-__all__ = ["ImageItems", "Names", "list_items"]
+__all__ = ["ImageList"]
 
-FILE, LABEL = "file", "label"
+NO_LABEL = -1
 
 
-class Names(Sequence[str]):
+class ImageList(Dataset[tuple[Any, ...]]):
     """
-    Names of files in one block of memory: a list of millions of them would be copied, page by
-    page, into each process that reads images.
+    The images of a folder or a table, read when they are needed.
 
-    They are what the system calls the files, which need not be text; bytes that are none are
-    shown as ``\\xff``, so that different files have different names.
-    """
+    An item is (image, label), or (image, label, mask) with masks. Each frame of a DICOM file
+    with several frames is an item, named ``file.dcm#1``. It is what
+    :func:`explain_dataset <captum_clustered.dataset_run.explain_dataset>` takes and, in
+    :class:`ImageBatches`, :func:`compare <captum_clustered.comparison.compare>`.
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = pa.array(map(os.fsencode, names), pa.large_binary())
+    Args:
 
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __getitem__(self, index: Any) -> Any:
-        found = self._names[index]
-        if isinstance(index, slice):
-            return [_shown(name.as_py()) for name in found]
-        return _shown(found.as_py())
-
-    def file(self, index: int) -> str:
-        """A name as the system takes it."""
-        return os.fsdecode(self._names[index].as_py())
-
-
-def _shown(name: bytes) -> str:
-    return name.decode("utf-8", errors="backslashreplace")
-
-
-@dataclass(frozen=True)
-class ImageItems(Dataset[tuple[Tensor, "int | None"]]):
-    """
-    Images, and frames of images, as inputs of a network.
+        data (str or Path): A folder: its images, in the order of their names. An image in a
+                    folder in it has the name of that folder as its label. Or a CSV file with
+                    the column ``image`` or ``file`` and, optionally, ``label``.
+        root (str or Path, optional): The folder that the table's files are relative to.
+                    Default: None (the table's folder)
+        transform (Callable, optional): From a PIL image in RGB to the network's input (C, H, W),
+                    such as a :class:`Preprocessing`.
+                    Default: None (items have PIL images)
+        classes (sequence of str, optional): The names of the network's classes, in the order
+                    of its outputs. Labels may be names or numbers.
+                    Default: None (not known: the names in the data are sorted)
+        n_classes (int, optional): The number of the network's classes.
+                    Default: None (that of classes, or any)
+        labels (str or Path, optional): A CSV file with the columns ``image`` or ``file``, and
+                    ``label``, for the images of a folder. Files are matched by name.
+                    Default: None (the folders' names, or the table's column)
+        masks (str or Path, optional): For a folder, the folder of the masks, which have the
+                    names of their images but for the suffix. For a table, the name of the
+                    column of the masks. transform must be None or a :class:`Preprocessing`,
+                    which also resizes and crops the masks.
+                    Default: None (no masks)
+        recursive (bool, optional): Whether the folders in a folder are read, too.
+                    Default: True
 
     Attributes:
 
-        root (Path): What names are relative to.
-        names (Names): Of the items.
-        labels (pyarrow.Array): Their classes, null where there is none.
-        classes (list[str]): Names of classes, where the data have them and the model does not.
-        preprocessing (Preprocessing): The way into the network.
+        root (Path): The folder that names are relative to.
+        names (Names): The items' names.
+        classes (list of str): The names of the labels 0, 1, ...; empty if they are not known.
+
+    Raises:
+
+        FileNotFoundError: If data, labels or masks do not exist.
+        ValueError: If there are no images, a table cannot be read or names an item twice, or a
+                    label is not one of the classes.
+
+    Examples::
+
+        >>> images = ImageList("scans", transform=make_preprocessing(size=224))
+        >>> run = explain_dataset(cam, images, "out", names=images.names)
     """
 
-    root: Path
-    names: Names
-    labels: Any
-    classes: list[str]
-    preprocessing: Preprocessing
+    def __init__(
+        self,
+        data: str | os.PathLike[str],
+        root: str | os.PathLike[str] | None = None,
+        *,
+        transform: Callable[[Image.Image], Tensor] | None = None,
+        classes: Sequence[str] | None = None,
+        n_classes: int | None = None,
+        labels: str | os.PathLike[str] | None = None,
+        masks: str | os.PathLike[str] | None = None,
+        recursive: bool = True,
+    ) -> None:
+        data = Path(data)
+        if not data.exists():
+            raise FileNotFoundError(f"There is no folder or table {printable(data)}.")
+        is_folder = data.is_dir()
+        _check_arguments(data, is_folder, root, labels)
+        if masks is not None and not (transform is None or isinstance(transform, Preprocessing)):
+            raise ValueError(
+                "masks need transform=make_preprocessing(...), which also moves the masks; got "
+                f"transform={transform!r}."
+            )
+        self.transform = transform
+        self.root = data if is_folder else data.parent if root is None else Path(root)
+        column = None if masks is None else os.fspath(masks)
+        items = list_folder(data, recursive) if is_folder else list_table(data, self.root, column)
+        self.names = Names([item.name for item in items])
+        self._masks: Names | Mapping[str, list[Path]] | None = None
+        if masks is not None:
+            self._masks = (
+                list_masks(Path(masks)) if is_folder else Names([item.mask for item in items])
+            )
+        self._mask_source = printable(masks if masks is not None and is_folder else data)
+        self._label_source = None if labels is None else printable(labels)
+        n_classes = len(classes) if n_classes is None and classes is not None else n_classes
+        if labels is not None:
+            known = read_labels(Path(labels), classes, n_classes)
+            keys = ((Path(item.name).name, Path(item.file).name) for item in items)
+            numbers = [known.get(name, known.get(file, NO_LABEL)) for name, file in keys]
+            names: list[str] = []
+        else:
+            numbers, names = _numbers(items, classes, n_classes, data, is_folder)
+        self.classes = list(names if classes is None else classes)
+        self._labels = np.array(numbers, dtype=np.int32)
+
+    @property
+    def labels(self) -> list[int | None]:
+        """The label of each item; None where there is none."""
+        return [None if label == NO_LABEL else label for label in self._labels.tolist()]
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int | None]:
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
         """
-        The input (C, H, W) and the label.
+        Read an item.
 
         Raises:
 
-            ValueError: If it cannot be read.
+            FileNotFoundError: If its file is missing.
+            ValueError: If it cannot be read, or the given labels or masks have none for it.
         """
-        try:
-            image = self.image(index)
-            with explained("it cannot be prepared for the network"):
-                return self.preprocessing(image)[0], self.labels[index].as_py()
-        except UserError as error:
-            raise ValueError(str(error)) from error
+        image = self.image(index)
+        name = self.names[index]
+        value: Any = image
+        if self.transform is not None:
+            with explained(f"{name} cannot be prepared for the network", ImageError):
+                value = self.transform(image)
+        label = int(self._labels[index])
+        if label == NO_LABEL and self._label_source is not None:
+            raise ValueError(f"{self._label_source} has no line for {name}.")
+        parts = (value, None if label == NO_LABEL else label)
+        return parts if self._masks is None else (*parts, self._mask(index, image.size))
 
     def image(self, index: int) -> Image.Image:
         """
-        The picture.
+        Read the image of an item, in RGB and as large as it is stored.
 
         Raises:
 
-            UserError: If it cannot be read.
+            FileNotFoundError: If its file is missing.
+            ImageError: If it cannot be read.
         """
         return read_image(self.root / self.names.file(index))
 
+    def _mask(self, index: int, size: tuple[int, int]) -> Tensor:
+        """Read the mask of an item as the network's input has it, boolean (1, H, W)."""
+        mask = read_mask(self._mask_file(index), size)
+        if isinstance(self.transform, Preprocessing):
+            mask = self.transform.mask(mask)
+        return mask[None]
 
-def list_items(
-    data: Path, root: Path | None, model: Model, n_classes: int, preprocessing: Preprocessing
-) -> ImageItems:
-    """
-    The items of a folder, with all folders in it, or of a table.
+    def _mask_file(self, index: int) -> Path:
+        if isinstance(self._masks, Names):
+            if not self._masks[index]:
+                raise ValueError(f"{self._mask_source} names no mask for {self.names[index]}.")
+            return self.root / self._masks.file(index)
+        stem = mask_stem(self.root / self.names.file(index))
+        files = (self._masks or {}).get(stem, [])
+        if len(files) != 1:
+            found = ", ".join(printable(file.name) for file in files) or "none"
+            raise ValueError(
+                f"{self._mask_source} must have one mask with the name {printable(stem)}; it has "
+                f"{found}."
+            )
+        return files[0]
 
-    Args:
 
-        data (Path): A folder: its images in the order of their names, whose label is the
-                    name of the folder in it that they are in, if any. Or a CSV file with the
-                    column file and, maybe, label.
-        root (Path, optional): What the table's files are relative to.
-                    Default: None (the table's folder)
-        model (Model): Whose classes the labels are.
-        n_classes (int): Their number.
-        preprocessing (Preprocessing): The way into the network.
+def _check_arguments(data: Path, is_folder: bool, root: Any, labels: Any) -> None:
+    if is_folder and root is not None:
+        raise ValueError(f"root is for a table of files; {printable(data)} is a folder.")
+    if not is_folder and labels is not None:
+        raise ValueError(f"labels is for a folder; {printable(data)} is a table with its own.")
 
-    Raises:
 
-        UserError: If there is nothing, the table cannot be read or a label is no class.
-    """
-    name = f"--data {printable(data)}"
-    if not data.exists():
-        raise UserError(f"There is no {name}.")
-    if data.is_dir():
-        if root is not None:
-            raise UserError("--root is for a table of files; --data is a folder.")
-        found, base = list(_of_folder(data)), data
-    else:
-        found, base = _of_table(data, name), root or data.parent
-    if not found:
-        raise UserError(f"{name} has no image files.")
-    items = [(item, text) for file, text in found for item in frame_names(base / file, file)]
-    # A file and a frame of it, too, and a file by two names.
-    twice = None if data.is_dir() else _first_twice([item for item, _ in items])
-    if twice is not None:
-        raise UserError(f"{name} has {twice} in two lines.")
-    texts = [text for _, text in items]
+def _numbers(
+    items: Sequence[Item],
+    classes: Sequence[str] | None,
+    n_classes: int | None,
+    data: Path,
+    is_folder: bool,
+) -> tuple[list[int], list[str]]:
+    """Return the label of each item, and the names of the labels if only the data have them."""
+    words = sorted({item.label for item in items} - {""})
     try:
-        known = _known(sorted(set(texts) - {""}), model, n_classes, name)
-    except UserError:
-        if not data.is_dir():
+        known = class_indices(words, classes, n_classes, printable(data))
+    except ValueError:
+        if not is_folder:
             raise
         # Folders may be patients or years: then there are no labels.
         known = {}
-    labels = pa.array([known.get(text) for text in texts], pa.int32())
-    are_names = model.categories is None and not all(text.isdecimal() for text in known)
-    classes = list(known) if are_names else []
-    return ImageItems(base, Names([item for item, _ in items]), labels, classes, preprocessing)
-
-
-def _of_folder(folder: Path) -> Iterator[tuple[str, str]]:
-    suffixes = Image.registered_extensions()
-    # Folders that are links are followed, as torchvision's ImageFolder does.
-    for where, folders, files in os.walk(folder, onerror=_cannot_be_listed, followlinks=True):
-        # In the order of names on every machine, and never what is hidden.
-        folders[:] = sorted(
-            name for name in folders if name[0] != "." and not _leads_back(Path(where), name)
-        )
-        for name in sorted(files):
-            path = Path(where, name)
-            if name[0] != "." and (path.suffix.lower() in suffixes or is_dicom(path)):
-                relative = path.relative_to(folder)
-                label = relative.parts[0] if len(relative.parts) > 1 else ""
-                yield relative.as_posix(), printable(label)
-
-
-def _cannot_be_listed(error: OSError) -> None:
-    """Otherwise its images would be missing without a word."""
-    raise UserError(
-        f"The folder {printable(error.filename)} in --data cannot be listed: {error.strerror}."
-    ) from error
-
-
-def _leads_back(where: Path, name: str) -> bool:
-    """Whether a folder is a link to one that it is in, which would never end."""
-    path = where / name
-    return path.is_symlink() and where.resolve().is_relative_to(path.resolve())
-
-
-def _of_table(path: Path, name: str) -> list[tuple[str, str]]:
-    with (
-        explained(f"{name} cannot be read as a table"),
-        path.open(newline="", encoding="utf-8-sig") as file,
-    ):
-        reader = csv.DictReader(file, skipinitialspace=True)
-        if FILE not in (reader.fieldnames or ()):
-            raise UserError(f"{name} must have a column file in its first line.")
-        return [
-            ((row[FILE] or "").strip(), (row.get(LABEL) or "").strip())
-            for row in reader
-            if (row[FILE] or "").strip()
-        ]
-
-
-def _first_twice(names: Sequence[str]) -> str | None:
-    seen: set[str] = set()
-    for name in names:
-        same = os.path.normpath(name)
-        if same in seen:
-            return name
-        seen.add(same)
-    return None
-
-
-def _known(words: Sequence[str], model: Model, n_classes: int, name: str) -> dict[str, int]:
-    """Numbers of classes by their numbers or names; without known names in their order."""
-    if model.categories is not None or all(word.isdecimal() for word in words):
-        return {word: class_of(word, model, n_classes, name) for word in words}
-    if len(words) != max(n_classes, 2):
-        raise UserError(
-            f"{name} has labels of {len(words)} kinds and {model.name} has {n_classes} classes "
-            "without names; give the numbers of classes as labels."
-        )
-    # As torchvision's ImageFolder.
-    return {word: index for index, word in enumerate(words)}
+    names = [] if all(word.isdecimal() for word in known) else list(known)
+    return [known.get(item.label, NO_LABEL) for item in items], names

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from captum_clustered.data.base import MaskedImages, Sample, Transform
+from typing_extensions import Unpack
+
+from captum_clustered.data.base import MaskedImages, Sample, Transforms
 from captum_clustered.data.masks import MaskFile
 from captum_clustered.data.patients import check_patients_apart
 from captum_clustered.data.tables import check_files, check_split, read_table
@@ -43,14 +45,8 @@ class ImageTable(MaskedImages):
                     outputs.
                     Default: None (those in the table, in any split; sorted, as numbers if
                     they are)
-        transform (Callable, optional): Of the image alone; with masks, one that leaves its
-                    size as it is.
-                    Default: None
-        target_transform (Callable, optional): Of the label.
-                    Default: None
-        transforms (Callable, optional): Of image, label and mask together, such as those of
-                    ``torchvision.transforms.v2``; not with the other two.
-                    Default: None
+        **transforms: transform, target_transform or transforms, as :class:`MaskedImages` has
+                    them.
 
     Attributes:
 
@@ -84,9 +80,7 @@ class ImageTable(MaskedImages):
         patient_column: str | None = None,
         split_column: str | None = None,
         classes: Sequence[str] | None = None,
-        transform: Transform | None = None,
-        target_transform: Transform | None = None,
-        transforms: Transform | None = None,
+        **transforms: Unpack[Transforms],
     ) -> None:
         if split is not None and split_column is None:
             raise ValueError(f"split={split!r} needs split_column, the column to look for it in.")
@@ -95,10 +89,10 @@ class ImageTable(MaskedImages):
         given = (image_column, label_column, mask_column, patient_column, split_column)
         columns = [column for column in given if column is not None]
         rows = read_table(path, columns)
-        for number, row in enumerate(rows, 1):
+        for row in rows:
             empty = [column for column in columns if not row[column]]
             if empty:
-                raise ValueError(f"{path} has nothing in column {empty[0]!r} of data row {number}.")
+                raise ValueError(f"{path} has nothing in column {empty[0]!r}, line {row.line}.")
         classes = _classes([row[label_column] for row in rows], classes, path)
         if split_column is not None:
             if patient_column is not None:
@@ -120,14 +114,7 @@ class ImageTable(MaskedImages):
             )
             for index, (row, image) in enumerate(zip(rows, images, strict=True))
         ]
-        super().__init__(
-            root,
-            samples,
-            classes,
-            transforms=transforms,
-            transform=transform,
-            target_transform=target_transform,
-        )
+        super().__init__(root, samples, classes, **transforms)
 
 
 def _classes(labels: Sequence[str], classes: Sequence[str] | None, path: Path) -> list[str]:

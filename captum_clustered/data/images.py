@@ -1,4 +1,4 @@
-"""Reading photographs and grayscale pictures as RGB."""
+"""Read image files of any kind as RGB."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from captum_clustered._errors import UserError, explained, printable
+from captum_clustered._errors import ImageError, one_line, printable
 from captum_clustered.data.dicom import is_dicom, read_dicom, split_frame
 
-__all__ = ["read_image"]
+__all__ = ["decoded", "existing_file", "read_image"]
 
 # Pillow's own conversion of these to 8 bits clips everything above 255 to white.
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -21,52 +21,44 @@ PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 
 def read_image(path: str | os.PathLike[str]) -> Image.Image:
     """
-    An image file as RGB, upright.
+    Read an image file as RGB with 8 bits, upright.
 
-    Transparency is dropped, as torchvision's loader does; 16-bit grayscale is scaled
-    from its full range, so that 65535 becomes 255; the first frame of an animation
-    counts. DICOM files are read as :func:`captum_clustered.data.dicom.read_dicom` does.
+    The orientation in the EXIF data is applied. 16-bit grayscale is scaled from its full range,
+    so that 65535 becomes 255. Transparency is dropped, as torchvision's loader does. Of an
+    animation, the first frame is read. A DICOM file is shown as its window says.
 
     Args:
 
-        path (str or os.PathLike): The file; of a DICOM file with several frames one of
-                    them, ``file.dcm#3``.
+        path (str or os.PathLike): The file. Frame 3 of a DICOM file with several frames is
+                    ``file.dcm#3``; see :func:`frames_of`.
 
     Returns:
-        PIL.Image.Image: Mode RGB, turned as its EXIF orientation says.
+        PIL.Image.Image: Mode RGB.
 
     Raises:
 
-        UserError: If there is no such file, it is no (whole) image, or its pixels have
-                    no known range (32-bit floating point).
+        FileNotFoundError: If there is no such file.
+        ImageError: If it is not an image or is damaged, or if its pixels have no known range
+                    (32-bit floating point).
+        ModuleNotFoundError: If it is a DICOM file and pydicom is not installed.
+
+    Examples::
+
+        >>> image = read_image("scan.png")
+        >>> frames = [read_image(frame) for frame in frames_of("clip.dcm")]
     """
     path, frame = split_frame(Path(path))
-    name = printable(path)
-    if not path.exists():
-        raise UserError(f"There is no file {name}.")
-    if not path.is_file():
-        raise UserError(f"{name} is not a file; give image files.")
+    existing_file(path)
     if is_dicom(path):
         return read_dicom(path, frame)
+    name = printable(path)
     if frame is not None:
-        raise UserError(f"{name} is no DICOM file, so it has no frame {frame}.")
-    try:
-        with explained(f"{name} cannot be read as an image"), Image.open(path) as file:
-            # Decodes all pixels: only here does a truncated file show.
-            file.load()
-            image = _as_rgb(ImageOps.exif_transpose(file), name)
-            return ImageOps.invert(image) if _is_negative(file) else image
-    except UserError as error:
-        if isinstance(error.__cause__, UnidentifiedImageError):
-            raise UserError(f"{name} is not an image, or of an unknown format.") from error
-        raise
-
-
-def _as_rgb(image: Image.Image, name: str) -> Image.Image:
+        raise ImageError(f"{name} is no DICOM file, so it has no frame {frame}.")
+    image = decoded(path)
     if image.mode in SIXTEEN_BIT_MODES:
         return _from_sixteen_bit(image, name)
     if image.mode == "F":
-        raise UserError(
+        raise ImageError(
             f"{name} has floating-point pixels (mode F), whose range is not known; save it with 8 "
             "or 16 bits."
         )
@@ -76,18 +68,52 @@ def _as_rgb(image: Image.Image, name: str) -> Image.Image:
     return image.convert("RGB")
 
 
+def existing_file(path: Path) -> None:
+    """
+    Check that a path is a file.
+
+    Raises:
+
+        FileNotFoundError: If there is nothing.
+        ImageError: If it is a folder.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {printable(path)}.")
+    if not path.is_file():
+        raise ImageError(f"{printable(path)} is not a file; give image files.")
+
+
+def decoded(path: Path) -> Image.Image:
+    """
+    Decode a file that Pillow knows, upright and with 0 as black, in the mode that it is stored in.
+
+    Raises:
+
+        ImageError: If it is not an image or is damaged.
+    """
+    name = printable(path)
+    try:
+        with Image.open(path) as file:
+            # Decodes all pixels: only here does a truncated file show.
+            file.load()
+            image = ImageOps.exif_transpose(file)
+            is_negative = getattr(file, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name} is not an image, or of an unknown format.") from error
+    except Exception as error:
+        raise ImageError(f"{name} cannot be read as an image: {one_line(error)}") from error
+    # With 8 bits Pillow inverts them itself.
+    if is_negative and image.mode in SIXTEEN_BIT_MODES:
+        return Image.fromarray(65535 - np.asarray(image).astype(np.int32))
+    return image
+
+
 def _from_sixteen_bit(image: Image.Image, name: str) -> Image.Image:
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
-        raise UserError(
+        raise ImageError(
             f"{name} has 32-bit pixels from {values.min()} to {values.max()}, beyond 16 bits; save "
             "it with 8 or 16 bits."
         )
     # 65535 / 255 = 257; rounded, not cut off.
     return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
-
-
-def _is_negative(file: Image.Image) -> bool:
-    """Whether zero is white, in a TIFF file of 16 bits: with 8 bits Pillow turns it around."""
-    tags = getattr(file, "tag_v2", {})
-    return file.mode in SIXTEEN_BIT_MODES and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO

@@ -2,35 +2,92 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union
+from typing import Union
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 from PIL import Image, ImageDraw
+from torch import Tensor
+
+from captum_clustered._errors import ImageError, printable
+from captum_clustered.data.images import decoded, existing_file
+
+__all__ = ["Boxes", "MaskFile", "MaskSource", "Polygons", "read_mask"]
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 
 
+def read_mask(path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> Tensor:
+    """
+    Read the mask of an object: every pixel that is not black belongs to it.
+
+    The color of a pixel counts, not its index in a palette, whose order means nothing. A color
+    as dark as (40, 0, 0) counts, too, and so does 1 of 65535. Transparency is ignored. The
+    orientation in the EXIF data is applied, as :func:`read_image` does.
+
+    Args:
+
+        path (str or os.PathLike): The file.
+        size (tuple[int, int], optional): Width and height of the image. A mask of the same
+                    proportions is scaled to it without interpolation.
+                    Default: None (as the mask is)
+
+    Returns:
+        Tensor: Boolean, (height, width).
+
+    Raises:
+
+        FileNotFoundError: If there is no such file.
+        ImageError: If it cannot be read, or has other proportions than the image.
+
+    Examples::
+
+        >>> image = read_image("scan.png")
+        >>> mask = read_mask("scan_mask.png", image.size)
+    """
+    path = Path(path)
+    existing_file(path)
+    image = decoded(path)
+    if image.mode not in ("1", "L", "LA", "RGB", "RGBA", "F") and image.mode[0] != "I":
+        # In a palette, or of inks, 0 need not be black. Pillow warns of a palette's alpha as RGB.
+        image = image.convert("RGBA" if image.mode[0] == "P" else "RGB")
+    bands = image.getbands()
+    values = np.asarray(image).reshape(image.height, image.width, -1)
+    inside = (values[..., : len(bands) - (bands[-1] == "A")] != 0).any(2)
+    if size is not None and image.size != size:
+        if not _same_proportions(image.size, size):
+            raise ImageError(
+                f"{printable(path)} is {image.width} x {image.height}, which does not lie on an "
+                f"image of {size[0]} x {size[1]}."
+            )
+        inside = np.array(Image.fromarray(inside).resize(size, Image.Resampling.NEAREST))
+    return torch.from_numpy(inside)
+
+
+def _same_proportions(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether one size is the other by some scale, each side rounded to whole pixels."""
+
+    def is_scaled(small: tuple[int, int], large: tuple[int, int]) -> bool:
+        lowest = max((s - 0.5) / side for s, side in zip(small, large, strict=True))
+        highest = min((s + 0.5) / side for s, side in zip(small, large, strict=True))
+        return lowest <= highest
+
+    return is_scaled(one, other) or is_scaled(other, one)
+
+
 @dataclass(frozen=True)
 class MaskFile:
-    """An image file that is not 0 inside the object."""
+    """A file as :func:`read_mask` reads it."""
 
     path: Path
 
-    def draw(self, size: tuple[int, int]) -> NDArray[Any]:
-        """The mask, boolean of shape (height, width), for an image of (width, height)."""
-        with Image.open(self.path) as file:
-            if file.size != size:
-                raise ValueError(
-                    f"{self.path} is of {file.width} x {file.height} pixels; its image is of "
-                    f"{size[0]} x {size[1]}."
-                )
-            # A palette's index says what a pixel is; its color is for the eye.
-            plain = file.mode in ("1", "L", "P", "I", "I;16")
-            return np.asarray(file if plain else file.convert("L")) > 0
+    def draw(self, size: tuple[int, int]) -> Tensor:
+        """Return the mask, boolean (height, width), for an image of (width, height)."""
+        return read_mask(self.path, size)
 
 
 @dataclass(frozen=True)
@@ -39,12 +96,12 @@ class Polygons:
 
     outlines: tuple[tuple[Point, ...], ...]
 
-    def draw(self, size: tuple[int, int]) -> NDArray[Any]:
-        """The mask, boolean of shape (height, width), for an image of (width, height)."""
+    def draw(self, size: tuple[int, int]) -> Tensor:
+        """Return the mask, boolean (height, width), for an image of (width, height)."""
         canvas = Image.new("1", size)
         for outline in self.outlines:
             ImageDraw.Draw(canvas).polygon(list(outline), fill=1, outline=1)
-        return np.array(canvas)
+        return torch.from_numpy(np.array(canvas))
 
 
 @dataclass(frozen=True)
@@ -53,12 +110,12 @@ class Boxes:
 
     boxes: tuple[Box, ...]
 
-    def draw(self, size: tuple[int, int]) -> NDArray[Any]:
-        """The mask, boolean of shape (height, width), for an image of (width, height)."""
+    def draw(self, size: tuple[int, int]) -> Tensor:
+        """Return the mask, boolean (height, width), for an image of (width, height)."""
         canvas = Image.new("1", size)
         for box in self.boxes:
             ImageDraw.Draw(canvas).rectangle(box, fill=1)
-        return np.array(canvas)
+        return torch.from_numpy(np.array(canvas))
 
 
 MaskSource = Union[MaskFile, Polygons, Boxes]

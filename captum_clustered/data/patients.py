@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sklearn.model_selection import train_test_split
 from torch.utils.data import Dataset, Subset
 
 from captum_clustered.data.base import MaskedImages
@@ -92,7 +91,9 @@ def _samples(dataset: Any) -> list[tuple[Any, int]]:
 def _draw(
     label_of: dict[str, int], shares: Sequence[float], seed: int
 ) -> Iterable[tuple[str, int]]:
-    """Patients and their parts."""
+    """Return the patients and their parts."""
+    from sklearn.model_selection import train_test_split
+
     rest, n_patients = sorted(label_of), len(label_of)
     for part, share in enumerate(shares[:-1]):
         try:

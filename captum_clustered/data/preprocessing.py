@@ -1,4 +1,4 @@
-"""From a picture to the network's input, and back to the picture that it sees."""
+"""From an image to the network's input, and back onto the image."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as F
-
-from captum_clustered._errors import UserError
+from torch.nn.functional import interpolate
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing", "make_preprocessing"]
 
@@ -26,14 +23,25 @@ DEFAULT_SIZE = 224
 @dataclass(frozen=True)
 class Preprocessing:
     """
-    A picture's way into the network.
+    A transform from an image to the network's input, with its inverse for maps and masks.
+
+    It resizes the image, crops the center and normalizes the channels; see
+    :func:`make_preprocessing`. Calling it returns the input (C, size, size), as a transform of
+    torchvision does.
 
     Attributes:
 
-        transform (Callable): From an RGB picture to a normalized tensor (C, H, W).
+        transform (Callable): From an RGB image to the normalized tensor (C, size, size).
         size (int): Height and width of that tensor.
-        mean (tuple[float, ...]): Subtracted, for each channel, from values in [0, 1].
-        std (tuple[float, ...]): What they are then divided by.
+        mean (tuple[float, ...]): Subtracted from each channel; values are in [0, 1] before.
+        std (tuple[float, ...]): Each channel is then divided by it.
+
+    Examples::
+
+        >>> preprocessing = make_preprocessing(ResNet50_Weights.DEFAULT.transforms)
+        >>> image = read_image("scan.png")
+        >>> attribution = cam.attribute(preprocessing(image)[None], target=1)  # (1, 1, 7, 7)
+        >>> on_image = preprocessing.to_image(attribution, (image.height, image.width))
     """
 
     transform: Callable[[Image.Image], Tensor]
@@ -43,35 +51,110 @@ class Preprocessing:
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
-        """Shape of the network's input for one picture."""
+        """The shape of the network's input for one image, (1, C, size, size)."""
         return (1, len(self.mean), self.size, self.size)
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """The picture as a batch of one, (1, C, H, W)."""
-        return self.transform(image)[None]
+        """Return the network's input for an image, (C, size, size)."""
+        return self.transform(image)
+
+    def mask(self, mask: Tensor) -> Tensor:
+        """
+        Resize and crop a mask as its image, without interpolation.
+
+        Args:
+
+            mask (Tensor): Boolean, (height, width) of the image.
+
+        Returns:
+            Tensor: Boolean, (size, size).
+        """
+        from torchvision.transforms import InterpolationMode
+        from torchvision.transforms import functional as F
+
+        height, width = self._resized(mask.shape[0], mask.shape[1])
+        picture = Image.fromarray(mask.cpu().numpy().astype(np.uint8) * 255)
+        resized = F.resize(picture, [height, width], InterpolationMode.NEAREST)
+        cropped: Tensor = F.center_crop(F.pil_to_tensor(resized), [self.size, self.size])[0] > 0
+        return cropped
+
+    def to_image(self, values: Tensor, image_size: tuple[int, int], fill: float = 0.0) -> Tensor:
+        """
+        Map an attribution or a mask of the network's input back onto the original image.
+
+        Args:
+
+            values (Tensor): A map (..., h, w). A layer's map, smaller than the input, covers
+                        the whole input. Numbers are interpolated bilinearly, and a boolean
+                        mask takes the nearest value.
+            image_size (tuple[int, int]): Height and width of the original image.
+            fill (float, optional): The value where the image was cropped and the network saw
+                        nothing, such as ``float("nan")``.
+                        Default: 0.0
+
+        Returns:
+            Tensor: (..., height, width), of the type of values.
+        """
+        if len(image_size) != 2 or min(image_size) < 1:
+            raise ValueError(f"image_size={image_size!r} must be the image's height and width.")
+        is_mask = values.dtype is torch.bool
+        maps = values.detach().reshape(1, -1, *values.shape[-2:])
+        maps = maps.to(torch.float32) if not maps.is_floating_point() else maps
+        mode: dict[str, Any] = (
+            {"mode": "nearest-exact"} if is_mask else {"mode": "bilinear", "align_corners": False}
+        )
+        seen = interpolate(maps, (self.size, self.size), **mode)
+        height, width = self._resized(*image_size)
+        canvas = seen.new_full((*seen.shape[:2], height, width), fill)
+        (rows, seen_rows), (columns, seen_columns) = map(self._overlap, (height, width))
+        canvas[..., rows, columns] = seen[..., seen_rows, seen_columns]
+        found = interpolate(canvas, tuple(image_size), **mode)
+        return found.reshape(*values.shape[:-2], *image_size).to(values.dtype)
 
     def picture(self, inputs: Tensor) -> npt.NDArray[np.uint8]:
-        """What the network sees of its input (1, C, H, W), as (H, W, 3) in 0..255."""
+        """Return what the network sees of an input ([1,] C, H, W), as (H, W, 3) in 0..255."""
         mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
-        values = (inputs[0].detach().cpu().float() * std + mean).clamp(0, 1) * 255
-        rgb = values.round().to(torch.uint8).expand(3, -1, -1)
+        values = inputs.detach().cpu().float().reshape(-1, *inputs.shape[-2:])
+        rgb = ((values * std + mean).clamp(0, 1) * 255).round().to(torch.uint8).expand(3, -1, -1)
         return np.ascontiguousarray(rgb.permute(1, 2, 0).numpy())
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width of an image that was resized and is not cropped yet."""
+        # Weights of torchvision resize the shorter side; without them nothing is cropped.
+        resize = getattr(self.transform, "resize_size", [self.size, self.size])
+        if len(resize) == 2:
+            return resize[0], resize[1]
+        (side,) = resize
+        # Rounded down, as torchvision does.
+        long = int(side * max(height, width) / min(height, width))
+        return (side, long) if height <= width else (long, side)
+
+    def _overlap(self, side: int) -> tuple[slice, slice]:
+        """Return the part of a resized side that the crop covers, and its place in the crop."""
+        # Torchvision pads what is smaller than the crop.
+        pad = max(self.size - side, 0) // 2
+        start = round(max(side - self.size, 0) / 2)
+        length = min(side, self.size)
+        return slice(start, start + length), slice(pad, pad + length)
 
 
 def make_preprocessing(
-    preset: Callable[..., Any] | None,
+    preset: Callable[..., Any] | None = None,
     n_channels: int = 3,
     size: int | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
 ) -> Preprocessing:
     """
+    Build the preprocessing of a network.
+
     Args:
 
-        preset (Callable, optional): ``transforms`` of torchvision's weights: resizing,
-                    center crop and normalization are then theirs. Without one, the
-                    whole picture is resized to a square.
-        n_channels (int, optional): 3, or 1 for a network of grayscale pictures.
+        preset (Callable, optional): ``transforms`` of torchvision's weights, which resize, crop
+                    the center and normalize. Without one, the whole image is resized to a
+                    square.
+                    Default: None
+        n_channels (int, optional): 3, or 1 for a network of grayscale images.
                     Default: 3
         size (int, optional): Height and width of the input.
                     Default: None (the preset's, else 224)
@@ -80,9 +163,17 @@ def make_preprocessing(
         std (tuple[float, ...], optional): As mean.
                     Default: None (the preset's, else ImageNet's)
 
+    Returns:
+        Preprocessing: The transform.
+
     Raises:
 
-        UserError: If the number of means or deviations does not fit the network.
+        ValueError: If the number of means or deviations does not fit the network.
+
+    Examples::
+
+        >>> preprocessing = make_preprocessing(size=384, mean=(0.5,), std=(0.5,))
+        >>> inputs = preprocessing(read_image("scan.png"))[None]
     """
     if preset is None:
         means = _channels(mean or IMAGENET_MEAN, n_channels, "mean", default=mean is None)
@@ -92,7 +183,7 @@ def make_preprocessing(
     own = preset()
     overrides: dict[str, Any] = {}
     if size is not None:
-        # The same margin is cropped off as at the size that the weights are meant for.
+        # The same margin is cropped as at the size that the weights are meant for.
         margin = own.resize_size[0] / own.crop_size[0]
         overrides |= {"crop_size": size, "resize_size": round(size * margin)}
     means = _channels(mean or tuple(own.mean), n_channels, "mean")
@@ -108,6 +199,9 @@ class _Resize:
     std: tuple[float, ...]
 
     def __call__(self, image: Image.Image) -> Tensor:
+        from torchvision.transforms import InterpolationMode
+        from torchvision.transforms import functional as F
+
         if len(self.mean) == 1:
             image = image.convert("L")
         resized = F.resize(
@@ -127,8 +221,8 @@ def _channels(
         # What is right for colors on average is right for their average.
         return (sum(values) / len(values),)
     if len(values) != n_channels:
-        raise UserError(
-            f"--{name} has {len(values)} numbers, but the model's input has {n_channels} "
+        raise ValueError(
+            f"{name} has {len(values)} numbers, but the model's input has {n_channels} "
             f"channel{'s' if n_channels > 1 else ''}."
         )
     return values

@@ -1,4 +1,4 @@
-"""Folders, tables and files of a data set, and what to say if they are missing."""
+"""Find and read the folders, tables and files of a data set."""
 
 from __future__ import annotations
 
@@ -6,10 +6,78 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from captum_clustered._errors import one_line, printable
+from captum_clustered.data.dicom import split_frame
+
+__all__ = ["Row", "check_files", "check_split", "find_folder", "read_table"]
+
+# Both are usual for the column of the images' files.
+_ALIASES = {"image": "file", "file": "image"}
+
+
+class Row(dict[str, str]):
+    """A row of a table by column; ``line`` is its (last) line in the file."""
+
+    line: int = 0
+
+
+def read_table(path: Path, columns: Iterable[str], optional: Iterable[str] = ()) -> list[Row]:
+    """
+    Read the rows of a CSV file with a header; empty rows are left out.
+
+    The names ``image`` and ``file`` mean the same column: a table that has one of them also has
+    the other.
+
+    Args:
+
+        path (Path): The file.
+        columns (iterable of str): The columns that must be there.
+        optional (iterable of str, optional): Columns that are empty if they are not there.
+                    Default: ()
+
+    Raises:
+
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no table, one of the columns is missing or there are no rows.
+    """
+    name = printable(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no table {name}.")
+    rows = []
+    # Spreadsheets write a byte order mark. A stray byte in a column that nobody reads is no
+    # reason to fail.
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        reader = csv.DictReader(file, skipinitialspace=True)
+        try:
+            found = [column.strip() for column in reader.fieldnames or []]
+            reader.fieldnames = found
+            missing = [c for c in columns if c not in found and _ALIASES.get(c) not in found]
+            if missing:
+                raise ValueError(
+                    f"{name} has no column {', '.join(map(repr, missing))} in its first line; it "
+                    f"has {', '.join(map(repr, found)) or 'none'}."
+                )
+            for values in reader:
+                # Short rows have None.
+                row = Row({column: (values[column] or "").strip() for column in found})
+                row.line = reader.line_num
+                for column in optional:
+                    row.setdefault(column, "")
+                for column, other in _ALIASES.items():
+                    if column in found:
+                        row.setdefault(other, row[column])
+                if any(row.values()):
+                    rows.append(row)
+        except csv.Error as error:
+            raise ValueError(f"{name} cannot be read as a table: {one_line(error)}") from error
+    if not rows:
+        raise ValueError(f"{name} has no rows.")
+    return rows
+
 
 def find_folder(root: str | Path, markers: Sequence[str], source: str) -> Path:
     """
-    The folder that holds a file or folder named by a pattern: root, or one in it.
+    Find the folder that holds a file or folder named by a pattern: root, or one in it.
 
     Raises:
 
@@ -34,41 +102,15 @@ def find_folder(root: str | Path, markers: Sequence[str], source: str) -> Path:
     )
 
 
-def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    """
-    The rows of a CSV file with a header.
-
-    Raises:
-
-        FileNotFoundError: If there is no such file.
-        ValueError: If one of ``columns`` is missing, or all rows are.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing.")
-    # A stray byte in a column that nobody reads is no reason to fail.
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        reader = csv.DictReader(file)
-        found = reader.fieldnames or []
-        missing = [column for column in columns if column not in found]
-        if missing:
-            raise ValueError(
-                f"{path} has no column {', '.join(map(repr, missing))}; it has "
-                f"{', '.join(map(repr, found)) or 'none'}."
-            )
-        # Short rows have None.
-        rows = [{name: (row[name] or "").strip() for name in found} for row in reader]
-    if not rows:
-        raise ValueError(f"{path} has no rows.")
-    return rows
-
-
 def check_files(paths: Sequence[Path], what: str, source: str = "") -> None:
     """
+    Check that all files are there.
+
     Raises:
 
-        FileNotFoundError: If some are missing, saying how many and which.
+        FileNotFoundError: If some are missing; the message has their number and the first ones.
     """
-    missing = [path for path in paths if not path.is_file()]
+    missing = [path for path in paths if not split_frame(path)[0].is_file()]
     if missing:
         some = ", ".join(map(str, missing[:3])) + (", ..." if len(missing) > 3 else "")
         raise FileNotFoundError(
@@ -78,9 +120,11 @@ def check_files(paths: Sequence[Path], what: str, source: str = "") -> None:
 
 def check_split(split: str, accepted: Sequence[str]) -> None:
     """
+    Check the name of a split.
+
     Raises:
 
-        ValueError: If split is not one of those accepted.
+        ValueError: If it is not one of those accepted.
     """
     if split not in accepted:
         raise ValueError(f"split={split!r} must be one of {', '.join(map(repr, accepted))}.")

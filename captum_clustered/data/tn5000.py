@@ -5,7 +5,9 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from captum_clustered.data.base import MaskedImages, Sample, Transform
+from typing_extensions import Unpack
+
+from captum_clustered.data.base import MaskedImages, Sample, Transforms
 from captum_clustered.data.masks import Box, Boxes
 from captum_clustered.data.tables import check_files, check_split, find_folder
 
@@ -42,14 +44,8 @@ class TN5000(MaskedImages):
                     to.
         split (str, optional): "train", "val", "test" or "trainval".
                     Default: "train"
-        transform (Callable, optional): Of the image alone, so one that leaves its size as it
-                    is.
-                    Default: None
-        target_transform (Callable, optional): Of the label.
-                    Default: None
-        transforms (Callable, optional): Of image, label and mask together, such as those of
-                    ``torchvision.transforms.v2``; not with the other two.
-                    Default: None
+        **transforms: transform, target_transform or transforms, as :class:`MaskedImages` has
+                    them.
 
     Attributes:
 
@@ -75,10 +71,7 @@ class TN5000(MaskedImages):
         self,
         root: str | Path,
         split: str = "train",
-        *,
-        transform: Transform | None = None,
-        target_transform: Transform | None = None,
-        transforms: Transform | None = None,
+        **transforms: Unpack[Transforms],
     ) -> None:
         check_split(split, tuple(N_IMAGES))
         folder = find_folder(root, ("JPEGImages",), SOURCE)
@@ -102,15 +95,7 @@ class TN5000(MaskedImages):
                 problems.append(f"{annotation.name}: {error}")
             else:
                 samples.append(Sample(image, label, Boxes(boxes)))
-        super().__init__(
-            folder,
-            samples,
-            CLASSES,
-            problems,
-            transforms=transforms,
-            transform=transform,
-            target_transform=target_transform,
-        )
+        super().__init__(folder, samples, CLASSES, problems, **transforms)
 
 
 def _read(path: Path) -> tuple[int, tuple[Box, ...]]:

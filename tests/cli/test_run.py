@@ -10,7 +10,7 @@ from PIL import Image
 
 from captum_clustered.cli import clusters as cli_clusters
 from captum_clustered.cli import run as cli_run
-from captum_clustered.data.image_list import ImageItems
+from captum_clustered.data import ImageList
 from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Run
 from captum_clustered.dataset_run import run as run_module
 from captum_clustered.dataset_run.store import RunStore
@@ -148,14 +148,14 @@ def test_options_of_ray_are_refused_without_it(start):
 def test_warnings_are_said_once_and_at_once(start, monkeypatch):
     said = []
     monkeypatch.setattr(cli_run, "note", said.append)
-    image = ImageItems.image
+    image = ImageList.image
 
     def warned(self, index):
         assert said == (["odd pixels"] if index else said)
         warnings.warn("odd pixels", stacklevel=1)
         return image(self, index)
 
-    monkeypatch.setattr(ImageItems, "image", warned)
+    monkeypatch.setattr(ImageList, "image", warned)
     assert start().exit_code == 0
     assert said.count("odd pixels") == 1
 
@@ -209,7 +209,10 @@ def test_what_a_run_was_made_with_is_looked_for_where_it_was_called(pictures, ru
     Path("factories.py").write_text((Path("..") / "factories.py").read_text())
     result = run("clusters", "../out")
     assert result.exit_code == 1
-    assert "There is no --data data. Paths in it count from the folder" in result.stderr
+    assert (
+        "--data: There is no folder or table data. Paths in it count from the folder"
+        in result.stderr
+    )
 
 
 def test_pictures_of_other_data_than_the_runs_are_refused(start, run, workplace):

@@ -92,14 +92,19 @@ def test_a_transform_that_would_part_image_and_mask_is_an_error(root):
 
 
 def test_both_kinds_of_transform_at_once_are_an_error(root, both):
-    with pytest.raises(ValueError, match="Only transforms or transform/target_transform"):
+    with pytest.raises(ValueError, match="Give either transforms or transform"):
         ImageTable(root, transforms=both, transform=both)
 
 
 def test_a_mask_of_another_size_is_an_error(root):
     save_mask(root / "0m.png", (12, 11))
-    with pytest.raises(ValueError, match=r"0m.png is of 12 x 11 pixels; its image is of 12 x 10"):
+    with pytest.raises(ValueError, match=r"0m.png is 12 x 11, which does not lie on .* 12 x 10"):
         _ = ImageTable(root, mask_column="mask")[0]
+
+
+def test_an_unknown_argument_is_an_error(root):
+    with pytest.raises(TypeError, match="ImageTable takes no argument 'transfrom'"):
+        ImageTable(root, transfrom=v2.Grayscale())
 
 
 def test_a_warning_points_at_the_users_line(root):

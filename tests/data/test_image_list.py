@@ -2,23 +2,18 @@ import os
 import pickle
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
-from captum_clustered._errors import UserError
-from captum_clustered.data.image_list import Names, list_items
-from captum_clustered.data.preprocessing import make_preprocessing
-from captum_clustered.models import Model
+from captum_clustered.data import ImageList, make_preprocessing
 
-MODEL = Model("net", nn.Identity(), None, None, None)
-NAMED = Model("net", nn.Identity(), None, ["Benign", "malignant"], None)
+NAMED = ["Benign", "malignant"]
 
 
-def items(data, model=MODEL, n_classes=2, root=None):
-    return list_items(data, root, model, n_classes, make_preprocessing(None, size=8))
+def items(data, classes=None, n_classes=2, **options):
+    transform = make_preprocessing(size=8)
+    return ImageList(data, transform=transform, classes=classes, n_classes=n_classes, **options)
 
 
 def picture(path, value=0):
@@ -38,13 +33,13 @@ def tree(tmp_path):
 def test_a_folder_with_its_folders_in_the_order_of_names(tree):
     found = items(tree)
     assert list(found.names) == ["benign/a.tif", "benign/2/c.jpg", "malignant/b.png"]
-    assert found.labels.to_pylist() == [0, 0, 1]
+    assert found.labels == [0, 0, 1]
     assert found.classes == ["benign", "malignant"]
 
 
 def test_folders_that_are_no_classes_are_no_labels(tree):
     found = items(tree, n_classes=5)
-    assert found.labels.to_pylist() == [None] * 3
+    assert found.labels == [None] * 3
     assert found.classes == []
 
 
@@ -55,79 +50,80 @@ def test_a_table(tmp_path):
     )
     found = items(tmp_path / "list.csv", root=tmp_path / "pictures")
     assert list(found.names) == ["a.png", "b.png", "c.png"]
-    assert found.labels.to_pylist() == [1, 0, None]
+    assert found.labels == [1, 0, None]
     inputs, label = found[0]
     assert inputs.shape == (3, 8, 8)
     assert label == 1
-    with pytest.raises(ValueError, match=r"There is no file .*b\.png"):
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*b\.png"):
         found[1]
 
 
 @pytest.mark.parametrize(
-    ("model", "labels", "expected", "names"),
+    ("classes", "labels", "expected", "names"),
     [
-        (MODEL, "1 0 1", [1, 0, 1], []),
-        (NAMED, "malignant benign BENIGN", [1, 0, 0], []),
-        (NAMED, "1 0 0", [1, 0, 0], []),
-        (MODEL, "m b b", [1, 0, 0], ["b", "m"]),
+        (None, "1 0 1", [1, 0, 1], []),
+        (NAMED, "malignant benign BENIGN", [1, 0, 0], NAMED),
+        (NAMED, "1 0 0", [1, 0, 0], NAMED),
+        (None, "m b b", [1, 0, 0], ["b", "m"]),
     ],
 )
-def test_labels_are_numbers_or_names(tmp_path, model, labels, expected, names):
+def test_labels_are_numbers_or_names(tmp_path, classes, labels, expected, names):
     rows = [f"{index}.png,{label}" for index, label in enumerate(labels.split())]
     (tmp_path / "list.csv").write_text("\n".join(["file,label", *rows]))
-    found = items(tmp_path / "list.csv", model)
-    assert found.labels.to_pylist() == expected
+    found = items(tmp_path / "list.csv", classes)
+    assert found.labels == expected
     assert found.classes == names
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image,label\na.png,1", "must have a column file"),
-        ("file\n", "has no image files"),
+        ("scan,label\na.png,1", "has no column 'image' in its first line; it has 'scan', 'label'"),
+        ("file\n", "has no rows"),
+        ("file,label\n,1\n", "has no image files"),
         ("file\na.png\nb.png\na.png", r"has a\.png in two lines"),
         ("file\na.png\n./a.png", r"has \./a\.png in two lines"),
         ("file,label\na.png,2", "label 2 is out of range"),
-        ("file,label\na.png,x\nb.png,y\nc.png,z", "labels of 3 kinds and net has 2 classes"),
+        ("file,label\na.png,x\nb.png,y\nc.png,z", "labels of 3 kinds and the model has 2 classes"),
     ],
 )
 def test_mistakes_in_a_table(tmp_path, text, message):
     (tmp_path / "list.csv").write_text(text)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(ValueError, match=message):
         items(tmp_path / "list.csv")
 
 
 def test_mistakes_in_paths(tmp_path, tree):
-    with pytest.raises(UserError, match="There is no --data"):
+    with pytest.raises(FileNotFoundError, match=r"There is no folder or table .*absent"):
         items(tmp_path / "absent")
-    with pytest.raises(UserError, match="--root is for a table"):
+    with pytest.raises(ValueError, match="root is for a table"):
         items(tree, root=tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="has no image files"):
+    with pytest.raises(ValueError, match="has no image files"):
         items(tmp_path / "empty")
 
 
 def test_a_file_and_a_frame_of_it_are_not_both_items(tmp_path):
     pytest.importorskip("pydicom", reason="needs the extra dicom")
-    from test_cli_dicom import write
+    from dicom_files import save_dicom
 
-    write(tmp_path / "clip.dcm", [[[0, 1]], [[2, 3]]], frames=2)
+    save_dicom(tmp_path / "clip.dcm", [[[0, 1]], [[2, 3]]], frames=2)
     (tmp_path / "list.csv").write_text("file\nclip.dcm\nclip.dcm#2")
-    with pytest.raises(UserError, match=r"has clip\.dcm#2 in two lines"):
+    with pytest.raises(ValueError, match=r"has clip\.dcm#2 in two lines"):
         items(tmp_path / "list.csv")
 
 
 def test_frames_are_items_with_the_label_of_their_file(tmp_path):
     pytest.importorskip("pydicom", reason="needs the extra dicom")
-    from test_cli_dicom import write
+    from dicom_files import save_dicom
 
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-    write(tmp_path / "a" / "clip.dcm", [[[0, 1]], [[2, 3]]], frames=2)
-    write(tmp_path / "b" / "1.2.3", [[7, 7]])
+    save_dicom(tmp_path / "a" / "clip.dcm", [[[0, 1]], [[2, 3]]], frames=2)
+    save_dicom(tmp_path / "b" / "1.2.3", [[7, 7]])
     found = items(tmp_path)
     assert list(found.names) == ["a/clip.dcm#1", "a/clip.dcm#2", "b/1.2.3"]
-    assert found.labels.to_pylist() == [0, 0, 1]
+    assert found.labels == [0, 0, 1]
     assert np.asarray(found.image(1))[0, :, 0].tolist() == [2, 3]
 
 
@@ -135,15 +131,6 @@ def test_items_travel_to_other_processes(tree):
     found = items(tree)
     copy = pickle.loads(pickle.dumps(found))  # noqa: S301
     assert torch.equal(copy[2][0], found[2][0])
-
-
-def test_names_are_a_sequence():
-    names = Names(["a", "b", "c"])
-    assert len(names) == 3
-    assert names[-1] == "c"
-    assert names[:2] == ["a", "b"]
-    assert list(names) == ["a", "b", "c"]
-    assert isinstance(names._names, pa.Array)
 
 
 def test_names_that_are_no_text_keep_files_apart(tmp_path):
@@ -175,5 +162,143 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over(tree, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(UserError, match="malignant in --data cannot be listed: Permission denied"):
+    with pytest.raises(OSError, match="malignant cannot be listed: Permission denied"):
         items(tree)
+
+
+class TestLabels:
+    """Of a table, for the images of a folder."""
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        for name in "abc":
+            picture(tmp_path / "images" / f"{name}.png")
+        return tmp_path / "images"
+
+    def read(self, folder, text, **options):
+        (folder.parent / "labels.csv").write_text(text)
+        return ImageList(folder, labels=folder.parent / "labels.csv", **options)
+
+    @pytest.mark.parametrize("column", ["file", "image"])
+    def test_are_found_by_the_name_of_the_file(self, folder, column):
+        text = f"\ufeff{column}, label\na.png,1\nelsewhere/b.png, 0\n,\nz.png,1\n"
+        images = self.read(folder, text, n_classes=2)
+        assert images.labels == [1, 0, None]
+        assert images[0][1] == 1
+        with pytest.raises(ValueError, match=r"labels\.csv has no line for c\.png"):
+            images[2]
+
+    def test_names_of_classes(self, folder):
+        classes = ["cat", "Dog", "crane", "crane"]
+        text = "file,label\na.png,dog\nb.png,cat\n"
+        assert self.read(folder, text, classes=classes).labels == [1, 0, None]
+        assert self.read(folder, text).labels == [1, 0, None]
+        with pytest.raises(ValueError, match=r"line 2: .* no class 'dogs'. Did you mean 'dog'"):
+            self.read(folder, "file,label\na.png,dogs\n", classes=classes)
+        with pytest.raises(ValueError, match="name of classes 2 and 3"):
+            self.read(folder, "file,label\na.png,crane\n", classes=classes)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("name,label\na.png,1\n", "has no column 'image'"),
+            ("", "has no column 'image', 'label' in its first line; it has none"),
+            ("file,label\na.png,3\n", "line 2: label 3 is out of range; the classes are 0 to 2"),
+            ("file,label\na.png,-1\n", "label -1 is out of range"),
+            ("file,label\na.png\n", "there is no class ''"),
+            ("file,label\na.png,1\na.png,2\n", "line 3: a.png has another label further up"),
+        ],
+    )
+    def test_mistakes(self, folder, text, message):
+        with pytest.raises(ValueError, match=message):
+            self.read(folder, text, n_classes=3)
+
+    def test_a_table_has_its_own(self, folder):
+        (folder / "list.csv").write_text("file,label\na.png,1\n")
+        with pytest.raises(ValueError, match="labels is for a folder"):
+            self.read(folder, "file,label\na.png,1\n").__class__(
+                folder / "list.csv", labels=folder.parent / "labels.csv"
+            )
+
+
+class TestMasks:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        values = np.zeros((8, 16), np.uint8)
+        values[2:6, 4:12] = 9
+        for name in "ab":
+            (tmp_path / "images").mkdir(exist_ok=True)
+            (tmp_path / "masks").mkdir(exist_ok=True)
+            Image.fromarray(values).save(tmp_path / "images" / f"{name}.png")
+            Image.fromarray(values).save(tmp_path / "masks" / f"{name}.tif")
+        return tmp_path / "images"
+
+    def test_have_the_names_of_their_images(self, folder):
+        image, label, mask = ImageList(folder, masks=folder.parent / "masks")[1]
+        assert (image.size, label, mask.shape) == ((16, 8), None, (1, 8, 16))
+        np.testing.assert_array_equal(mask[0], np.asarray(image)[..., 0] == 9)
+
+    def test_are_resized_as_their_images(self, folder):
+        _, _, mask = items(folder, masks=folder.parent / "masks")[0]
+        expected = torch.zeros(1, 8, 8, dtype=torch.bool)
+        expected[0, 2:6, 2:6] = True
+        assert torch.equal(mask, expected)
+
+    def test_missing_and_ambiguous(self, folder):
+        masks = folder.parent / "masks"
+        (masks / "a.tif").rename(masks / "c.tif")
+        picture(masks / "b.png")
+        images = ImageList(folder, masks=masks)
+        with pytest.raises(ValueError, match="must have one mask with the name a; it has none"):
+            images[0]
+        with pytest.raises(ValueError, match=r"with the name b; it has b\.png, b\.tif"):
+            images[1]
+
+    def test_of_a_table_are_a_column(self, folder):
+        table = folder.parent / "list.csv"
+        table.write_text("image,outline\nimages/a.png,masks/a.tif\nimages/b.png,\n")
+        images = ImageList(table, masks="outline")
+        assert images[0][2].sum() == 32
+        with pytest.raises(ValueError, match=r"list\.csv names no mask for images/b\.png"):
+            images[1]
+
+    def test_of_frames_and_of_dotted_identifiers(self, tmp_path):
+        pytest.importorskip("pydicom", reason="needs the extra dicom")
+        from dicom_files import save_dicom
+
+        (tmp_path / "a").mkdir()
+        save_dicom(tmp_path / "a" / "clip.dcm", [np.ones((4, 4))] * 2, frames=2)
+        save_dicom(tmp_path / "a" / "1.2.3", np.ones((4, 4)))
+        for value, name in enumerate(("1.2.3.png", "clip-frame1.png", "clip-frame2.png")):
+            picture(tmp_path / "masks" / name, value)
+        images = ImageList(tmp_path / "a", masks=tmp_path / "masks")
+        assert [int(images[i][2].any()) for i in range(3)] == [0, 1, 1]
+
+    def test_mistakes(self, folder, tmp_path):
+        with pytest.raises(FileNotFoundError, match="There is no folder nowhere"):
+            ImageList(folder, masks="nowhere")
+        with pytest.raises(ValueError, match=r"a\.png is not a folder"):
+            ImageList(folder, masks=folder / "a.png")
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(ValueError, match="empty has no image files"):
+            ImageList(folder, masks=tmp_path / "empty")
+        with pytest.raises(ValueError, match="masks need transform=make_preprocessing"):
+            ImageList(folder, masks=folder, transform=lambda image: image)
+
+
+def test_a_folder_alone(tree):
+    picture(tree / "top.png")
+    assert list(ImageList(tree, recursive=False).names) == ["top.png"]
+
+
+def test_without_a_transform_items_are_images(tree):
+    image, label = ImageList(tree)[2]
+    assert (image.mode, image.size, label) == ("RGB", (4, 4), 1)
+
+
+def test_a_transform_that_fails_is_a_sentence(tree):
+    def fail(image):
+        raise KeyError("size")
+
+    with pytest.raises(ValueError, match=r"a.tif cannot be prepared .*: KeyError: 'size'"):
+        ImageList(tree, transform=fail)[0]

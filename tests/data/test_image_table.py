@@ -1,4 +1,6 @@
+import numpy as np
 import pytest
+from PIL import Image
 from small_files import save_image, save_mask, save_table
 
 from captum_clustered.data import ImageTable
@@ -95,14 +97,14 @@ def test_a_split_without_its_column_is_an_error(root):
 
 
 def test_a_missing_column_is_an_error_that_names_those_there(root):
-    with pytest.raises(ValueError, match="no column 'outline'; it has 'image', 'mask', 'label'"):
+    with pytest.raises(ValueError, match=r"no column 'outline' in .*; it has 'image', 'mask'"):
         ImageTable(root, mask_column="outline")
 
 
 def test_an_empty_value_is_an_error_that_names_the_row(root, rows):
     rows[2]["mask"] = ""
     save_table(root / "labels.csv", rows)
-    with pytest.raises(ValueError, match="nothing in column 'mask' of data row 3"):
+    with pytest.raises(ValueError, match="nothing in column 'mask', line 4"):
         ImageTable(root, **ALL)
 
 
@@ -115,7 +117,7 @@ def test_missing_files_are_counted_and_named(root, folder, what):
 
 
 def test_a_missing_table_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"labels.csv is missing"):
+    with pytest.raises(FileNotFoundError, match=r"There is no table .*labels.csv"):
         ImageTable(tmp_path)
 
 
@@ -124,3 +126,54 @@ def test_a_table_of_nothing_is_an_error(tmp_path, text, said):
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(ValueError, match=said):
         ImageTable(tmp_path)
+
+
+class TestFilesAreReadAsEverywhere:
+    """Through read_image and read_mask, whose tests have every kind of file."""
+
+    def one(self, folder, image, mask=None):
+        row = {"file": image, "label": "a"} | ({} if mask is None else {"mask": mask})
+        save_table(folder / "labels.csv", [row])
+        return ImageTable(folder, mask_column=None if mask is None else "mask")[0]
+
+    def test_sixteen_bits_keep_their_grays(self, tmp_path):
+        Image.fromarray(np.array([[0, 21845, 43690, 65535]], np.uint16)).save(tmp_path / "a.png")
+        image, _ = self.one(tmp_path, "a.png")
+        assert np.asarray(image)[0].tolist() == [[v] * 3 for v in (0, 85, 170, 255)]
+
+    def test_image_and_mask_are_turned_alike(self, tmp_path):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        values = np.zeros((16, 32), np.uint8)
+        values[8:, 16:] = 255
+        Image.fromarray(values).save(tmp_path / "a.jpg", exif=exif, quality=100)
+        Image.fromarray(values).save(tmp_path / "m.png", exif=exif)
+        image, _, mask = self.one(tmp_path, "a.jpg", "m.png")
+        assert image.size == (16, 32)
+        np.testing.assert_array_equal(np.asarray(image)[..., 0] > 127, mask[0])
+        # A mask that was drawn on the upright image has no orientation to apply.
+        Image.fromarray(np.rot90(values, 3)).save(tmp_path / "m.png")
+        np.testing.assert_array_equal(self.one(tmp_path, "a.jpg", "m.png")[2], mask)
+
+    def test_masks_count_by_color(self, tmp_path):
+        Image.new("L", (30, 40)).save(tmp_path / "a.png")
+        indices = np.ones((40, 30), np.uint8)
+        indices[10:30, 5:25] = 0
+        indices[10:12, 5:25] = 2
+        mask = Image.fromarray(indices, mode="P")
+        # White, black, and a red that would be lost in gray of few values.
+        mask.putpalette([255, 255, 255, 0, 0, 0, 40, 0, 0])
+        mask.save(tmp_path / "m.png")
+        assert self.one(tmp_path, "a.png", "m.png")[2].sum() == 400
+        mask.convert("RGB").save(tmp_path / "m.png")
+        assert self.one(tmp_path, "a.png", "m.png")[2].sum() == 400
+
+    def test_a_frame_of_a_dicom_file(self, tmp_path):
+        pytest.importorskip("pydicom", reason="needs the extra dicom")
+        from dicom_files import save_dicom
+
+        save_dicom(tmp_path / "clip.dcm", [[[0, 1]], [[2, 3]]], frames=2)
+        image, _ = self.one(tmp_path, "clip.dcm#2")
+        assert np.asarray(image)[0, :, 0].tolist() == [2, 3]
+        with pytest.raises(FileNotFoundError, match=r"1 of 1 images .* missing: .*gone\.dcm#1"):
+            self.one(tmp_path, "gone.dcm#1")

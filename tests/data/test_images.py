@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captum_clustered._errors import UserError
-from captum_clustered.data.images import read_image
+from captum_clustered.data import ImageError, read_image
 
 RED = (200, 30, 10)
 
@@ -63,7 +62,7 @@ class TestModes:
 
     def test_float_is_refused(self, tmp_path):
         Image.new("F", (3, 2), 0.5).save(tmp_path / "a.tiff")
-        with pytest.raises(UserError, match=r"a\.tiff has floating-point pixels \(mode F\)"):
+        with pytest.raises(ImageError, match=r"a\.tiff has floating-point pixels \(mode F\)"):
             read_image(tmp_path / "a.tiff")
 
 
@@ -90,7 +89,7 @@ class TestSixteenBit:
     @pytest.mark.parametrize("value", [-1, 65536])
     def test_beyond_sixteen_bits(self, tmp_path, value):
         Image.new("I", (2, 2), value).save(tmp_path / "a.tiff")
-        with pytest.raises(UserError, match=f"from {value} to {value}, beyond 16 bits"):
+        with pytest.raises(ImageError, match=f"from {value} to {value}, beyond 16 bits"):
             read_image(tmp_path / "a.tiff")
 
 
@@ -110,16 +109,16 @@ class TestExif:
 
 class TestNoImage:
     def test_missing(self, tmp_path):
-        with pytest.raises(UserError, match=r"There is no file .*a\.png"):
+        with pytest.raises(FileNotFoundError, match=r"There is no file .*a\.png"):
             read_image(tmp_path / "a.png")
 
     def test_folder(self, tmp_path):
-        with pytest.raises(UserError, match="is not a file"):
+        with pytest.raises(ImageError, match="is not a file"):
             read_image(tmp_path)
 
     def test_text(self, tmp_path):
         (tmp_path / "a.png").write_text("a picture")
-        with pytest.raises(UserError, match=r"a\.png is not an image"):
+        with pytest.raises(ImageError, match=r"a\.png is not an image"):
             read_image(tmp_path / "a.png")
 
     @pytest.mark.parametrize("name", ["a.jpg", "a.png"])
@@ -128,7 +127,7 @@ class TestNoImage:
         Image.fromarray(noise).save(tmp_path / name)
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(UserError, match=f"{name} cannot be read as an image: .*truncated"):
+        with pytest.raises(ImageError, match=f"{name} cannot be read as an image: .*truncated"):
             read_image(tmp_path / name)
 
 
@@ -155,5 +154,5 @@ class TestTiff:
 
 def test_a_number_behind_a_photograph_is_no_frame(tmp_path):
     Image.new("L", (3, 2)).save(tmp_path / "a.png")
-    with pytest.raises(UserError, match=r"a\.png is no DICOM file, so it has no frame 2"):
+    with pytest.raises(ImageError, match=r"a\.png is no DICOM file, so it has no frame 2"):
         read_image(tmp_path / "a.png#2")

@@ -36,3 +36,22 @@ def test_tables_of_spreadsheets_are_read(tmp_path):
     rows = read_table(tmp_path / "t.csv", ["a", "b"])
     assert rows[0]["a"] == "1"
     assert rows[1] == {"a": "2", "b": "", "c": ""}
+
+
+def test_image_and_file_are_the_same_column(tmp_path):
+    for name, other in (("image", "file"), ("file", "image")):
+        (tmp_path / "t.csv").write_text(f"{name}, label\na.png, 1\n")
+        for column in (name, other):
+            assert read_table(tmp_path / "t.csv", [column, "label"])[0][column] == "a.png"
+
+
+def test_empty_rows_are_left_out_and_lines_are_those_of_the_file(tmp_path):
+    (tmp_path / "t.csv").write_text('a,b\n,\n"x\ny",1\n\nz\n')
+    rows = read_table(tmp_path / "t.csv", ["a"], ["b", "c"])
+    assert [(row["a"], row["c"], row.line) for row in rows] == [("x\ny", "", 4), ("z", "", 6)]
+
+
+def test_what_is_no_table_is_an_error(tmp_path):
+    (tmp_path / "t.csv").write_text('a\n"' + "x" * 200_000 + '"\n')
+    with pytest.raises(ValueError, match=r"t\.csv cannot be read as a table: Error: field larger"):
+        read_table(tmp_path / "t.csv", ["a"])

@@ -1,0 +1,73 @@
+"""Batches of images, without those that cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_clustered._errors import one_line
+from captum_clustered.data.image_list import ImageList
+
+__all__ = ["ImageBatches"]
+
+
+class ImageBatches:
+    """
+    The items of an :class:`ImageList` in batches, without those that cannot be read.
+
+    A batch is a tuple (inputs, labels or None[, masks]), as
+    :func:`compare <captum_clustered.comparison.compare>` takes it.
+
+    Args:
+
+        images (ImageList): The images, with a transform.
+        batch_size (int): Images in each batch but the last.
+        on_image (Callable, optional): Called after each image.
+                    Default: None
+
+    Attributes:
+
+        names (list of str): Names of the images in the batches so far.
+        failures (list of tuple[str, str]): Names of the images left out so far, and the reasons.
+
+    Examples::
+
+        >>> images = ImageList("scans", transform=make_preprocessing(), masks="masks")
+        >>> comparison = compare(model, model.layer4, ImageBatches(images, 16))
+    """
+
+    def __init__(
+        self, images: ImageList, batch_size: int, on_image: Callable[[], None] | None = None
+    ) -> None:
+        self.images = images
+        self.batch_size = batch_size
+        self.on_image = on_image
+        self.names: list[str] = []
+        self.failures: list[tuple[str, str]] = []
+
+    def __iter__(self) -> Iterator[tuple[Tensor | None, ...]]:
+        self.names, self.failures = [], []
+        batch: list[tuple[Any, ...]] = []
+        for index in range(len(self.images)):
+            name = self.images.names[index]
+            try:
+                batch.append(self.images[index])
+                self.names.append(name)
+            except (ValueError, OSError, ImportError) as error:
+                self.failures.append((name, one_line(error)))
+            if len(batch) == self.batch_size:
+                yield _stacked(batch)
+                batch = []
+            if self.on_image is not None:
+                self.on_image()
+        if batch:
+            yield _stacked(batch)
+
+
+def _stacked(batch: list[tuple[Any, ...]]) -> tuple[Tensor | None, ...]:
+    inputs, labels, *masks = zip(*batch, strict=True)
+    numbers = None if None in labels else torch.tensor(labels)
+    return (torch.stack(inputs), numbers, *map(torch.stack, masks))

@@ -1,0 +1,96 @@
+"""Labels in files: the number or the name of a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from captum_clustered._errors import close_matches, printable
+from captum_clustered.data.tables import read_table
+
+__all__ = ["class_index", "class_indices", "read_labels"]
+
+
+def class_index(text: str, classes: Sequence[str] | None, n_classes: int | None, where: str) -> int:
+    """
+    Return the index of a class.
+
+    Args:
+
+        text (str): Its number or its name, in upper or lower case.
+        classes (sequence of str or None): The names.
+        n_classes (int or None): The number of classes. None accepts any.
+        where (str): The beginning of the message of an error.
+
+    Raises:
+
+        ValueError: If there is no such class, or several of this name.
+    """
+    try:
+        label = int(text)
+    except ValueError:
+        names = [name.casefold() for name in classes or ()]
+        found = [index for index, name in enumerate(names) if name == text.casefold()]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            numbers = " and ".join(map(str, found))
+            raise ValueError(
+                f"{where}: {text!r} is the name of classes {numbers}; give a number."
+            ) from None
+        hint = close_matches(text.casefold(), names) if names else " The classes have no names."
+        raise ValueError(f"{where}: there is no class {text!r}.{hint}") from None
+    if label < 0 or (n_classes is not None and label >= n_classes):
+        known = "0 or more" if n_classes is None else f"0 to {n_classes - 1}"
+        raise ValueError(f"{where}: label {label} is out of range; the classes are {known}.")
+    return label
+
+
+def class_indices(
+    words: Sequence[str], classes: Sequence[str] | None, n_classes: int | None, where: str
+) -> dict[str, int]:
+    """
+    Return the index of each label in words, which are sorted.
+
+    Names of classes that nobody knows are numbered in their order, as torchvision's ImageFolder
+    does, if there is one for each class.
+
+    Raises:
+
+        ValueError: If a label is no class, or there are not as many names as classes.
+    """
+    if classes is not None or all(word.isdecimal() for word in words):
+        return {word: class_index(word, classes, n_classes, where) for word in words}
+    if n_classes is not None and len(words) != max(n_classes, 2):
+        raise ValueError(
+            f"{where} has labels of {len(words)} kinds and the model has {n_classes} classes "
+            "without names; give the numbers of classes as labels."
+        )
+    return {word: index for index, word in enumerate(words)}
+
+
+def read_labels(path: Path, classes: Sequence[str] | None, n_classes: int | None) -> dict[str, int]:
+    """
+    Read the labels of a table with the columns ``image`` or ``file``, and ``label``.
+
+    Returns:
+        dict[str, int]: Index of the class by the name of the image's file.
+
+    Raises:
+
+        FileNotFoundError: If there is no such table.
+        ValueError: If it cannot be read, or a label is no class; the message has the line.
+    """
+    rows = read_table(path, ("image", "label"))
+    numbers: dict[str, int] = {}
+    if classes is None and n_classes is None:
+        words = sorted({row["label"] for row in rows} - {""})
+        numbers = class_indices(words, None, None, printable(path))
+    labels: dict[str, int] = {}
+    for row in rows:
+        where = f"{printable(path)}, line {row.line}"
+        text, key = row["label"], Path(row["image"]).name
+        label = numbers[text] if text in numbers else class_index(text, classes, n_classes, where)
+        if labels.setdefault(key, label) != label:
+            raise ValueError(f"{where}: {key} has another label further up.")
+    return labels

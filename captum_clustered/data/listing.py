@@ -1,0 +1,142 @@
+"""List the images of a folder or a table, with their labels and masks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from captum_clustered._errors import printable
+from captum_clustered.data.dicom import frame_names, is_dicom, split_frame
+from captum_clustered.data.tables import read_table
+
+__all__ = ["Item", "list_folder", "list_masks", "list_table", "mask_stem"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """
+    An image, or a frame of one.
+
+    Attributes:
+
+        name (str): The file, relative to the root, with the frame if there are several.
+        file (str): The file alone.
+        label (str): Its label, empty if there is none.
+        mask (str): The file of its mask, empty if there is none.
+    """
+
+    name: str
+    file: str
+    label: str = ""
+    mask: str = ""
+
+
+def list_folder(folder: Path, recursive: bool) -> list[Item]:
+    """
+    List the images of a folder in the order of their names.
+
+    The label of an image is the name of the folder in this folder that it is in.
+
+    Raises:
+
+        OSError: If a folder in it cannot be listed.
+        ValueError: If there are no images.
+    """
+    items = []
+    for file in _image_files(folder, recursive):
+        parts = Path(file).parts
+        label = printable(parts[0]) if len(parts) > 1 else ""
+        items += [Item(name, file, label) for name in frame_names(folder / file, file)]
+    if not items:
+        raise ValueError(f"{printable(folder)} has no image files.")
+    return items
+
+
+def list_table(path: Path, root: Path, mask_column: str | None) -> list[Item]:
+    """
+    List the images of a table in its order.
+
+    Raises:
+
+        FileNotFoundError: If there is no such table.
+        ValueError: If it cannot be read, names no image or one twice.
+    """
+    columns = ("image",) if mask_column is None else ("image", mask_column)
+    items = [
+        Item(name, row["image"], row["label"], row[mask_column] if mask_column else "")
+        for row in read_table(path, columns, ("label",))
+        if row["image"]
+        for name in frame_names(root / row["image"], row["image"])
+    ]
+    if not items:
+        raise ValueError(f"{printable(path)} has no image files.")
+    seen: set[str] = set()
+    for item in items:
+        # A file may have two names, and may be listed beside a frame of it.
+        same = os.path.normpath(item.name)
+        if same in seen:
+            raise ValueError(f"{printable(path)} has {item.name} in two lines.")
+        seen.add(same)
+    return items
+
+
+def list_masks(folder: Path) -> dict[str, list[Path]]:
+    """
+    List the masks of a folder by their names without suffix.
+
+    Raises:
+
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it is not a folder or has no images.
+    """
+    if not folder.exists():
+        raise FileNotFoundError(f"There is no folder {printable(folder)}.")
+    if not folder.is_dir():
+        raise ValueError(f"{printable(folder)} is not a folder.")
+    found: dict[str, list[Path]] = {}
+    for file in _image_files(folder, recursive=False):
+        found.setdefault(Path(file).stem, []).append(folder / file)
+    if not found:
+        raise ValueError(f"{printable(folder)} has no image files.")
+    return found
+
+
+def mask_stem(name: Path) -> str:
+    """Return the name of an item's mask without suffix; of ``clip.dcm#3``, ``clip-frame3``."""
+    file, frame = split_frame(name)
+    # The suffix of a dotted identifier is a part of it.
+    stem = file.name if file.suffix[1:].isdecimal() else file.stem
+    return stem if frame is None else f"{stem}-frame{frame}"
+
+
+def _image_files(folder: Path, recursive: bool) -> Iterator[str]:
+    suffixes = Image.registered_extensions()
+    # Folders that are links are followed, as torchvision's ImageFolder does.
+    for where, folders, files in os.walk(folder, onerror=_cannot_be_listed, followlinks=True):
+        # In the order of names on every machine, and never what is hidden.
+        folders[:] = sorted(
+            name
+            for name in folders
+            if recursive and name[0] != "." and not _leads_back(Path(where), name)
+        )
+        for name in sorted(files):
+            path = Path(where, name)
+            if name[0] != "." and (path.suffix.lower() in suffixes or is_dicom(path)):
+                yield path.relative_to(folder).as_posix()
+
+
+def _cannot_be_listed(error: OSError) -> None:
+    # Otherwise its images would be missing without a word.
+    raise OSError(
+        f"The folder {printable(error.filename)} cannot be listed: {error.strerror}."
+    ) from error
+
+
+def _leads_back(where: Path, name: str) -> bool:
+    """Return whether a folder is a link to one that it is in, which would never end."""
+    path = where / name
+    return path.is_symlink() and where.resolve().is_relative_to(path.resolve())

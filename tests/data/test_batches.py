@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from captum_clustered.data import ImageBatches, ImageList, make_preprocessing
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Images of one gray each, 0, 51, 102 ..., and one file that is no image."""
+    (tmp_path / "images").mkdir()
+    for n, name in enumerate("abcde"):
+        Image.new("L", (6, 4), 51 * n).save(tmp_path / "images" / f"{name}.png")
+    (tmp_path / "images" / "b.png").write_text("no image")
+    return tmp_path / "images"
+
+
+def images(folder, **options):
+    return ImageList(
+        folder, transform=make_preprocessing(size=4, mean=(0.0,), std=(1.0,)), **options
+    )
+
+
+def test_what_cannot_be_read_is_left_out(folder):
+    seen = []
+    batches = ImageBatches(images(folder), 2, on_image=lambda: seen.append(1))
+    for _ in range(2):
+        found = list(batches)
+        assert [len(inputs) for inputs, _ in found] == [2, 2]
+        grays = torch.cat([inputs[:, 0, 0, 0] for inputs, _ in found]) * 5
+        torch.testing.assert_close(grays, torch.tensor([0.0, 2, 3, 4]))
+        assert [labels for _, labels in found] == [None, None]
+        assert batches.names == ["a.png", "c.png", "d.png", "e.png"]
+        ((name, why),) = batches.failures
+        assert name == "b.png"
+        assert why.endswith("b.png is not an image, or of an unknown format.")
+    assert len(seen) == 10
+
+
+def test_labels_and_masks(folder):
+    (folder.parent / "labels.csv").write_text("image,label\na.png,0\nc.png,2\nd.png,1\n")
+    (folder.parent / "masks").mkdir()
+    inside = np.zeros((4, 6), np.uint8)
+    inside[:, 3:] = 1
+    for name in "ace":
+        Image.fromarray(inside).save(folder.parent / "masks" / f"{name}.png")
+    listed = images(
+        folder, n_classes=3, labels=folder.parent / "labels.csv", masks=folder.parent / "masks"
+    )
+    batches = ImageBatches(listed, 8)
+    (batch,) = batches
+    inputs, labels, masks = batch
+    assert inputs.shape == (2, 3, 4, 4)
+    assert labels.tolist() == [0, 2]
+    assert masks.shape == (2, 1, 4, 4)
+    assert torch.equal(masks.any(2).squeeze(1), torch.tensor([[False, False, True, True]] * 2))
+    assert [name for name, _ in batches.failures] == ["b.png", "d.png", "e.png"]
