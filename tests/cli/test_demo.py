@@ -48,7 +48,7 @@ class TestDemo:
 
     def test_preprocessing_is_that_of_the_training(self, run, tmp_path):
         image = Image.new("RGB", (300, 200), (127, 255, 0))
-        inputs = make_preprocessing(None, mean=MEAN, std=STD)(image)
+        inputs = make_preprocessing(None, mean=MEAN, std=STD)(image)[None]
         expected = torch.tensor([0.0, 1.0, -127 / 128]).view(1, 3, 1, 1).expand(1, 3, 224, 224)
         torch.testing.assert_close(inputs, expected)
 

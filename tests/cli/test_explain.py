@@ -24,7 +24,7 @@ def tiny(name="net", size=32):
     """The network and what the command makes of the picture for it."""
     model = load_model(f"factories:{name}", None, "cpu")
     preprocessing = make_preprocessing(None, model.n_channels, size)
-    return model.module, preprocessing(Image.open("photo.png"))
+    return model.module, preprocessing(Image.open("photo.png"))[None]
 
 
 def expected(module, layer, inputs, target, score=lambda net: net, at_input=False, **options):

@@ -52,7 +52,7 @@ def test_pictures_become_what_they_are_in_timm(mode):
     config = timm.data.resolve_model_data_config(module)
     expected = timm.data.create_transform(**config, is_training=False)(image)
     preset = timm_models._model(NAME, module, None).preset
-    torch.testing.assert_close(make_preprocessing(preset)(image)[0], expected)
+    torch.testing.assert_close(make_preprocessing(preset)(image), expected)
 
 
 @pytest.mark.parametrize(
