@@ -19,6 +19,7 @@ __all__ = [
     "as_user_error",
     "close_matches",
     "explained",
+    "needs_extra",
     "one_line",
     "printable",
 ]
@@ -79,6 +80,30 @@ def explained(what: str, error_type: type[Exception] = UserError) -> Iterator[No
         raise
     except Exception as error:
         raise error_type(f"{what}: {one_line(error)}") from error
+
+
+@contextmanager
+def needs_extra(what: str, extra: str) -> Iterator[None]:
+    """
+    Name the extra to install where an optional package is missing.
+
+    Args:
+
+        what (str): What needs the package; the beginning of the sentence.
+        extra (str): The extra of captum_clustered.
+
+    Raises:
+
+        ModuleNotFoundError: If an import fails.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{what} needs {error.name}, which is not installed. Install "
+            f"captum_clustered[{extra}].",
+            name=error.name,
+        ) from error
 
 
 def one_line(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, uint8
 from torch.utils.data import Dataset
 from typing_extensions import Unpack
 
+from captum_clustered._errors import needs_extra
 from captum_clustered.data.images import read_image
 from captum_clustered.data.masks import MaskSource
 
@@ -132,7 +133,8 @@ class MaskedImages(Dataset[tuple[Any, ...]]):
         image: Any = read_image(sample.image)
         parts: tuple[Any, ...] = (image, sample.label)
         if sample.mask is not None:
-            from torchvision import tv_tensors
+            with needs_extra("A data set with masks", "data"):
+                from torchvision import tv_tensors
 
             # Joint transforms move torchvision's Mask with the image, take the nearest pixel
             # and keep its values.

@@ -13,6 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from captum_clustered._errors import needs_extra
+
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing", "make_preprocessing"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -69,13 +71,12 @@ class Preprocessing:
         Returns:
             Tensor: Boolean, (size, size).
         """
-        from torchvision.transforms import InterpolationMode
-        from torchvision.transforms import functional as F
-
+        transforms = _transforms()
         height, width = self._resized(mask.shape[0], mask.shape[1])
         picture = Image.fromarray(mask.cpu().numpy().astype(np.uint8) * 255)
-        resized = F.resize(picture, [height, width], InterpolationMode.NEAREST)
-        cropped: Tensor = F.center_crop(F.pil_to_tensor(resized), [self.size, self.size])[0] > 0
+        tools, nearest = transforms.functional, transforms.InterpolationMode.NEAREST
+        resized = tools.pil_to_tensor(tools.resize(picture, [height, width], nearest))
+        cropped: Tensor = tools.center_crop(resized, [self.size, self.size])[0] > 0
         return cropped
 
     def to_image(self, values: Tensor, image_size: tuple[int, int], fill: float = 0.0) -> Tensor:
@@ -199,17 +200,20 @@ class _Resize:
     std: tuple[float, ...]
 
     def __call__(self, image: Image.Image) -> Tensor:
-        from torchvision.transforms import InterpolationMode
-        from torchvision.transforms import functional as F
-
+        transforms = _transforms()
+        tools, bilinear = transforms.functional, transforms.InterpolationMode.BILINEAR
         if len(self.mean) == 1:
             image = image.convert("L")
-        resized = F.resize(
-            image, [self.size, self.size], InterpolationMode.BILINEAR, antialias=True
-        )
-        values = F.convert_image_dtype(F.pil_to_tensor(resized), torch.float)
-        normalized: Tensor = F.normalize(values, list(self.mean), list(self.std))
+        resized = tools.resize(image, [self.size, self.size], bilinear, antialias=True)
+        values = tools.convert_image_dtype(tools.pil_to_tensor(resized), torch.float)
+        normalized: Tensor = tools.normalize(values, list(self.mean), list(self.std))
         return normalized
+
+
+def _transforms() -> Any:
+    with needs_extra("Preprocessing", "data"):
+        from torchvision import transforms
+    return transforms
 
 
 def _channels(
