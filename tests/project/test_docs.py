@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import captum_clustered
 from captum_clustered import (
@@ -96,7 +97,12 @@ def snippets(name):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_the_snippets_run_one_after_the_other(name, tmp_path, monkeypatch):
+    zoo = pytest.importorskip("torchvision.models", reason="needs the extra cli")
+    resnet50 = zoo.resnet50
+    # Nothing is downloaded: random weights.
+    monkeypatch.setattr(zoo, "resnet50", lambda weights: resnet50(weights=None))
     monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (400, 300), "gray").save("cat.jpg")
     scope = {"__name__": "snippet"}
     for code in snippets(name):
         if DEMO_NETWORK not in code:

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from captum_clustered import models
+from captum_clustered.explain import Explanation
+
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -29,13 +32,14 @@ def test_each_link_leads_to_a_file():
 
 @pytest.mark.filterwarnings("ignore")
 def test_your_own_image(tmp_path, monkeypatch):
-    models = pytest.importorskip("torchvision.models", reason="needs the extra cli")
-    network = models.resnet50
+    zoo = pytest.importorskip("torchvision.models", reason="needs the extra cli")
+    load_model = models.load_model
     # Nothing is downloaded: random weights.
-    monkeypatch.setattr(models, "resnet50", lambda weights: network(weights=None))
+    monkeypatch.setattr(models, "load_model", lambda name: load_model(zoo.get_model(name)))
     monkeypatch.chdir(tmp_path)
     pixels = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
     Image.fromarray(pixels).save("cat.jpg")
     (code,) = examples()
     exec(compile(code, README.name, "exec"), {})  # noqa: S102
-    assert (tmp_path / "map.png").stat().st_size > 10_000
+    assert (tmp_path / "cat.png").stat().st_size > 10_000
+    assert Explanation.load("cat.npz").settings.score == "margin"
