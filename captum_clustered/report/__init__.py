@@ -1,7 +1,7 @@
 """
-A run of compare or explain as one HTML page: :func:`write_report`.
+Write the results of compare or explain as one HTML page: :func:`write_report`.
 
-Needs jinja2 and pillow, and pandas and scipy for the runs of compare.
+Needs jinja2 and pillow, and for results of compare also pandas and scipy.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""What a page shows, whichever run it is of."""
+"""What a page shows, whatever run it reports."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 @dataclass(frozen=True)
 class Cell:
     """
-    Of the summary.
+    A cell of the summary.
 
     Attributes:
 
-        text (str): What is read.
-        small (str): What stands behind it, such as an interval.
-        order (float or None): What the column is sorted by; those without come last.
+        text (str): Its text.
+        small (str): Smaller text after it, such as an interval.
+        order (float or None): The key for sorting the column; cells without one come last.
     """
 
     text: str
@@ -26,6 +26,8 @@ class Cell:
 @dataclass(frozen=True)
 class Column:
     """
+    A column of the summary.
+
     Attributes:
 
         name (str): Heading.
@@ -39,7 +41,7 @@ class Column:
 @dataclass(frozen=True)
 class Row:
     """
-    Of the summary.
+    A row of the summary.
 
     Attributes:
 
@@ -56,10 +58,12 @@ class Row:
 @dataclass(frozen=True)
 class Summary:
     """
+    The table at the top of a page.
+
     Attributes:
 
-        kind (str): What the rows are.
-        columns (list): Without that of the rows' names.
+        kind (str): Heading of the rows' names.
+        columns (list): All columns but that of the rows' names.
         rows (list): In their first order.
         remarks (list): Sentences below the table.
     """
@@ -73,13 +77,13 @@ class Summary:
 @dataclass(frozen=True)
 class Map:
     """
-    A map as the page draws it.
+    A map for the page.
 
     Attributes:
 
         height, width (int): Of its values.
         low, high (float): The map's smallest and largest value.
-        limit (float): The value that 127 stands for; 0 for a map of zeros.
+        limit (float): The value of level 127; 0 for a map of zeros.
         values (str): Integers from -127 to 127 as bytes, in base64.
     """
 
@@ -94,26 +98,26 @@ class Map:
 @dataclass(frozen=True)
 class Failed:
     """
-    In the place of a map.
+    The place of a missing map.
 
     Attributes:
 
-        reason (str): Why there is none.
+        reason (str): Why it is missing.
     """
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Clusters:
+class ClusterPanel:
     """
-    The clusters of channels behind a map; a page may have very many, so they are lists.
+    The clusters of channels behind a map, as parallel lists: a page may have very many.
 
     Attributes:
 
-        title (str): What unfolds them.
-        scale (str): How their maps are colored, and which they are.
-        importances (list): As they are read, the most important first.
+        title (str): Text of the button that unfolds them.
+        scale (str): How their maps are colored, and which clusters these are.
+        importances (list): As texts, the most important first.
         sizes (list): Numbers of channels.
         height, width (int): Of the values of each map.
         ranges (list): The maps' smallest and largest values.
@@ -133,18 +137,20 @@ class Clusters:
 @dataclass(frozen=True)
 class ShownImage:
     """
+    An image with its maps.
+
     Attributes:
 
-        name (str): What it is called.
+        name (str): Its name.
         facts (list): Phrases on its classes and scores.
         label, prediction (int or None): Its true and its predicted class.
         height, width (int): Of the picture.
-        picture (str or None): WebP in base64; None where an image is no picture.
-        mask (list or None): Lengths of its runs of pixels, in reading order, first outside.
+        picture (str or None): WebP in base64; None if the input is no picture.
+        mask (list or None): Lengths of runs of equal pixels in reading order, first outside.
         maps (list): A :class:`Map` or :class:`Failed` for each method.
-        values (list): For each number its values, one for each method or for the image.
+        values (list): For each number its values, one per method or one for the image.
         scale (str): How its maps are colored, if not each by itself.
-        clusters (list): For each map that has some; see :class:`Clusters`.
+        clusters (list): For each map that has clusters; see :class:`ClusterPanel`.
     """
 
     name: str
@@ -158,13 +164,13 @@ class ShownImage:
     maps: list[Map | Failed]
     values: list[list[float | None]]
     scale: str = ""
-    clusters: list[Clusters] = field(default_factory=list)
+    clusters: list[ClusterPanel] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Number:
     """
-    What images can be ordered and filtered by.
+    A number that images can be ordered and filtered by.
 
     Attributes:
 
@@ -186,7 +192,7 @@ class Shown:
     Attributes:
 
         name (str): Its name.
-        is_control (bool): Whether it explains nothing.
+        is_control (bool): Whether it is a control, which explains nothing.
     """
 
     name: str
@@ -196,17 +202,19 @@ class Shown:
 @dataclass(frozen=True)
 class Report:
     """
+    All that a page shows.
+
     Attributes:
 
         title (str): Heading of the page.
-        facts (list): What the run was, as pairs of a word and its meaning.
+        facts (list): Pairs of a title and a text that describe the run.
         summary (Summary): The table.
-        left_out (list): Images and methods that are missing, and why.
-        remarks (list): Sentences on how the pictures are to be read.
+        left_out (list): Pairs of a missing image or method and the reason.
+        remarks (list): Sentences on how to read the pictures.
         methods (list): In the order of each image's maps.
         numbers (list): In the order of each image's values.
-        classes (dict): Names of the classes that occur, by their numbers.
-        images (list): All that can be shown.
+        classes (dict): Names of the classes that occur, by number.
+        images (list): The images, each a :class:`ShownImage`.
     """
 
     title: str
@@ -220,7 +228,7 @@ class Report:
     images: list[ShownImage]
 
     def data(self) -> dict[str, Any]:
-        """What the page's script is given: lists, dictionaries, texts and numbers."""
+        """Return the data for the page's script, as JSON values."""
         return {
             "methods": [asdict(method) for method in self.methods],
             "numbers": [asdict(number) for number in self.numbers],

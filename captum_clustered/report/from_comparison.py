@@ -14,10 +14,9 @@ from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.comparison.result import Comparison
 from captum_clustered.comparison.store import BatchResult
 from captum_clustered.comparison.stored import StoredComparison
-from captum_clustered.report.clusters import shown_clusters
 from captum_clustered.report.content import (
     Cell,
-    Clusters,
+    ClusterPanel,
     Column,
     Failed,
     Map,
@@ -31,8 +30,10 @@ from captum_clustered.report.content import (
 from captum_clustered.report.packing import (
     CLUSTER_BYTES,
     MAP_BYTES,
+    counted,
     largest_side,
     limit_of,
+    packed_clusters,
     packed_map,
     packed_mask,
     packed_picture,
@@ -74,7 +75,7 @@ def compare_report(state: Path, described: RunDescription | None = None) -> Repo
     methods = [Shown(name, name in comparison.controls) for name in comparison.methods]
     n_images = comparison.frame["image"].nunique()
     return Report(
-        title=f"{_counted(len(methods), 'method')} on {_counted(n_images, 'image')}",
+        title=f"{counted(len(methods), 'method')} on {counted(n_images, 'image')}",
         facts=_facts(stored, described, n_images),
         summary=_summary(comparison),
         left_out=described.left_out + left_out(comparison, names),
@@ -159,7 +160,7 @@ class _Images:
             found.append(packed_map(maps[i], limit_of([extremes]), self.side, extremes))
         return found
 
-    def _clusters(self, i: int, pictures: Pictures) -> list[Clusters]:
+    def _clusters(self, i: int, pictures: Pictures) -> list[ClusterPanel]:
         found = []
         for method in self.comparison.methods:
             kept = pictures.clusters.get(method)
@@ -167,7 +168,7 @@ class _Images:
                 continue
             self.n_clusters_reduced += max(kept.maps.shape[2:]) > self.side_of_clusters
             found.append(
-                shown_clusters(
+                packed_clusters(
                     kept.importances[i],
                     kept.sizes[i],
                     kept.maps[i],
@@ -305,7 +306,3 @@ def _n_maps(comparison: Comparison) -> int:
 
 def _n_clusters(pictures: Pictures) -> int:
     return sum(int((kept.sizes > 0).sum()) for kept in pictures.clusters.values())
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'s' if n != 1 else ''}"

@@ -1,21 +1,22 @@
-"""A report of a folder that explain has written."""
+"""The report of a folder of explanations."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from captum_clustered._maps import SCALINGS
 from captum_clustered._storage.layout import read_left_out_pairs
-from captum_clustered.report.clusters import shown_clusters, signed
+from captum_clustered.explain.explanation import Explanation
+from captum_clustered.explain.settings import ExplainerSettings
 from captum_clustered.report.content import (
     Cell,
-    Clusters,
+    ClusterPanel,
     Column,
     Failed,
     Map,
@@ -29,69 +30,62 @@ from captum_clustered.report.content import (
 from captum_clustered.report.packing import (
     CLUSTER_BYTES,
     MAP_BYTES,
+    counted,
     largest_side,
     limit_of,
+    packed_clusters,
     packed_map,
     packed_picture,
     rounded,
+    signed,
+    unsigned,
 )
+from captum_clustered.scores import SCORES
 
 METHODS = ("Clustered-CAM", "LayerGradCam")
-Arrays = Mapping[str, Any]
-_NEEDED = ("attribution", "importances", "maps", "sizes", "score", "baseline_score", "input_image")
-_SETTINGS = (
-    "image",
-    "model",
-    "layer",
-    "layer_input",
-    "score",
-    "scaling",
-    "importance",
-    "n_clusters",
-    "n_clusterings",
-    "seed",
-    "class_name",
-    "probability",
-    "prediction",
-    "predicted_class",
-    "gradcam_missing",
-)
 
 
 def explain_report(paths: Sequence[Path], left_out: Path) -> Report:
     """
+    Return the report of files that :meth:`captum_clustered.explain.Explanation.save` wrote.
+
     Args:
 
-        paths (list): The arrays (.npz), one file for each image.
-        left_out (Path): The file of what is missing; it need not be there.
+        paths (list): The files (.npz), one per image.
+        left_out (Path): The file that lists missing images; it need not exist.
 
     Raises:
 
-        ValueError: If a file is damaged or of something else.
+        ValueError: If a file is damaged or holds something else.
     """
-    n_maps = sum(_n_maps(_read(path)[0]) for path in paths)
+    n_maps = sum(len(METHODS) + Explanation.load(path).sizes.size for path in paths)
     side = largest_side(n_maps, MAP_BYTES + CLUSTER_BYTES)
-    shown, rows, all_settings, n_reduced = [], [], [], 0
+    images, rows, facts, classes = [], [], [], {}
+    is_reduced = is_average = False
+    scores: dict[str, None] = {}
     for path in paths:
-        arrays, settings = _read(path)
+        explanation = Explanation.load(path)
         try:
-            shown.append(_image(arrays, settings, side))
-            rows.append(_row(arrays, settings))
+            images.append(_image(explanation, side))
+            rows.append(_row(explanation))
+            is_reduced |= max(explanation.maps.shape[1:]) > side
         except (ValueError, TypeError, IndexError) as error:
-            # Arrays of the right names, but of other shapes or kinds.
+            # Arrays have the right names, but other shapes or kinds.
             raise ValueError(f"{path} is no result of explain, or is damaged: {error}") from error
-        all_settings.append(settings)
-        n_reduced += max(arrays["maps"].shape[1:]) > side
-    scores = list(dict.fromkeys(settings["score"] for settings in all_settings))
+        facts.append(_facts(explanation))
+        classes[explanation.prediction] = explanation.class_name(explanation.prediction)
+        scores[_score(explanation)] = None
+        is_average |= explanation.settings.n_clusterings > 1
     remarks = []
-    if all(settings["n_clusterings"] == 1 for settings in all_settings):
-        remarks.append("The map of a cluster is what it adds to that of Clustered-CAM.")
-    if n_reduced:
-        remarks.insert(0, f"Maps of more than {side} x {side} values were shrunk to that.")
+    if is_reduced:
+        remarks.append(f"Maps of more than {side} x {side} values were shrunk to that.")
+    if not is_average:
+        remarks.append("The map of a cluster is its share of the map of Clustered-CAM.")
     return Report(
-        title=f"{'Explanations' if len(shown) != 1 else 'Explanation'} of {_counted(len(shown))}",
-        facts=_facts(all_settings),
-        summary=_summary(rows, scores),
+        title=f"{'Explanations' if len(images) != 1 else 'Explanation'} of "
+        f"{counted(len(images), 'image')}",
+        facts=_joined(facts),
+        summary=_summary(rows, list(scores)),
         left_out=_left_out(left_out),
         remarks=remarks,
         methods=[Shown(name) for name in METHODS],
@@ -99,136 +93,104 @@ def explain_report(paths: Sequence[Path], left_out: Path) -> Report:
             Number("probability of the explained class", None, False),
             Number("score of the explained class", None, False),
         ],
-        classes={settings["prediction"]: settings["predicted_class"] for settings in all_settings},
-        images=shown,
+        classes=classes,
+        images=images,
     )
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arrays and settings of an image, checked."""
-    try:
-        # Of a damaged file that it had opened itself, np.load leaves the handle open.
-        with path.open("rb") as file, np.load(file) as stored:
-            arrays = dict(stored)
-    except (ValueError, TypeError, AttributeError, EOFError, BadZipFile) as error:
-        raise ValueError(f"{path} is damaged: it holds no arrays.") from error
-    missing = [name for name in (*_NEEDED, "settings") if name not in arrays]
-    settings = None if missing else _settings(arrays["settings"])
-    if settings is None:
-        raise ValueError(
-            f"{path} is no result of explain, or is damaged: it has no "
-            f"{' and no '.join(missing) or 'settings'}."
-        )
-    missing = [name for name in _SETTINGS if name not in settings]
-    if missing:
-        raise ValueError(
-            f"{path} is of an older version of explain: it has no {', '.join(missing)}. Start "
-            "explain again with the same options."
-        )
-    return arrays, settings
-
-
-def _settings(text: Any) -> dict[str, Any] | None:
-    try:
-        settings = json.loads(str(text))
-    except ValueError:
-        return None
-    return settings if isinstance(settings, dict) else None
-
-
-def _n_maps(arrays: Arrays) -> int:
-    return len(METHODS) + arrays["sizes"].size
-
-
-def _image(arrays: Arrays, settings: Mapping[str, Any], side: int) -> ShownImage:
-    maps = {METHODS[0]: arrays["attribution"], METHODS[1]: arrays.get("gradcam")}
-    present = [values for values in maps.values() if values is not None]
-    unit = f"{settings['score']} per position"
-    shared = limit_of(present) if SCALINGS[settings["scaling"]].is_additive else None
+def _image(explanation: Explanation, side: int) -> ShownImage:
+    settings, score = explanation.settings, _score(explanation)
+    maps = (explanation.attribution, explanation.gradcam)
+    present = [values for values in maps if values is not None]
+    shared = limit_of(present) if SCALINGS[settings.scaling].is_additive else None
     packed: list[Map | Failed] = [
-        Failed(settings["gradcam_missing"] or "left out")
+        Failed(explanation.gradcam_missing or "left out")
         if values is None
         else packed_map(values, limit_of([values]) if shared is None else shared, side)
-        for values in maps.values()
+        for values in maps
     ]
-    picture, height, width = packed_picture(arrays["input_image"])
+    picture, height, width = packed_picture(explanation.input_image)
     scale = (
         "Each map is colored relative to its own largest absolute value, for their units differ."
         if shared is None
-        else f"Colors of both maps: from {signed(-shared)} to {signed(shared)} ({unit})."
+        else f"Colors of both maps: from {signed(-shared)} to {signed(shared)} "
+        f"({score} per position)."
     )
     return ShownImage(
-        name=settings["image"],
+        name=explanation.image,
         facts=[
-            f"explained: {settings['class_name']} ({settings['probability']:.1%})",
-            f"predicted: {settings['predicted_class']}",
-            f"{settings['score']} {_plain(float(arrays['score']))}, without the layer "
-            f"{_plain(float(arrays['baseline_score']))}",
+            f"explained: {_explained_class(explanation)} ({explanation.probability:.1%})",
+            f"predicted: {explanation.class_name(explanation.prediction)}",
+            f"{score} {unsigned(explanation.score)}, without the layer "
+            f"{unsigned(explanation.baseline_score)}",
         ],
         label=None,
-        prediction=settings["prediction"],
+        prediction=explanation.prediction,
         height=height,
         width=width,
         picture=picture,
         mask=None,
         maps=packed,
-        values=[[rounded(settings["probability"])], [rounded(float(arrays["score"]))]],
+        values=[[rounded(explanation.probability)], [rounded(explanation.score)]],
         scale=scale,
-        clusters=_clusters(arrays, settings, side),
+        clusters=_clusters(explanation, side),
     )
 
 
-def _clusters(arrays: Arrays, settings: Mapping[str, Any], side: int) -> list[Clusters]:
-    maps = arrays["maps"]
-    found = shown_clusters(
-        arrays["importances"],
-        arrays["sizes"],
+def _clusters(explanation: Explanation, side: int) -> list[ClusterPanel]:
+    maps, settings = explanation.maps, explanation.settings
+    found = packed_clusters(
+        explanation.importances,
+        explanation.sizes,
         maps,
         np.stack([maps.min((1, 2)), maps.max((1, 2))], 1),
         side=side,
-        importance=settings["importance"],
-        unit=settings["score"],
-        n_runs=settings["n_clusterings"],
+        importance=settings.importance,
+        unit=_score(explanation),
+        n_runs=settings.n_clusterings,
     )
     return [found] if found.values else []
 
 
-def _facts(all_settings: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    names = {
-        "Model": "model",
-        "Layer": "layer",
-        "Score": "score",
-        "Scaling": "scaling",
-        "Importance": "importance",
-        "Clusters": "n_clusters",
-        "Clusterings averaged": "n_clusterings",
-        "Seed": "seed",
-    }
-    facts = []
-    for title, name in names.items():
-        # A folder may have the results of several runs.
-        values = dict.fromkeys(
-            f"input of {settings[name]}"
-            if name == "layer" and settings["layer_input"]
-            else str(settings[name])
-            for settings in all_settings
-        )
-        facts.append((title, ", ".join(values)))
+def _facts(explanation: Explanation) -> dict[str, str]:
+    """Return the model and all settings that are given, by their titles."""
+    settings = explanation.settings
+    where = "input of " if settings.layer_input else ""
+    facts = {"Model": explanation.model, "Layer": f"{where}{settings.layer}"}
+    for each in fields(ExplainerSettings):
+        value = getattr(settings, each.name)
+        if each.name not in ("layer", "layer_input") and value is not None:
+            title = each.name.removeprefix("n_").replace("_", " ").capitalize()
+            facts[title] = _text(value)
     return facts
 
 
-def _row(arrays: Arrays, settings: Mapping[str, Any]) -> Row:
-    importances = arrays["importances"][arrays["sizes"] > 0]
-    score, without = float(arrays["score"]), float(arrays["baseline_score"])
+def _text(value: Any) -> str:
+    # Saved clusters are a number for each channel.
+    return f"given for {len(value)} channels" if isinstance(value, tuple) else str(value)
+
+
+def _joined(facts: list[dict[str, str]]) -> list[tuple[str, str]]:
+    """Return the facts of all images, for a folder may have the results of several runs."""
+    titles = dict.fromkeys(title for found in facts for title in found)
+    return [
+        (title, ", ".join(dict.fromkeys(found[title] for found in facts if title in found)))
+        for title in titles
+    ]
+
+
+def _row(explanation: Explanation) -> Row:
+    importances = explanation.importances[explanation.sizes > 0]
+    score, without = explanation.score, explanation.baseline_score
     largest = float(importances.max()) if len(importances) else 0.0
     return Row(
-        settings["image"],
+        explanation.image,
         "",
         [
-            Cell(settings["class_name"]),
-            Cell(f"{settings['probability']:.1%}", order=float(settings["probability"])),
-            Cell(_plain(score), order=score),
-            Cell(_plain(without), order=without),
+            Cell(_explained_class(explanation)),
+            Cell(f"{explanation.probability:.1%}", order=explanation.probability),
+            Cell(unsigned(score), order=score),
+            Cell(unsigned(without), order=without),
             Cell(str(len(importances)), order=float(len(importances))),
             Cell(signed(largest), order=largest),
         ],
@@ -249,8 +211,8 @@ def _summary(rows: list[Row], scores: list[str]) -> Summary:
         columns=[Column(name) for name in names],
         rows=rows,
         remarks=[
-            f"The score is the {' or the '.join(scores)} of the explained class; a cluster's "
-            "importance is measured in it."
+            f"The score is the {' or the '.join(scores)} of the explained class. Importances are "
+            "in its units."
         ],
     )
 
@@ -264,10 +226,9 @@ def _left_out(path: Path) -> list[tuple[str, str]]:
         raise ValueError(f"{path} is damaged: it holds no names and reasons.") from error
 
 
-def _plain(value: float) -> str:
-    # A true minus sign, as everywhere on the page.
-    return f"{value:.4g}".replace("-", "\u2212")
+def _score(explanation: Explanation) -> str:
+    return SCORES[explanation.settings.score].label
 
 
-def _counted(n: int) -> str:
-    return f"{n} image{'s' if n != 1 else ''}"
+def _explained_class(explanation: Explanation) -> str:
+    return explanation.class_name(explanation.target)

@@ -1,4 +1,4 @@
-"""The page, with its style, script and data in it."""
+"""Render the page with its style, script and data."""
 
 from __future__ import annotations
 
@@ -17,19 +17,12 @@ from captum_clustered.report.content import Report
 from captum_clustered.visualization.palette import TABLE
 
 _STYLE = "page.css"
-# One after the other, in one script.
+# Joined in this order to one script.
 _SCRIPTS = ("pixels.js", "table.js", "images.js", "controls.js")
 
 
 def render(report: Report) -> str:
-    """
-    Args:
-
-        report (Report): What is shown.
-
-    Returns:
-        str: An HTML document.
-    """
+    """Return a report as an HTML document."""
     style = _text(_STYLE)
     script = "\n".join(_text(name) for name in _SCRIPTS)
     environment = Environment(
@@ -53,7 +46,7 @@ def render(report: Report) -> str:
 
 
 def breakable(name: str) -> Markup:
-    """A name that a narrow column may break where a word starts, as breakable in images.js."""
+    """Mark where a narrow column may break a name, like breakable() in images.js."""
     return Markup("<wbr>").join(re.split("(?<=[a-z])(?=[A-Z])", name))
 
 
@@ -62,7 +55,7 @@ def _text(name: str) -> str:
 
 
 def _json(data: Any) -> Markup:
-    """JSON that stays inside a script element, whatever names it holds."""
+    """Return JSON that cannot end the script element, whatever names it contains."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     for letter in "<>&":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
@@ -70,7 +63,7 @@ def _json(data: Any) -> Markup:
 
 
 def _policy(style: str, script: str) -> str:
-    """Nothing is loaded, and no script runs but this one."""
+    """Return a policy that loads nothing and runs no script but this one."""
     return (
         "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
         f"style-src '{_digest(style)}'; script-src '{_digest(script)}'"

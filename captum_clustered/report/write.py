@@ -1,4 +1,4 @@
-"""From a run's folder to a page."""
+"""Write the page of a run's folder."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ def write_report(
     run_dir: str | os.PathLike[str], out: str | os.PathLike[str] | None = None
 ) -> Path:
     """
-    Writes one HTML page of what a run has found, which needs nothing but a browser.
+    Write the results of a run as one HTML page.
 
-    It has the summary with intervals, every image under every method, clusters where they
-    are known, and what was left out. Nothing is loaded from elsewhere, so that the page can
-    be sent to others: it holds the images.
+    The page has the summary with intervals, every image with the map of every method, the
+    clusters where they are known, and what was left out. It needs only a browser and loads
+    nothing, so it can be sent to others. It contains the images.
 
     Args:
 
-        run_dir (str or PathLike): What ``--out`` of ``captum-clustered compare`` or
-                    ``explain`` was, or ``save_to`` of
+        run_dir (str or PathLike): The folder ``--out`` of ``captum-clustered compare`` or
+                    ``explain``, or ``save_to`` of
                     :func:`captum_clustered.comparison.compare`.
-        out (str or PathLike, optional): The page's file.
+        out (str or PathLike, optional): File of the page.
                     Default: None (``report.html`` in ``run_dir``)
 
     Returns:
-        Path: The page's file.
+        Path: File of the page.
 
     Raises:
 
-        ValueError: If ``run_dir`` is no such folder, or a file in it is missing or damaged.
+        ValueError: If ``run_dir`` is no such folder, or one of its files is missing or
+                    damaged.
         OSError: If a file cannot be read or written.
 
     Examples::
@@ -56,7 +57,7 @@ def _report(folder: Path) -> Report:
         raise ValueError(f"{name} must be a folder that compare or explain has written; {what}.")
     command, python = folder / STATE / SETTINGS, folder / SETTINGS
     if command.exists() or python.exists():
-        # Not before: it needs pandas.
+        # Imported here because it needs pandas.
         from captum_clustered.report.from_comparison import compare_report
 
         if command.exists():

@@ -191,7 +191,7 @@ def test_clusters_are_those_of_each_method_that_has_some(report):
     assert first.title == "method 0: 3 clusters of channels, by what the score loses without them"
     assert "clusterings" not in first.scale
     assert second.title.startswith("method 1: 3 clusters")
-    assert second.scale.endswith("They are the first of the 5 clusterings that the map averages.")
+    assert second.scale.endswith("These are the first of the 5 clusterings that the map averages.")
     assert "The map of a cluster is what it adds to its method's map." in report.remarks
     # It failed on image 2.
     assert [each.title.split(":")[0] for each in report.images[1].clusters] == ["method 0"]

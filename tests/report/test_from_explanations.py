@@ -64,7 +64,15 @@ def test_a_consensus_is_said_not_to_be_that_of_the_clusters(tmp_path):
     assert report.remarks == []
     (found,) = report.images[0].clusters
     assert found.title == "3 clusters of channels, by their Shapley value (logit)"
-    assert found.scale.endswith("They are the first of the 5 clusterings that the map averages.")
+    assert found.scale.endswith("These are the first of the 5 clusterings that the map averages.")
+
+
+def test_every_setting_that_is_given_is_named(tmp_path):
+    facts = dict(report_of(tmp_path, layer_baselines=0.5, clusters=(0, 1, 1)).facts)
+    assert facts.items() >= {"Model": "a network", "Layer": "layer4", "Seed": "0"}.items()
+    assert facts.items() >= {"Clusterings": "1", "Layer baselines": "0.5"}.items()
+    assert facts["Clusters"] == "given for 3 channels"
+    assert not {"Target", "Perturbations per eval"} & set(facts)
 
 
 def test_several_runs_in_a_folder_have_all_their_settings_named(tmp_path):
@@ -94,7 +102,7 @@ def test_damaged_and_foreign_arrays(tmp_path):
         with pytest.raises(ValueError, match=r"0\.npz is damaged: it holds no arrays"):
             explain_report([path], tmp_path / "left_out.json")
     np.savez(path, attribution=np.zeros((2, 2)))
-    with pytest.raises(ValueError, match="no result of explain, or is damaged: it has no import"):
+    with pytest.raises(ValueError, match="no result of explain, or is damaged: it has no labels"):
         explain_report([path], tmp_path / "left_out.json")
 
 
@@ -123,9 +131,9 @@ def test_an_older_version_is_named(tmp_path):
     with np.load(path) as stored:
         arrays = dict(stored)
     settings = json.loads(str(arrays["settings"]))
-    del settings["prediction"]
+    del settings["class_names"]
     np.savez(path, **arrays | {"settings": json.dumps(settings)})
-    with pytest.raises(ValueError, match="older version of explain: it has no prediction"):
+    with pytest.raises(ValueError, match="older version of explain: it has no class_names"):
         explain_report([path], tmp_path / "left_out.json")
     np.savez(path, **arrays | {"settings": "[]"})
     with pytest.raises(ValueError, match="it has no settings"):
