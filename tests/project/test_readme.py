@@ -25,9 +25,17 @@ def test_no_path_of_a_machine():
     assert not re.search(r"(?<![\w.])/(work|home|root|tmp|Users|mnt)/", README.read_text())
 
 
-def test_each_link_leads_to_a_file():
-    for link in re.findall(r"\]\((?!https?:)([^)#]+)", README.read_text()):
-        assert (README.parent / link).is_file(), link
+def headings(page):
+    titles = re.findall(r"(?m)^#+ (.*)", page.read_text())
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_each_link_leads_to_a_file_and_a_heading():
+    for link in re.findall(r"\]\((?!https?:)([^)]+)", README.read_text()):
+        path, _, anchor = link.partition("#")
+        page = README.parent / path
+        assert page.is_file(), link
+        assert not anchor or anchor in headings(page), link
 
 
 @pytest.mark.filterwarnings("ignore")
