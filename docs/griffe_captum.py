@@ -26,8 +26,10 @@ def _entries() -> dict[str, str]:
             members = listed[1].split(", ") if listed else []
             for entry in (path, *(f"{path}.{member}" for member in members)):
                 parts = entry.split(".")
-                for start in range(len(parts)):
-                    found.setdefault(".".join(parts[start:]), entry)
+                # Also without the module: metrics.iou for metrics.localization.iou.
+                for names in (parts, [*parts[:2], parts[-1]]):
+                    for start in range(len(names)):
+                        found.setdefault(".".join(names[start:]), entry)
     return found
 
 

@@ -73,6 +73,20 @@ def test_each_entry_of_the_reference_exists(path):
     assert hasattr(found, name) or found.__name__ == path
 
 
+def test_docstrings_link_to_each_public_name(monkeypatch):
+    pytest.importorskip("griffe", reason="the site needs the extra docs")
+    monkeypatch.syspath_prepend(DOCS)
+    from griffe_captum import markdown
+
+    assert markdown(":class:`torch.nn.Module`") == "`torch.nn.Module`"
+    assert markdown("See :meth:`fit`.") == "See [`fit`][captum_clustered.ClusteredLayerCAM.fit]."
+    for path, name in PUBLIC:
+        if path != name:
+            for written in (name, path, f"captum_clustered.{path}"):
+                link = rf"\[`{written}`\]\[captum_clustered[.\w]*\.{name}\]"
+                assert re.fullmatch(link, markdown(f":func:`{written}`"))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_each_page_is_in_the_menu(page):
     assert re.search(rf"(?m)[ :-] {re.escape(str(page.relative_to(DOCS)))}$", MENU)

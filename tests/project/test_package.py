@@ -42,7 +42,11 @@ print([name for name in {(*HEAVY, "captum", "numpy", "torch")} if name in sys.mo
 
 
 @pytest.mark.parametrize(
-    "names", ["ClusteredLayerCAM, Clusters, InputAttribution, tokens_to_map", "visualization"]
+    "names",
+    [
+        "ClusteredLayerCAM, Clusters, InputAttribution, tokens_to_map",
+        "ImageExplainer, explain, find_layer, load_model, models, scores, visualization",
+    ],
 )
 def test_names_load_nothing_heavy_that_captum_has_not_loaded(names):
     # Captum 0.8 and 0.9 import pyplot themselves.
