@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
     from captum_clustered.clusters import Clusters
     from captum_clustered.comparison import Comparison, compare
+    from captum_clustered.data import read_image
     from captum_clustered.dataset_run import explain_dataset
     from captum_clustered.explain import ExplainerSettings, Explanation, ImageExplainer
     from captum_clustered.input_attribution import InputAttribution
@@ -51,6 +52,7 @@ __all__ = [
     "load_model",
     "metrics",
     "models",
+    "read_image",
     "report",
     "scores",
     "tokens_to_map",
@@ -71,6 +73,7 @@ _MODULES = {
     "explain_dataset": "dataset_run",
     "find_layer": "models",
     "load_model": "models",
+    "read_image": "data",
     "tokens_to_map": "tokens",
     "write_report": "report",
 }
