@@ -16,33 +16,26 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from skimage import data
 from torch import Tensor
 
-from captum_clustered.cli.demo import MEAN, SETTINGS, STD, demo_model, pictures
 from captum_clustered.comparison import compare
 from captum_clustered.comparison.methods import SLOW as SLOW_METHODS
 from captum_clustered.comparison.methods import default_methods
 from captum_clustered.comparison.metrics import DEFAULT
-from captum_clustered.data.preprocessing import make_preprocessing
+from captum_clustered.samples import (
+    LAYER,
+    LAYER_INPUT,
+    demo_model,
+    demo_preprocessing,
+    photographs,
+)
 from captum_clustered.visualization.canvas import save_figure
 
-# Those of scikit-image that are in the package itself.
-PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "rocket", "stereo_motorcycle")
+PHOTOGRAPHS = ("temple", "flower", "astronaut", "cameraman", "cat", "cup", "rocket", "motorcycle")
 # Those that the metrics by default leave out because they take long.
 SLOW = ("ROAD", "max-sensitivity")
 # Side of the smaller cut, as a share of the photograph's shorter side.
 SHARE = 0.75
-
-
-def photographs() -> dict[str, Image.Image]:
-    """Eight photographs; none of them has to be downloaded."""
-    arrays = {name: getattr(data, name)() for name in PHOTOGRAPHS}
-    # Two views of the motorcycle and their disparity: one view will do.
-    arrays = {name: a[0] if isinstance(a, tuple) else a for name, a in arrays.items()}
-    return pictures() | {
-        name: Image.fromarray(array).convert("RGB") for name, array in arrays.items()
-    }
 
 
 def cuts(image: Image.Image) -> list[Image.Image]:
@@ -59,8 +52,8 @@ def cuts(image: Image.Image) -> list[Image.Image]:
 
 def inputs(n_photographs: int) -> Tensor:
     """All cuts as the network's input, (N, 3, 224, 224)."""
-    preprocessing = make_preprocessing(None, mean=MEAN, std=STD)
-    images = list(photographs().values())[:n_photographs]
+    preprocessing = demo_preprocessing()
+    images = photographs(PHOTOGRAPHS[:n_photographs]).values()
     found = torch.stack([preprocessing(cut) for image in images for cut in cuts(image)])
     # Convolutions on a CPU are nearly twice as fast in this layout.
     return found.to(memory_format=torch.channels_last)
@@ -86,11 +79,11 @@ def main() -> None:
     start = time.perf_counter()
     comparison = compare(
         model,
-        model.get_submodule(SETTINGS.layer),
+        model.get_submodule(LAYER),
         inputs(options.photographs),
         methods=[*default_methods(), *SLOW_METHODS] if options.slow_methods else None,
         metrics=[*DEFAULT, *SLOW],
-        attribute_to_layer_input=SETTINGS.layer_input,
+        attribute_to_layer_input=LAYER_INPUT,
         save_to=options.save_to,
     )
     seconds = time.perf_counter() - start

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from captum_clustered import ImageExplainer
-from captum_clustered.cli.demo import MEAN, PICTURES, SETTINGS, STD, demo_model, pictures
-from captum_clustered.data.preprocessing import make_preprocessing
+from captum_clustered.explain import ExplainerSettings
+from captum_clustered.samples import (
+    LAYER,
+    LAYER_INPUT,
+    PHOTOGRAPHS,
+    demo_model,
+    demo_preprocessing,
+    photographs,
+)
 from captum_clustered.visualization import (
     draw_explanation,
     visualize_clusters,
@@ -30,10 +36,10 @@ class Explained:
     def __init__(self, name: str, target: int) -> None:
         explainer = ImageExplainer(
             demo_model(),
-            replace(SETTINGS, target=target),
-            make_preprocessing(None, mean=MEAN, std=STD),
+            ExplainerSettings(LAYER, LAYER_INPUT, target),
+            demo_preprocessing(),
         )
-        x = explainer.prepare(pictures()[name])
+        x = explainer.prepare(photographs([name])[name])
         self.explanation = explainer(x, name)
         self.image = self.explanation.input_image
         self.gradcam = self.explanation.gradcam
@@ -73,9 +79,9 @@ def first_picture(flower: Explained) -> Figure:
 
 def main() -> None:
     """Write all pictures to docs/images."""
-    flower = Explained("flower.jpg", PICTURES["flower.jpg"])
-    china = Explained("china.jpg", PICTURES["china.jpg"])
-    volcano = Explained("flower.jpg", VOLCANO)
+    flower = Explained("flower", PHOTOGRAPHS["flower"].class_index)
+    temple = Explained("temple", PHOTOGRAPHS["temple"].class_index)
+    volcano = Explained("flower", VOLCANO)
     shared: dict[str, Any] = {"label": LABEL, "use_pyplot": False}
     found = {
         "flower": first_picture(flower),
@@ -85,10 +91,10 @@ def main() -> None:
         ],
         "methods": visualize_methods(
             {
-                "LayerGradCam": [flower.gradcam, china.gradcam],
-                "ClusteredLayerCAM": [flower.clustered[0], china.clustered[0]],
+                "LayerGradCam": [flower.gradcam, temple.gradcam],
+                "ClusteredLayerCAM": [flower.clustered[0], temple.clustered[0]],
             },
-            [flower.image, china.image],
+            [flower.image, temple.image],
             names=["daisy", "palace"],
             **shared,
         )[0],

@@ -8,13 +8,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from compare_photographs import photographs
+from compare_photographs import PHOTOGRAPHS
 from playwright.sync_api import Page, sync_playwright
 
 from captum_clustered.cli.compare import Choices, compare_folder
-from captum_clustered.cli.demo import MEAN, SETTINGS, STD, demo_model
-from captum_clustered.data.preprocessing import make_preprocessing
 from captum_clustered.report import write_report
+from captum_clustered.samples import (
+    LAYER,
+    LAYER_INPUT,
+    demo_model,
+    demo_preprocessing,
+    photographs,
+)
 
 FOLDER = Path(__file__).parent / "images"
 METRICS = ["average drop", "average drop 50%", "insertion", "complexity", "coherency"]
@@ -52,25 +57,19 @@ def _report(folder: Path) -> Path:
     """Write the report of a comparison on eight photographs."""
     images = folder / "photographs"
     images.mkdir()
-    for name, image in photographs().items():
-        image.save(images / f"{name.removesuffix('.jpg')}.png")
+    for name, image in photographs(PHOTOGRAPHS).items():
+        image.save(images / f"{name}.png")
     # The page then shows a relative path.
     os.chdir(folder)
     choices = Choices(
         images=Path("photographs"),
-        masks=None,
-        labels=None,
-        layer=SETTINGS.layer,
-        layer_input=SETTINGS.layer_input,
-        score="logit",
-        target="prediction",
+        layer=LAYER,
+        layer_input=LAYER_INPUT,
         methods=[METHOD, "LayerGradCam"],
         metrics=METRICS,
         batch_size=4,
-        seed=0,
     )
-    preprocessing = make_preprocessing(None, mean=MEAN, std=STD)
-    compare_folder(demo_model(), preprocessing, choices, "cpu", folder / "run")
+    compare_folder(demo_model(), demo_preprocessing(), choices, folder / "run")
     return write_report(folder / "run")
 
 

@@ -4,47 +4,31 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from skimage import data
-from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
+from torchvision.transforms.functional import pil_to_tensor
 
-from captum_clustered.cli.demo import demo_model
+from captum_clustered import samples
 
 __all__ = ["LABELS", "crops", "network", "normalized", "photographs", "square"]
 
+NAMES = ("flower", "temple", "cat", "cup", "motorcycle", "cameraman")
 # For each photograph, the name and the number of the closest ImageNet class.
 LABELS = {
-    "flower": ("daisy", 985),
-    "temple": ("palace", 698),
-    "cat": ("Egyptian cat", 285),
-    "cup": ("espresso", 967),
-    "motorcycle": ("moped", 665),
-    "cameraman": ("tripod", 872),
+    name: (samples.PHOTOGRAPHS[name].class_name, samples.PHOTOGRAPHS[name].class_index)
+    for name in NAMES
 }
 SIDE = 224
 
 
 def network() -> nn.Module:
     """Return EfficientNet-lite0 with ImageNet weights, in evaluation mode."""
-    return demo_model().module
+    return samples.demo_model().module
 
 
 def photographs() -> dict[str, Tensor]:
     """Return six photographs by name, each (3, height, width) in [0, 1]."""
-    arrays = {
-        "flower": load_sample_image("flower.jpg"),
-        "temple": load_sample_image("china.jpg"),
-        "cat": data.chelsea(),
-        "cup": data.coffee(),
-        "motorcycle": data.stereo_motorcycle()[0],
-        "cameraman": data.camera(),
-    }
-    tensors = {name: torch.tensor(array) for name, array in arrays.items()}
-    return {
-        # The cameraman is gray.
-        name: (t.permute(2, 0, 1) if t.dim() == 3 else t.expand(3, -1, -1)) / 255
-        for name, t in tensors.items()
-    }
+    images = samples.photographs(NAMES)
+    return {name: pil_to_tensor(image) / 255 for name, image in images.items()}
 
 
 def square(photograph: Tensor) -> Tensor:

@@ -6,13 +6,13 @@ from importlib.util import find_spec
 
 __all__ = ["main"]
 
-# What the extra "cli" installs, by the names under which it is imported.
+# The packages of the extra "cli", by the names under which they are imported.
 REQUIRED = ("matplotlib", "PIL", "rich", "safetensors", "torchvision", "typer")
 
 
 def main() -> None:
     """
-    Runs the command line.
+    Run the command line.
 
     Raises:
 

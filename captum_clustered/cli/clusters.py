@@ -1,9 +1,11 @@
-"""A network's clusters of channels over a whole data set: table and contact sheet."""
+"""The command clusters."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from matplotlib.figure import Figure
 from rich.console import Group
 from rich.text import Text
@@ -16,52 +18,47 @@ from captum_clustered._storage.layout import (
     CLUSTER_SHEET,
     CLUSTERS,
 )
-from captum_clustered.cli.console import out, show
-from captum_clustered.cli.run import Prepared, again
-from captum_clustered.cli.tables import titled
+from captum_clustered.cli.console import out, sentences, show, titled
+from captum_clustered.cli.prepared import Prepared, prepare_again
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Example, Run, cluster_summary
 from captum_clustered.scores import SCORES
 from captum_clustered.visualization import SheetCell, SheetRow, draw_contact_sheet
 from captum_clustered.visualization.canvas import save_figure, shortened
 
-__all__ = ["summarize"]
+__all__ = ["clusters"]
 
-# Rows of the sheet.
+# Number of rows of the sheet.
 MAX_CLUSTERS = 12
-# Classes beside the mean of all, as many as fit there; clusters.csv has all.
+# Number of classes beside the mean of all images; clusters.csv has all.
 MAX_CLASSES = 4
 
 
-def summarize(folder: Path, n_examples: int) -> None:
+def clusters(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run with --fit.", show_default=False)],
+    examples: Annotated[int, typer.Option(min=1, help="Number of images per cluster.")] = 6,
+) -> None:
     """
-    Prints what each cluster is worth for each class and writes it, and the sheet, to the run.
+    Show the importance of each cluster over a whole data set.
 
-    Args:
-
-        folder (Path): Of a run with one clustering for all images.
-        n_examples (int): Images for each cluster.
-
-    Raises:
-
-        UserError: If there is no such run, or its model or data are not there any more.
+    Prints the mean importance of each cluster for each explained class and writes clusters.csv,
+    cluster_examples.csv and a contact sheet of the images where each cluster matters most,
+    clusters.png, to the run's folder. The model and the images must be where they were.
     """
-    try:
+    with sentences():
         run = Run(folder)
-        summary = cluster_summary(run, n_examples)
-    except (FileNotFoundError, ValueError) as error:
-        raise UserError(str(error)) from error
-    prepared = again(folder)
-    prepared.check_same(run)
-    with explained(f"Nothing can be written to {printable(folder)}"):
-        summary.save(folder)
-    show(_table(summary, prepared))
-    figure = _sheet(summary, prepared, run)
-    with explained(f"{printable(folder / CLUSTER_SHEET)} cannot be written"):
-        save_figure(figure, folder / CLUSTER_SHEET)
-    names = (CLUSTER_MEANS, CLUSTER_EXAMPLES, CLUSTER_SHEET)
-    written = ", ".join(printable(folder / name) for name in names)
-    out.print(Text(f"Wrote {written}"), soft_wrap=True)
+        summary = cluster_summary(run, examples)
+        prepared = prepare_again(folder)
+        prepared.check_same(run)
+        with explained(f"Nothing can be written to {printable(folder)}"):
+            summary.save(folder)
+        show(_table(summary, prepared))
+        figure = _sheet(summary, prepared, run)
+        with explained(f"{printable(folder / CLUSTER_SHEET)} cannot be written"):
+            save_figure(figure, folder / CLUSTER_SHEET)
+        names = (CLUSTER_MEANS, CLUSTER_EXAMPLES, CLUSTER_SHEET)
+        written = ", ".join(printable(folder / name) for name in names)
+        out.print(Text(f"Wrote {written}"), soft_wrap=True)
 
 
 def _table(summary: ClusterSummary, prepared: Prepared) -> Group:
@@ -125,7 +122,7 @@ def _sheet(summary: ClusterSummary, prepared: Prepared, run: Run) -> Figure:
 def _cell(example: Example, prepared: Prepared, cam: ClusteredLayerCAM) -> SheetCell:
     with explained(f"{example.item} cannot be read again"):
         inputs = prepared.items[example.index][0][None]
-        _, clusters = cam.attribute(
+        _, found = cam.attribute(
             inputs.to(prepared.model.device),
             example.target,
             attribute_to_layer_input=prepared.explainer.settings.layer_input,
@@ -135,7 +132,7 @@ def _cell(example: Example, prepared: Prepared, cam: ClusteredLayerCAM) -> Sheet
     name = shortened(prepared.class_name(example.target), 18)
     return SheetCell(
         prepared.preprocessing.picture(inputs),
-        clusters.maps[0, example.cluster],
+        found.maps[0, example.cluster],
         f"{item}\n{example.importance:+.3g}, {name}",
     )
 
@@ -144,8 +141,8 @@ def _with_labels(prepared: Prepared, run: Run) -> ClusteredLayerCAM:
     cam, labels = prepared.explainer.cam, run.cluster_labels
     if labels is None:
         raise UserError(
-            f"{printable(run.folder / CLUSTERS)} is missing or damaged; the run's command, started "
-            "again, learns the clusters anew."
+            f"{printable(run.folder / CLUSTERS)} is missing or damaged; start the run's command "
+            "again to fit the clusters anew."
         )
     cam.clusterer, cam.n_clusterings = labels, 1
     return cam

@@ -1,46 +1,142 @@
-"""Comparing methods on a folder of images: the computation, its files and its tables."""
+"""The command compare."""
 
 from __future__ import annotations
 
 import shlex
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated, Any
 
 import pandas as pd  # type: ignore[import-untyped]
 import torch
+import typer
 from rich.console import Group
 from rich.text import Text
-from torch import nn
 
-from captum_clustered._errors import UserError, as_user_error, explained, printable
+from captum_clustered._errors import UserError, explained, printable
 from captum_clustered._storage.layout import STATE, RunDescription
-from captum_clustered.cli.console import note, out, progress_bar, show
-from captum_clustered.cli.tables import titled
-from captum_clustered.comparison import Comparison, compare
+from captum_clustered.cli.console import (
+    failure_table,
+    note,
+    out,
+    progress_bar,
+    say_error,
+    sentences,
+    show,
+    show_error,
+    titled,
+)
+from captum_clustered.cli.explain import prepare_folder, say_usual_layer
+from captum_clustered.cli.options import (
+    LOGIT,
+    LayerInput,
+    NetworkOptions,
+    ResumableFolder,
+    SavedClusters,
+    ScoreName,
+    Seed,
+    Target,
+    expanded,
+    names_of,
+    target_of,
+)
+from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
+from captum_clustered.comparison import Comparison
+from captum_clustered.comparison import compare as compare_methods
 from captum_clustered.comparison.left_out import left_out
-from captum_clustered.comparison.methods import CLUSTERED, known
+from captum_clustered.comparison.methods import default_methods
 from captum_clustered.data.batches import ImageBatches
 from captum_clustered.data.image_list import ImageList
 from captum_clustered.data.preprocessing import Preprocessing
+from captum_clustered.explain import read_clusters
 from captum_clustered.models import Model
-from captum_clustered.models.choice import check_class, choose_layer
+from captum_clustered.models.choice import LayerChoice, check_class, choose_layer
 from captum_clustered.visualization.canvas import save_figure
 
-__all__ = [
-    "Choices",
-    "compare_folder",
-    "method_names",
-    "metric_names",
-    "missing_table",
-]
+__all__ = ["Choices", "compare", "compare_folder"]
 
 FIGURES = ("metrics", "curves", "gallery")
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 METRICS_PER_TABLE = 5
 SIGNIFICANT = 0.05
+# The name of the method that has the clusters of --clusters.
+SAVED = "ClusteredLayerCAM (saved clusters)"
+
+
+@expanded
+def compare(
+    network: NetworkOptions,
+    images: Annotated[Path, typer.Option(help="Folder of images.")],
+    out_dir: ResumableFolder,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of masks with the names of the images; every pixel that is not black "
+            "belongs to the object.",
+            show_default=False,
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file with the columns file and label (number or name of a class).",
+            show_default=False,
+        ),
+    ] = None,
+    layer_input: LayerInput = False,
+    score: ScoreName = LOGIT,
+    target: Target = "prediction",
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Names of methods, separated by commas; the option may be repeated. "
+            "ClusteredLayerCAM takes arguments: 'ClusteredLayerCAM(n_clusterings=10)' (default: "
+            "all fast methods).",
+            show_default=False,
+        ),
+    ] = None,
+    clusters: SavedClusters = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Names of metrics, as --methods (default: all fast ones).", show_default=False
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Number of images in a batch.")] = 8,
+    seed: Seed = 0,
+) -> None:
+    """
+    Compare methods on a folder of images, by many metrics and against controls.
+
+    Prints the means and writes results.csv, summary.md and figures to --out.
+    """
+    network.numbers()
+    with sentences():
+        choices = Choices(
+            images=images,
+            masks=masks,
+            labels=labels,
+            layer=network.layer,
+            layer_input=layer_input,
+            score=score.value,
+            target=target_of(target),
+            methods=names_of(methods),
+            metrics=names_of(metrics),
+            batch_size=batch_size,
+            seed=seed,
+            clusters=clusters,
+        )
+        prepare_folder(out_dir)
+        model, preprocessing = network.load()
+        failures = compare_folder(model, preprocessing, choices, out_dir)
+    if failures:
+        show_error(failure_table(failures, "Left out", "Image or method"))
+        names = dict.fromkeys(what for what, _ in failures)
+        say_error(f"Without {', '.join(names)} the comparison is not complete.")
+        raise typer.Exit(1)
 
 
 @dataclass(frozen=True)
@@ -51,73 +147,52 @@ class Choices:
     Attributes:
 
         images (Path): Folder of images.
+        layer (str): The layer's name; empty for the usual choice.
         masks (Path or None): Folder of masks.
         labels (Path or None): CSV file of labels.
-        layer (str): The layer's name.
-        layer_input (bool): Whether its input is meant.
-        score (str): What is explained.
+        layer_input (bool): Whether the layer's input is attributed to.
+        score (str): The score that is explained.
         target (str or int): "prediction", "label" or a class.
         methods (list[str] or None): Names.
         metrics (list[str] or None): Names.
-        batch_size (int): Images at a time.
-        seed (int): Of everything that is random.
+        batch_size (int): Number of images in a batch.
+        seed (int): Seed of all random numbers.
+        clusters (Path or None): Saved clusters for one more method.
     """
 
     images: Path
-    masks: Path | None
-    labels: Path | None
-    layer: str
-    layer_input: bool
-    score: str
-    target: str | int
-    methods: list[str] | None
-    metrics: list[str] | None
-    batch_size: int
-    seed: int
-
-
-def metric_names(given: Sequence[str] | None) -> list[str] | None:
-    """Names from options that may hold several, separated by commas."""
-    names = [part.strip() for text in given or () for part in text.split(",")]
-    return list(dict.fromkeys(filter(None, names))) or None
-
-
-def method_names(given: Sequence[str] | None) -> list[str] | None:
-    """As :func:`metric_names`; what follows ClusteredLayerCAM and is no name is its variant."""
-    names: list[str] = []
-    for text in given or ():
-        # A variant belongs to a method of the same option.
-        found: list[str] = []
-        for part in filter(None, (part.strip() for part in text.split(","))):
-            is_variant = part not in known() and not part[0].isupper()
-            if found and found[-1].startswith(CLUSTERED) and is_variant:
-                found[-1] += f", {part}"
-            else:
-                found.append(part)
-        names += found
-    return list(dict.fromkeys(names)) or None
+    layer: str = ""
+    masks: Path | None = None
+    labels: Path | None = None
+    layer_input: bool = False
+    score: str = "logit"
+    target: str | int = "prediction"
+    methods: list[str] | None = None
+    metrics: list[str] | None = None
+    batch_size: int = 8
+    seed: int = 0
+    clusters: Path | None = None
 
 
 def compare_folder(
-    model: Model, preprocessing: Preprocessing, choices: Choices, device: str, folder: Path
+    model: Model, preprocessing: Preprocessing, choices: Choices, folder: Path
 ) -> list[tuple[str, str]]:
     """
-    Compares, writes ``results.csv``, ``summary.md`` and figures, and prints the summary.
+    Compare, write ``results.csv``, ``summary.md`` and figures, and print the summary.
 
     Args:
 
-        model (Model): The network, on the device.
-        preprocessing (Preprocessing): The way into it.
+        model (Model): The network.
+        preprocessing (Preprocessing): How images become its input.
         choices (Choices): What is compared.
-        device (str): Where the network is.
-        folder (Path): For the results; finished batches are kept in it, too.
+        folder (Path): For the results and the finished batches.
 
     Returns:
-        list[tuple[str, str]]: What is missing, and why: an image, or a method's name.
+        list[tuple[str, str]]: What is missing, an image or a method, and why.
 
     Raises:
 
-        UserError: If nothing can be compared.
+        UserError, ValueError, OSError, ImportError: If nothing can be compared.
     """
     if find_spec("tabulate") is None:
         raise UserError(
@@ -125,17 +200,18 @@ def compare_folder(
         )
     if choices.target == "label" and choices.labels is None:
         raise UserError("--target label needs --labels.")
-    layer, n_classes = _check(model, preprocessing, choices)
-    with as_user_error():
-        images = ImageList(
-            choices.images,
-            transform=preprocessing,
-            classes=model.categories,
-            n_classes=n_classes,
-            labels=choices.labels,
-            masks=choices.masks,
-            recursive=False,
-        )
+    layer = _checked_layer(model, preprocessing, choices)
+    say_usual_layer(choices.layer, layer.name)
+    choices = replace(choices, layer=layer.name)
+    images = ImageList(
+        choices.images,
+        transform=preprocessing,
+        classes=model.categories,
+        n_classes=layer.n_classes,
+        labels=choices.labels,
+        masks=choices.masks,
+        recursive=False,
+    )
     data = ImageBatches(images, choices.batch_size)
     comparison = _compare(model, layer, choices, data, folder / STATE)
     comparison.names = data.names
@@ -146,40 +222,39 @@ def compare_folder(
         )
     _show_summary(comparison)
     if comparison.frame["image"].nunique() == 1:
-        note("One image says nothing about methods: there are no intervals and no tests.")
+        note("One image is too few to compare methods: there are no intervals and no tests.")
     _write(comparison, data, model, choices, folder)
     return failures
 
 
-def missing_table(missing: Sequence[tuple[str, str]]) -> Group:
-    """What is not in the results, and why."""
-    group, table = titled("Left out", "Image or method", "Reason")
-    for what, reason in missing:
-        table.add_row(Text(what), Text(reason))
-    return group
-
-
-def _check(model: Model, preprocessing: Preprocessing, choices: Choices) -> tuple[nn.Module, int]:
-    """The layer and the number of classes; whatever is wrong with them shows here."""
+def _checked_layer(model: Model, preprocessing: Preprocessing, choices: Choices) -> LayerChoice:
     inputs = torch.zeros(preprocessing.input_shape, device=model.device)
-    choice = choose_layer(model, inputs, choices.layer, choices.layer_input)
-    if choice.channel_dim != 1:
+    layer = choose_layer(model, inputs, choices.layer, choices.layer_input)
+    if layer.channel_dim != 1:
         raise UserError(
-            f"Layer {choices.layer!r} has shape {choice.shape}, whose channels are not in "
-            "dimension 1; only maps with channels in dimension 1 can be compared."
+            f"Layer {layer.name!r} has shape {layer.shape}; only maps with channels in dimension 1 "
+            "can be compared."
         )
-    if choice.n_classes < 2:
+    if layer.n_classes < 2:
         raise UserError(
             f"{model.name} returns a single logit; methods are compared in the probabilities of at "
             "least two classes."
         )
     if isinstance(choices.target, int):
-        check_class(model, choice.n_classes, choices.target)
-    return choice.module, choice.n_classes
+        check_class(model, layer.n_classes, choices.target)
+    return layer
+
+
+def _methods(choices: Choices, n_channels: int) -> list[Any] | None:
+    if choices.clusters is None:
+        return list(choices.methods) if choices.methods else None
+    labels = read_clusters(choices.clusters, n_channels)
+    saved = {SAVED: lambda score, layer: ClusteredLayerCAM(score, layer, clusterer=labels)}
+    return [*(choices.methods or default_methods()), saved]
 
 
 def _compare(
-    model: Model, layer: nn.Module, choices: Choices, data: ImageBatches, state: Path
+    model: Model, layer: LayerChoice, choices: Choices, data: ImageBatches, state: Path
 ) -> Comparison:
     with progress_bar() as bar, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -187,11 +262,11 @@ def _compare(
         data.on_image = lambda: bar.advance(task)
         try:
             with explained("The methods cannot be compared"):
-                comparison = compare(
+                comparison = compare_methods(
                     model.module,
-                    layer,
+                    layer.module,
                     data,
-                    choices.methods,
+                    _methods(choices, layer.shape[1]),
                     choices.metrics,
                     score=choices.score,
                     target=choices.target,
@@ -204,11 +279,9 @@ def _compare(
             if data.failures and not data.names:
                 reasons = "; ".join(dict.fromkeys(why for _, why in data.failures))
                 raise UserError(f"None of the images can be compared: {reasons}") from error
-            text = str(error).replace("save_to", f"--out {printable(state)}")
-            raise UserError(text.replace("the same batch size", "the same --batch-size")) from error
-    texts = [str(w.message) for w in caught if w.category is UserWarning]
-    for text in dict.fromkeys(texts):
-        # That is shown with its reasons.
+            raise
+    for text in dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning):
+        # The table of what was left out has the reasons.
         if not text.startswith("The comparison is not complete"):
             note(text)
     return comparison
@@ -229,7 +302,6 @@ def _write(
             by="correct", details=False
         )
     frame = comparison.frame.copy()
-    # A number says little about which file it was.
     frame.insert(1, "file", [data.names[number] for number in frame["image"]])
     with explained(f"The results cannot be written to {printable(folder)}"):
         (folder / "summary.md").write_text(text, encoding="utf-8")
@@ -252,7 +324,7 @@ def _write(
 def _described(
     comparison: Comparison, data: ImageBatches, model: Model, choices: Choices
 ) -> RunDescription:
-    """What a report needs to know beyond the state."""
+    """Return what a report needs beyond the stored comparison."""
     frame = comparison.frame
     numbers = pd.concat([frame[name] for name in ("label", "prediction", "target")])
     where = "input of " if choices.layer_input else ""
@@ -269,7 +341,7 @@ def _described(
 
 
 def _show_summary(comparison: Comparison) -> None:
-    """Means of all methods, a table for every few metrics."""
+    """Print the means of all methods, with a few metrics in each table."""
     summary = comparison.summary()
     metrics = list(comparison.directions)
     n_images = comparison.frame["image"].nunique()

@@ -1,8 +1,13 @@
-"""Where the command line writes to."""
+"""What the command line prints: errors, notes, tables and progress."""
 
 from __future__ import annotations
 
-from rich.console import Console, RenderableType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+from rich import box
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -13,17 +18,23 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
+
+from captum_clustered._errors import UserError, as_user_error
 
 __all__ = [
     "err",
+    "failure_table",
     "note",
     "out",
     "progress_bar",
     "run_bar",
     "say_error",
+    "sentences",
     "show",
     "show_error",
+    "titled",
 ]
 
 out = Console(highlight=False)
@@ -31,35 +42,52 @@ err = Console(stderr=True, highlight=False)
 UNWRAPPED = 200
 
 
+@contextmanager
+def sentences() -> Iterator[None]:
+    """
+    Print an error that the user can correct as a sentence, and end the command with status 1.
+
+    Raises:
+
+        typer.Exit: After such an error.
+    """
+    try:
+        with as_user_error():
+            yield
+    except UserError as error:
+        say_error(str(error))
+        raise typer.Exit(1) from None
+
+
 def say_error(message: str) -> None:
-    """One sentence to stderr; text, not markup: file names may hold brackets."""
+    """Print one sentence to stderr, as text without markup: file names may hold brackets."""
     err.print(Text.assemble(("Error: ", "bold red"), message), soft_wrap=True)
 
 
 def show(renderable: RenderableType) -> None:
-    """A table to stdout."""
+    """Print a table to stdout."""
     _print_wide(out, renderable)
 
 
 def show_error(renderable: RenderableType) -> None:
-    """A table to stderr."""
+    """Print a table to stderr."""
     _print_wide(err, renderable)
 
 
 def _print_wide(console: Console, renderable: RenderableType) -> None:
-    # In a pipe or a file there is no edge at which names would have to be broken.
+    # A pipe or a file has no edge, so names need not be broken there.
     if not console.is_terminal:
         console = Console(stderr=console.stderr, highlight=False, width=UNWRAPPED)
     console.print(renderable)
 
 
 def note(message: str) -> None:
-    """A remark about a result that is there."""
+    """Print a remark about a result."""
     out.print(Text.assemble(("Note: ", "yellow"), message), soft_wrap=True)
 
 
 def progress_bar(needed: bool = True) -> Progress:
-    """A progress bar, silent where nobody watches or it is not needed."""
+    """Return a progress bar; it is silent outside a terminal or if it is not needed."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -72,7 +100,7 @@ def progress_bar(needed: bool = True) -> Progress:
 
 
 class _Rate(ProgressColumn):
-    """Images in a second."""
+    """Images per second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -80,7 +108,7 @@ class _Rate(ProgressColumn):
 
 
 def run_bar() -> Progress:
-    """A progress bar for hours: with the rate and the time that is left."""
+    """Return a progress bar for long runs, with the rate and the time that is left."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -91,6 +119,25 @@ def run_bar() -> Progress:
         console=out,
         transient=True,
         disable=not out.is_terminal,
-        # A batch is a step, and there may be few in a minute.
+        # A step is a batch, and there may be few per minute.
         speed_estimate_period=120,
     )
+
+
+def titled(title: str, *columns: str, right: Sequence[str] = ()) -> tuple[Group, Table]:
+    """Return a table below its title, and the table; columns in ``right`` hold numbers."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    for column in columns:
+        justify: JustifyMethod = "right" if column in right else "left"
+        table.add_column(column, justify=justify, overflow="fold")
+    return Group("", Text(title, style="bold"), table, ""), table
+
+
+def failure_table(
+    failures: Sequence[tuple[str, str]], title: str = "Failed images", column: str = "Image"
+) -> Group:
+    """Return a table of what failed, and why."""
+    group, table = titled(title, column, "Reason")
+    for name, reason in failures:
+        table.add_row(Text(name), Text(reason))
+    return group

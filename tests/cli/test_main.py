@@ -7,6 +7,7 @@ import pytest
 
 import captum_clustered
 from captum_clustered import cli
+from captum_clustered.cli.app import COMMANDS
 
 
 class TestMain:
@@ -39,15 +40,18 @@ class TestMain:
 
 
 class TestHelp:
-    @pytest.mark.parametrize("command", ["explain", "layers", "demo"])
+    @pytest.mark.parametrize("command", COMMANDS)
     def test_every_command(self, run, command):
-        assert command in run("--help").stdout
-        assert run(command, "--help").exit_code == 0
+        assert f" {command} " in run("--help").stdout
+        result = run(command, "--help")
+        assert result.exit_code == 0
+        # What --help says of it is the first line of what it says itself.
+        assert COMMANDS[command] in " ".join(result.stdout.split())
 
-    def test_is_quick(self):
+    def test_imports_nothing_heavy(self):
         code = (
             "import sys; from captum_clustered.cli.app import app; "
-            "print('torchvision' in sys.modules)"
+            "print(bool({'torch', 'numpy', 'matplotlib', 'pandas'} & set(sys.modules)))"
         )
         done = subprocess.run(  # noqa: S603
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -58,3 +62,24 @@ class TestHelp:
         result = run("explain", "a.png")
         assert result.exit_code == 2
         assert "Missing option" in result.stderr
+
+    def test_unknown_command(self, run):
+        result = run("explian")
+        assert result.exit_code == 2
+        assert "No such command 'explian'" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("command", "package", "extra"),
+        [("compare", "pandas", "comparison"), ("run", "pyarrow", "run")],
+    )
+    def test_a_command_without_its_extra(self, run, monkeypatch, command, package, extra):
+        for name in [n for n in sys.modules if n.startswith("captum_clustered.")]:
+            if not name.startswith(("captum_clustered.cli.app", "captum_clustered._")):
+                monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, package, None)
+        result = run(command, "--help")
+        assert result.exit_code == 1
+        assert result.stderr == (
+            f"Error: {command} needs {package}, which is not installed: pip install "
+            f"captum_clustered[{extra}]\n"
+        )

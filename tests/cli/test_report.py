@@ -64,7 +64,7 @@ def test_a_run_of_compare(run, run_compare):
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: None, "RUN_DIR 'out' must be a folder that compare or explain has written; there"),
+        (lambda: None, "run_dir='out' must be a folder that compare or explain has written; there"),
         (lambda: Path("out").mkdir(), "it is empty"),
         (lambda: Path("out").write_text(""), "it is a file"),
         (

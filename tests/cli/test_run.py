@@ -141,7 +141,7 @@ def test_ray_that_is_not_installed_is_a_sentence(start, monkeypatch):
 def test_options_of_ray_are_refused_without_it(start):
     result = start("--workers", "3", "--gpus-per-worker", "1")
     assert result.exit_code == 1
-    message = "--workers, --gpus-per-worker would have no effect: they are for --engine ray."
+    message = "--workers, --gpus-per-worker would have no effect without --engine ray."
     assert message in result.stderr
 
 
@@ -210,7 +210,7 @@ def test_what_a_run_was_made_with_is_looked_for_where_it_was_called(pictures, ru
     result = run("clusters", "../out")
     assert result.exit_code == 1
     assert (
-        "--data: There is no folder or table data. Paths in it count from the folder"
+        "--data: There is no folder or table data. Its paths are relative to the folder"
         in result.stderr
     )
 
@@ -254,7 +254,9 @@ def test_a_run_that_was_interrupted_has_clusters_too(start, run, monkeypatch):
     monkeypatch.setattr(RunStore, "write", interrupt)
     result = start("--fit", "3")
     assert result.exit_code == 130
-    assert "Interrupted. What is stored is whole, and the same command goes on" in result.output
+    assert (
+        "Interrupted. The stored results are complete; the same command continues" in result.output
+    )
     result = run("clusters", "out")
     assert result.exit_code == 0, result.output
     assert "over 4 images" not in result.stdout

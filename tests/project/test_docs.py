@@ -136,17 +136,18 @@ def test_the_worked_example_runs(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "daisy.png").stat().st_size > 10_000
 
 
-def test_each_option_of_the_command_line_is_on_its_page():
+def test_each_option_of_the_command_line_is_on_its_page_with_its_help():
     pytest.importorskip("typer")
-    import typer
-
-    from captum_clustered.cli.app import app
+    from captum_clustered.cli.app import COMMANDS, load_command
 
     page = (DOCS / "reference" / "command-line.md").read_text()
-    commands = typer.main.get_command(app).commands
+    commands = {name: load_command(name) for name in COMMANDS}
     sections = dict(re.findall(r"(?ms)^## (\w+)\n(.*?)(?=^## |\Z)", page))
     assert set(sections) == set(commands)
     for name, command in commands.items():
         options = {parameter.opts[0] for parameter in command.params}
         printed = re.findall(r"(?m)^\| `([^`]+)` \|", sections[name])
         assert {word.lower() for word in printed} == {word.lower() for word in options}
+        for parameter in command.params:
+            # Behind it may follow the accepted values.
+            assert f" | {parameter.help.rstrip('.')}" in sections[name]

@@ -1,0 +1,229 @@
+"""The command explain."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group
+from rich.text import Text
+
+from captum_clustered._ablation.coalitions import IMPORTANCES
+from captum_clustered._errors import UserError, as_user_error, explained, one_line, printable
+from captum_clustered._storage.layout import LEFT_OUT
+from captum_clustered.cli.console import (
+    failure_table,
+    note,
+    out,
+    progress_bar,
+    say_error,
+    sentences,
+    show,
+    show_error,
+    titled,
+)
+from captum_clustered.cli.options import MethodOptions, NetworkOptions, OutFolder, expanded
+from captum_clustered.data.dicom import frames_of, split_frame
+from captum_clustered.data.images import read_image
+from captum_clustered.explain import Explanation, ImageExplainer
+from captum_clustered.explain.explainer import ImageSource
+from captum_clustered.scores import SCORES
+
+__all__ = ["explain", "explain_image", "prepare_folder", "say_usual_layer"]
+
+
+@expanded
+def explain(
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Image files. A DICOM file gives all of its frames, or one: clip.dcm#3.",
+            show_default=False,
+        ),
+    ],
+    network: NetworkOptions,
+    out_dir: OutFolder,
+    method: MethodOptions,
+    target: Annotated[
+        int | None,
+        typer.Option(help="The class to explain (default: the predicted one).", show_default=False),
+    ] = None,
+) -> None:
+    """
+    Explain what a network sees in images.
+
+    For each image, a figure (.png) and the arrays (.npz) are written to --out.
+    """
+    network.numbers()
+    with sentences():
+        settings = method.settings(network.layer, target)
+        prepare_folder(out_dir)
+        model, preprocessing = network.load()
+        explainer = ImageExplainer(model, settings, preprocessing)
+        say_usual_layer(network.layer, explainer.settings.layer)
+        failures = _explain_all(explainer, images, out_dir)
+        with explained(f"{printable(out_dir)} cannot be written to"):
+            _save_left_out(out_dir, failures)
+    if failures:
+        raise typer.Exit(1)
+
+
+def say_usual_layer(given: str, used: str) -> None:
+    """Print which layer is used if --layer was left out."""
+    if not given:
+        note(f"--layer {used} is the usual choice for this model.")
+
+
+def prepare_folder(folder: Path) -> None:
+    """
+    Make the folder of --out, before a long computation begins.
+
+    Raises:
+
+        UserError: If it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The folder --out {printable(folder)} cannot be made: "
+            f"{error.strerror or one_line(error)}."
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"The folder --out {printable(folder)} cannot be written to.")
+
+
+def explain_image(
+    explainer: ImageExplainer, image: ImageSource, title: str, stem: Path
+) -> Explanation:
+    """
+    Explain an image, write ``<stem>.png`` and ``<stem>.npz`` and print its tables.
+
+    Args:
+
+        explainer (ImageExplainer): The model and settings.
+        image (PIL.Image.Image or Tensor): As the explainer takes it.
+        title (str): The image's name.
+        stem (Path): The files' path without suffix.
+
+    Raises:
+
+        UserError: If the model fails or a file cannot be written.
+    """
+    from captum_clustered.visualization import draw_explanation
+    from captum_clustered.visualization.canvas import save_figure
+
+    with explained(f"{title} cannot be prepared for the network"):
+        inputs = explainer.prepare(image)
+    with explained(f"{explainer.model.name} cannot be explained"):
+        explanation = explainer(inputs, title)
+    # Not with_suffix: names may have dots.
+    figure_path, array_path = (stem.with_name(stem.name + end) for end in (".png", ".npz"))
+    with explained(f"{printable(figure_path)} cannot be written"):
+        save_figure(draw_explanation(explanation), figure_path)
+    with explained(f"{printable(array_path)} cannot be written"):
+        explanation.save(array_path)
+    out.rule(Text(title), style="dim")
+    show(_class_table(explanation))
+    show(_cluster_table(explanation))
+    written = f"Wrote {printable(figure_path)} and {printable(array_path)}"
+    out.print(Text(written), soft_wrap=True)
+    return explanation
+
+
+def _explain_all(
+    explainer: ImageExplainer, images: Sequence[Path], out_dir: Path
+) -> list[tuple[str, str]]:
+    """Explain each image and return those that failed, which do not stop the others."""
+    images = [frame for path in images for frame in frames_of(path)]
+    failures: list[tuple[str, str]] = []
+    # A remark that holds for all images is printed once.
+    notes: dict[str, None] = {}
+    with progress_bar(needed=len(images) > 1) as bar:
+        task = bar.add_task("Explaining", total=len(images))
+        for path, name in zip(images, _output_names(images), strict=True):
+            title = printable(path)
+            try:
+                with as_user_error():
+                    image = read_image(path)
+                notes |= dict.fromkeys(explain_image(explainer, image, title, out_dir / name).notes)
+            except UserError as error:
+                failures.append((title, str(error)))
+            bar.advance(task)
+    for text in notes:
+        note(text)
+    if len(images) == 1:
+        for _, reason in failures:
+            say_error(reason)
+    elif failures:
+        show_error(failure_table(failures))
+        say_error(f"{len(failures)} of {len(images)} images failed.")
+    return failures
+
+
+def _output_names(images: Iterable[Path]) -> list[str]:
+    """
+    Return a name for each image's files.
+
+    It is the file's stem, with the number of the frame if it is one, and numbered where it is
+    taken.
+    """
+    taken: set[str] = set()
+    names = []
+    for image in images:
+        file, frame = split_frame(image)
+        stem = file.stem if frame is None else f"{file.stem}-frame{frame}"
+        name, n = stem, 1
+        # Some file systems do not tell cases apart.
+        while name.casefold() in taken:
+            n += 1
+            name = f"{stem}-{n}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _save_left_out(folder: Path, failures: Sequence[tuple[str, str]]) -> None:
+    path = folder / LEFT_OUT
+    if failures:
+        path.write_text(json.dumps(failures), encoding="utf-8")
+    else:
+        # It may be there from an earlier run.
+        path.unlink(missing_ok=True)
+
+
+def _class_table(explanation: Explanation) -> Group:
+    """Return the most probable classes, and the explained one if it is not among them."""
+    group, table = titled(
+        "Most probable classes", "Class", "Index", "Probability", "", right=("Index", "Probability")
+    )
+    for index in explanation.top_classes():
+        is_target = index == explanation.target
+        table.add_row(
+            Text(explanation.class_name(index)),
+            str(index),
+            f"{explanation.probabilities[index]:.2%}",
+            "explained" if is_target else "",
+            style="bold" if is_target else None,
+        )
+    return group
+
+
+def _cluster_table(explanation: Explanation) -> Group:
+    """Return each cluster's channels and importance."""
+    settings = explanation.settings
+    title = (
+        f"Clusters of channels: {SCORES[settings.score].label} {explanation.score:.4g}, "
+        f"{explanation.baseline_score:.4g} without the whole layer"
+    )
+    importance = IMPORTANCES[settings.importance].label
+    columns = ("Cluster", "Channels", importance[0].upper() + importance[1:])
+    group, table = titled(title, *columns, right=columns)
+    for j in explanation.by_importance():
+        size, value = int(explanation.sizes[j]), float(explanation.importances[j])
+        table.add_row(str(j), str(size), f"{value:+.4g}")
+    return group

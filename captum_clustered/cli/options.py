@@ -1,0 +1,285 @@
+"""The options of the command line, each declared once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_type_hints
+
+import typer
+
+from captum_clustered._ablation.coalitions import IMPORTANCES
+from captum_clustered._errors import UserError
+from captum_clustered._maps import SCALINGS
+from captum_clustered.scores import SCORES
+
+if TYPE_CHECKING:
+    from captum_clustered.data.preprocessing import Preprocessing
+    from captum_clustered.explain import ExplainerSettings
+    from captum_clustered.models import Model
+
+Scaling = Enum("Scaling", [(name, name) for name in SCALINGS], type=str)  # type: ignore[misc]
+Importance = Enum(  # type: ignore[misc]
+    "Importance", [(name, name) for name in IMPORTANCES], type=str
+)
+Score = Enum("Score", [(name, name) for name in SCORES], type=str)  # type: ignore[misc]
+
+DENSITY, ABLATION, LOGIT = Scaling("density"), Importance("ablation"), Score("logit")
+
+ModelName = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="A torchvision classification model, timm:name, or package.module:factory, a function "
+        "without arguments that returns a torch.nn.Module.",
+    ),
+]
+Size = Annotated[
+    Union[int, None],
+    typer.Option(
+        "--size",
+        min=1,
+        help="Height and width of the input (default: those of the weights, or 224).",
+        show_default=False,
+    ),
+]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
+ResumableFolder = Annotated[
+    Path,
+    typer.Option(
+        "--out", help="Folder for the results. The same command continues an interrupted run."
+    ),
+]
+Target = Annotated[
+    str,
+    typer.Option("--target", help="The class to explain: prediction, label or a number."),
+]
+LayerInput = Annotated[
+    bool, typer.Option("--layer-input", help="Explain by the layer's input, not its output.")
+]
+ScoreName = Annotated[Score, typer.Option("--score", help="The score that is explained.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers.")]
+SavedClusters = Annotated[
+    Union[Path, None],
+    typer.Option(
+        "--clusters",
+        help="Saved clusters for all images: the folder of a run with --fit, a file of torch.save, "
+        "or an explanation (.npz).",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The network, its layer, and how images become its input."""
+
+    model: ModelName
+    layer: Annotated[
+        str,
+        typer.Option(
+            help="The layer's name; the command layers lists them (default: the usual choice).",
+            show_default=False,
+        ),
+    ] = ""
+    weights: Annotated[
+        Union[str, None],
+        typer.Option(
+            help="Name of torchvision weights (default: DEFAULT), or file of a state dict: .pt, "
+            ".pth, .safetensors.",
+            show_default=False,
+        ),
+    ] = None
+    size: Size = None
+    mean: Annotated[
+        Union[str, None],
+        typer.Option(
+            help="1 or 3 numbers from 0 to 1 (default: those of the weights, or ImageNet's).",
+            show_default=False,
+        ),
+    ] = None
+    std: Annotated[Union[str, None], typer.Option(help="As --mean.", show_default=False)] = None
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, ...")] = "cpu"
+
+    def numbers(self) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+        """
+        Return the means and standard deviations.
+
+        Raises:
+
+            typer.BadParameter: If these are no numbers, or not of the right scale.
+        """
+        return _numbers(self.mean, "--mean"), _numbers(self.std, "--std")
+
+    def load(self) -> tuple[Model, Preprocessing]:
+        """Return the network and its preprocessing."""
+        means, stds = self.numbers()
+        return load_network(self.model, self.weights, self.size, means, stds, self.device)
+
+
+def load_network(
+    model: str,
+    weights: str | None,
+    size: int | None,
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
+    device: str,
+) -> tuple[Model, Preprocessing]:
+    """
+    Return a network and its preprocessing.
+
+    Raises:
+
+        ValueError, OSError, ImportError: If any of these does not work.
+    """
+    from captum_clustered.data.preprocessing import make_preprocessing
+    from captum_clustered.models import load_model
+
+    network = load_model(model, weights, device)
+    return network, make_preprocessing(network.preset, network.n_channels, size, mean, std)
+
+
+@dataclass(frozen=True)
+class MethodOptions:
+    """The method's arguments; the names are those of :class:`ExplainerSettings`."""
+
+    layer_input: LayerInput = False
+    n_clusters: Annotated[int, typer.Option(min=1, help="Number of clusters.")] = 10
+    clusters: SavedClusters = None
+    scaling: Annotated[
+        Scaling, typer.Option(help="How the clusters' importances become a map.")
+    ] = DENSITY
+    importance: Annotated[
+        Importance, typer.Option(help="How a cluster's importance is measured.")
+    ] = ABLATION
+    n_clusterings: Annotated[int, typer.Option(min=1, help="Number of clusterings to average.")] = 1
+    n_samples: Annotated[
+        int, typer.Option(min=1, help="Number of permutations for sampled Shapley values.")
+    ] = 25
+    seed: Seed = 0
+    channel_dim: Annotated[
+        int, typer.Option(help="The layer's dimension of channels; -1 for transformers.")
+    ] = 1
+    score: ScoreName = LOGIT
+    layer_baselines: Annotated[
+        Union[float, None],
+        typer.Option(
+            "--layer-baseline",
+            help="The value that replaces ablated channels (default: 0).",
+            show_default=False,
+        ),
+    ] = None
+    perturbations_per_eval: Annotated[
+        Union[int, None],
+        typer.Option(
+            min=1,
+            help="Number of ablations in one forward pass, to save memory (default: all).",
+            show_default=False,
+        ),
+    ] = None
+
+    def settings(self, layer: str, target: int | None = None) -> ExplainerSettings:
+        """Return these and the layer as the library takes them."""
+        from captum_clustered.explain import ExplainerSettings
+
+        values = {
+            name: value.value if isinstance(value, Enum) else value
+            for name, value in vars(self).items()
+        }
+        return ExplainerSettings(layer=layer, target=target, **values)
+
+
+def expanded(function: Callable[..., None]) -> Callable[..., None]:
+    """
+    Replace parameters that are a dataclass of options by these options.
+
+    Typer makes an option of each parameter of the signature. This puts the fields of
+    :class:`NetworkOptions` and :class:`MethodOptions` there, and calls the function with the
+    dataclass.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in groups:
+            parameters += _parameters(groups[name])
+        else:
+            parameters.append(
+                parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+            )
+
+    @functools.wraps(function)
+    def command(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        function(**given)
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    del command.__wrapped__
+    return command
+
+
+def _parameters(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]
+
+
+def target_of(text: str) -> str | int:
+    """
+    Return the value of --target for commands on many images.
+
+    Raises:
+
+        UserError: If it is neither prediction, label nor a number.
+    """
+    if text in ("prediction", "label"):
+        return text
+    if text.isdecimal():
+        return int(text)
+    raise UserError(f"--target {text} must be prediction, label or the number of a class.")
+
+
+def names_of(given: list[str] | None) -> list[str] | None:
+    """Return names from options that may hold several, separated by commas outside brackets."""
+    names: list[str] = []
+    for text in given or ():
+        start = depth = 0
+        for position, character in enumerate(f"{text},"):
+            depth += (character in "([{") - (character in ")]}")
+            if character == "," and depth <= 0:
+                names.append(text[start:position].strip())
+                start = position + 1
+        names.append(text[start:].strip())
+    return list(dict.fromkeys(filter(None, names))) or None
+
+
+def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} must be numbers, separated by commas", param_hint=option
+        ) from None
+    if len(numbers) not in (1, 3):
+        raise typer.BadParameter(f"{text!r} must be 1 or 3 numbers", param_hint=option)
+    # No channel can be divided by a standard deviation of zero.
+    if not all(0 <= number <= 1 and (number > 0 or option == "--mean") for number in numbers):
+        raise typer.BadParameter(
+            f"{text!r} must be on a scale of 0 to 1, as pixel values are here", param_hint=option
+        )
+    return numbers

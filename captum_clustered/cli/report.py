@@ -1,0 +1,41 @@
+"""The command report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from captum_clustered._errors import UserError, one_line, printable
+from captum_clustered.cli.console import out, sentences
+
+__all__ = ["report"]
+
+
+def report(
+    run_dir: Annotated[
+        Path, typer.Argument(help="The folder of compare or explain.", show_default=False)
+    ],
+    out_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="HTML file (default: report.html in RUN_DIR).", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """
+    Show the results of compare or explain as one HTML page.
+
+    The page holds the images and needs nothing but a browser.
+    """
+    with sentences():
+        from captum_clustered.report import write_report
+
+        try:
+            path = write_report(run_dir, out_file)
+        except OSError as error:
+            raise UserError(f"The report cannot be written: {one_line(error)}") from error
+        size = path.stat().st_size / 1e6
+        out.print(Text(f"Wrote {printable(path)} ({size:.1f} MB)"), soft_wrap=True)
