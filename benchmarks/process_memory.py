@@ -1,4 +1,4 @@
-"""How much memory this process has had."""
+"""The peak memory of this process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ STATUS = Path("/proc/self/status")
 
 
 def highest_memory() -> float:
-    """The most MiB that this process has had."""
+    """Return the peak memory of this process in MiB."""
     if STATUS.exists():
-        # Linux hands the figure of getrusage on from the process that started this one.
+        # On Linux, getrusage's figure is inherited from the process that started this one.
         found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text(encoding="ascii"))
         if found:
             return int(found[1]) / 2**10

@@ -1,5 +1,5 @@
 """
-What a run over a whole data set costs, and whether it survives being killed.
+Measure what a run over a whole data set costs, and whether it survives being killed.
 
     make bench-run DATA=busbra/images MODELS=models
     make bench-run DATA=busbra/images MODELS=models ARGS="--images 150 --only kills ray"
@@ -22,12 +22,12 @@ FEW = 100
 
 
 def main() -> None:
-    """Prints what is measured, part by part, and writes it as JSON."""
+    """Print the measurements, part by part, and write them as JSON."""
     parser = argparse.ArgumentParser(prog="whole_data", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="Folder of images.")
     parser.add_argument("--models", type=Path, required=True, help="Folder of networks.")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=("time", "memory"))
-    parser.add_argument("--images", type=int, help="Only the first so many.")
+    parser.add_argument("--images", type=int, help="Number of images (default: all).")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--chunk-size", type=int, default=64)
     parser.add_argument("--num-workers", type=int, default=1)

@@ -31,11 +31,13 @@ class FirstImages(Subset[Any]):
 @dataclass(frozen=True)
 class Case:
     """
+    A run over a folder of images.
+
     Attributes:
 
         data (Path): Folder of images.
         models (Path): Folder of networks.
-        n_images (int or None): The first so many of them.
+        n_images (int or None): Number of images; None for all.
         batch_size (int or None): As in :func:`explain_dataset`.
         chunk_size (int or None): As in :func:`explain_dataset`.
     """
@@ -47,7 +49,7 @@ class Case:
     chunk_size: int | None = None
 
     def method(self) -> ClusteredLayerCAM:
-        """The method on the activations behind the network's last ReLU."""
+        """Return the method on the activations behind the network's last ReLU."""
         network: Any = load_network(self.models, "linear")
         return ClusteredLayerCAM(network, network._avg_pooling)
 
@@ -58,7 +60,7 @@ class Case:
         return found if self.n_images is None else FirstImages(found, self.n_images)
 
     def run(self, out: Path, engine: Engine | None = None, **options: Any) -> Run:
-        """The whole run."""
+        """Explain all images."""
         items = self.items()
         return explain_dataset(
             self.method(),

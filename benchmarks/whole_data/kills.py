@@ -1,4 +1,4 @@
-"""Killing a run again and again, and comparing what comes of it with one left in peace."""
+"""Kill a run repeatedly and compare its files with those of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from whole_data.case import Case
 
 def kills(case: Case, cycles: int, num_workers: int, seed: int) -> dict[str, Any]:
     """
-    Kills a run ``cycles`` times at random moments and starts it again each time.
+    Kill a run ``cycles`` times at random moments and start it again each time.
 
     Returns:
-        dict: How many chunks there were after each cycle, and whether all files are those of
-        an undisturbed run to the last bit.
+        dict: The number of chunks after each cycle, and whether all files equal those of an
+        undisturbed run.
     """
     moments = random.Random(seed)  # noqa: S311
     context = get_context("spawn")
@@ -32,13 +32,13 @@ def kills(case: Case, cycles: int, num_workers: int, seed: int) -> dict[str, Any
         start = time.perf_counter()
         case.run(whole, LocalEngine(num_workers), fit=2 * (case.batch_size or 1))
         seconds = time.perf_counter() - start
-        # How long a chunk takes in peace, its share of the start included.
+        # Seconds per chunk of an undisturbed run, including its share of the start.
         each = seconds / Run(whole).manifest.n_chunks
         chunks = [0]
         for _ in range(cycles):
             process = context.Process(target=_run, args=(case, killed, num_workers))
             process.start()
-            # Three times out of four it may get somewhere first.
+            # Three times out of four, wait until it has stored another chunk.
             wanted = chunks[-1] + (moments.random() < 0.75)
             while process.is_alive() and _n_chunks(killed) < wanted:
                 time.sleep(0.01)
@@ -57,7 +57,7 @@ def kills(case: Case, cycles: int, num_workers: int, seed: int) -> dict[str, Any
 
 
 class _Deadly:
-    """Kills the process that reads one of the images, the first time."""
+    """Kills the process that reads one of the images, once."""
 
     def __init__(self, items: Any, index: int, flag: Path) -> None:
         self.items, self.index, self.flag = items, index, flag
@@ -74,7 +74,7 @@ class _Deadly:
 
 
 def killed_worker(case: Case, workers: int, num_workers: int) -> dict[str, Any]:
-    """A run on Ray, one of whose workers is killed in the middle, and one in this process."""
+    """Compare a run on Ray, one of whose workers is killed, with a run in this process."""
     with tempfile.TemporaryDirectory() as folder:
         on_ray, whole = Path(folder, "ray"), Path(folder, "whole")
         case.run(whole, LocalEngine(num_workers))

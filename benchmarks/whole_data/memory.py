@@ -1,4 +1,4 @@
-"""Peak memory of runs over few and over many images."""
+"""Measure the peak memory of runs over few and over many images."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from whole_data.case import Case
 
 
 def memory(case: Case, n_images: list[int], num_workers: int) -> dict[str, float]:
-    """MiB that a process has had at most, by the number of images; one process for each."""
+    """Return the peak memory in MiB for each number of images, each run in its own process."""
     found = {}
     context = get_context("spawn")
     for number in n_images:
         receiver, sender = context.Pipe(duplex=False)
-        # Not a pool, whose processes may not have children that read images.
+        # A pool's processes may not have children, which read the images.
         process = context.Process(
             target=_peak, args=(replace(case, n_images=number), num_workers, sender)
         )

@@ -1,4 +1,4 @@
-"""Time of a run as a multiple of the plain forward passes over the same loader."""
+"""Measure the time of a run as a multiple of plain forward passes over the same loader."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from whole_data.case import Case
 
 def timing(case: Case, num_workers: int) -> dict[str, float]:
     """
-    Seconds of both, chunk by chunk in turn, so that a busy machine slows them alike.
+    Measure both, chunk by chunk in turn, so that a busy machine slows both alike.
 
-    A forward pass reads the same batches through the same loader. A chunk of the run is read,
-    explained and stored, synchronously with the disk. What a run does once (reading the
-    weights to tell them from others, trying the first image) is given apart.
+    Forward passes read the same batches through the same loader. A chunk of the run is read,
+    explained and stored, and the disk is synchronized. What a run does once (hashing the
+    weights, trying the first image) is reported separately.
     """
     with tempfile.TemporaryDirectory() as folder:
         once = _seconds(lambda: case.run(Path(folder), LocalEngine(num_workers)))

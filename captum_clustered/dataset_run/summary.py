@@ -1,4 +1,4 @@
-"""What each cluster of channels is worth over a whole data set, and where most."""
+"""The mean importance of each cluster over a data set, and the images where it is largest."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from typing import Any
 import numpy as np
 
 from captum_clustered._storage.atomic import write_whole
+from captum_clustered._storage.layout import CLUSTER_EXAMPLES, CLUSTER_MEANS
 from captum_clustered.dataset_run.reading import Run
 
 COLUMNS = ("index", "item", "error", "label", "target", "importances", "sizes")
-# In the place of a class: the mean over all images.
+# In the column of the class, for the mean over all images.
 EVERY = "all"
 
 
 @dataclass(frozen=True)
 class ClusterMean:
     """
-    What one cluster is worth in the images of one class.
+    The importance of one cluster in the images of one class.
 
     Attributes:
 
         cluster (int): Number of the cluster.
         channels (int): Number of its channels.
-        target (int or None): The class that was explained; None for all images.
+        target (int or None): The explained class; None for all images.
         images (int): Number of images.
-        mean (float): Mean importance: drop or Shapley value, in units of the score.
+        mean (float): Mean importance (drop or Shapley value), in units of the score.
         std (float): Standard deviation over the images.
-        positive (float): Share of images in which the cluster speaks for the class.
+        positive (float): Share of images in which the cluster raises the score.
     """
 
     cluster: int
@@ -49,16 +50,16 @@ class ClusterMean:
 @dataclass(frozen=True)
 class Example:
     """
-    An image in which a cluster matters most.
+    An image in which a cluster has one of its largest importances.
 
     Attributes:
 
         cluster (int): Number of the cluster.
-        rank (int): From 1, the image in which it matters most.
+        rank (int): 1 for the image with the largest importance.
         index (int): Number of the item.
         item (str): Its name.
-        target (int): The class that was explained.
-        label (int or None): The class that the data say.
+        target (int): The explained class.
+        label (int or None): The item's class in the data set.
         importance (float): Of the cluster in this image.
     """
 
@@ -78,8 +79,8 @@ class ClusterSummary:
 
     Attributes:
 
-        means (list[ClusterMean]): For each cluster over all images, then for each class.
-        examples (list[Example]): For each cluster its images.
+        means (list[ClusterMean]): Of each cluster over all images, then for each class.
+        examples (list[Example]): The images of each cluster.
     """
 
     means: list[ClusterMean]
@@ -87,12 +88,12 @@ class ClusterSummary:
 
     @property
     def clusters(self) -> list[int]:
-        """The clusters by their mean importance over all images, the largest first."""
+        """The clusters in the order of their mean importance over all images."""
         return [mean.cluster for mean in self.means if mean.target is None]
 
     def save(self, folder: Path) -> None:
         """
-        Writes ``clusters.csv`` and ``cluster_examples.csv``.
+        Write ``clusters.csv`` and ``cluster_examples.csv``.
 
         Raises:
 
@@ -102,26 +103,28 @@ class ClusterSummary:
             vars(mean) | {"target": EVERY if mean.target is None else mean.target}
             for mean in self.means
         ]
-        write_whole(folder / "clusters.csv", _csv(means))
-        write_whole(folder / "cluster_examples.csv", _csv([vars(e) for e in self.examples]))
+        write_whole(folder / CLUSTER_MEANS, _csv(means))
+        write_whole(folder / CLUSTER_EXAMPLES, _csv([vars(e) for e in self.examples]))
 
 
 def cluster_summary(run: Run, n_examples: int = 6) -> ClusterSummary:
     """
-    Means over all images, and the images in which each cluster matters most, in one pass
-    over the stored scores. Memory does not grow with the number of images.
+    Summarize the importance of each cluster over all images of a run.
+
+    One pass over the stored importances gives the means and the images in which each cluster
+    is most important. Memory does not grow with the number of images.
 
     Args:
 
-        run (Run): With one clustering for all images: ``fit`` or fixed labels. It need not
-                    be complete.
-        n_examples (int, optional): Images for each cluster.
+        run (Run): A run with one clustering for all images: ``fit`` or fixed labels. It need
+                    not be complete.
+        n_examples (int, optional): Number of images per cluster.
                     Default: 6
 
     Raises:
 
-        ValueError: If cluster 3 of one image is not cluster 3 of the others, no image is
-                    explained yet, or ``n_examples`` is negative.
+        ValueError: If each image has a clustering of its own, no image is explained yet, or
+                    ``n_examples`` is negative.
 
     Examples::
 
@@ -135,7 +138,7 @@ def cluster_summary(run: Run, n_examples: int = 6) -> ClusterSummary:
     settings = run.manifest.settings
     if not settings["fit"] and not str(settings["clusterer"]).startswith(("fixed", "fitted")):
         raise ValueError(
-            "run has clusters of its own for each image, so cluster 3 of one image is not "
+            "run has a separate clustering for each image, so cluster 3 of one image is not "
             "cluster 3 of another: explain the data set with fit (--fit 1000) or fixed labels."
         )
     sums: dict[int, _Sums] = {}
@@ -148,7 +151,7 @@ def cluster_summary(run: Run, n_examples: int = 6) -> ClusterSummary:
             best = best or [[] for _ in sizes]
             sums.setdefault(row["target"], _Sums(len(sizes))).add(values)
             for heap, value in zip(best, values.tolist(), strict=True):
-                # Of equal ones the first; no two have the same number.
+                # Of equal values, the first image stays; no two images have the same number.
                 heapq.heappush(heap, (value, -row["index"], row))
                 if len(heap) > n_examples:
                     heapq.heappop(heap)
@@ -165,7 +168,7 @@ class _Sums:
         self.positive = np.zeros(n_clusters)
 
     def add(self, values: Any) -> None:
-        """Welford's algorithm: no difference of large sums."""
+        """Update by Welford's algorithm, which takes no difference of large sums."""
         self.images += 1
         before = values - self.mean
         self.mean = self.mean + before / self.images

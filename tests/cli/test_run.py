@@ -187,7 +187,7 @@ def test_clusters_of_each_image_cannot_be_summed_up(start, run):
     assert start().exit_code == 0
     result = run("clusters", "out")
     assert result.exit_code == 1
-    assert "clusters of its own for each image" in result.stderr
+    assert "a separate clustering for each image" in result.stderr
     assert run("clusters", "absent").exit_code == 1
 
 

@@ -86,7 +86,7 @@ def test_fixed_labels_will_do(tmp_path):
 
 
 def test_what_cannot_be_summed_up(tmp_path, stored):
-    with pytest.raises(ValueError, match="clusters of its own for each image"):
+    with pytest.raises(ValueError, match="a separate clustering for each image"):
         cluster_summary(run(tmp_path / "a", Pictures(2)))
     with pytest.raises(ValueError, match="n_examples=-1"):
         cluster_summary(stored, -1)
