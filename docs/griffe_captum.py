@@ -38,7 +38,7 @@ ENTRIES = _entries()
 _ROLE = re.compile(r":(?P<role>func|class|meth|mod|attr|data|math):`(?P<text>[^`]+)`")
 _TITLED = re.compile(r"(?P<title>.+?)\s*<(?P<path>[^>]+)>\Z", re.DOTALL)
 _SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Warns|Examples)::?\Z")
-_NAMES = re.compile(r"(\*{0,2}\w+(?:, \*{0,2}\w+)+):")
+_NAMES = re.compile(r"(\*{0,2}\w+(?:, \*{0,2}\w+)+)(?=:| \()")
 _TYPE = re.compile(r"(?<=\w )\([^:\n]*\)(?=:)")
 # The signature has these defaults already; "None (zero)" says more than the signature.
 _DEFAULT = re.compile(r"(?m)^ *Default: [^(\n]*(\(\)|\([\d., ]+\))?$\n?")
@@ -83,8 +83,10 @@ def _singles(title: str, item: str) -> list[str]:
     names = _NAMES.match(item)
     if title in ("Args", "Attributes") and names:
         kinds = {name: " (Any)" if name.startswith("*") else "" for name in names[1].split(", ")}
-        return [f"{name}{kind}{item[names.end(1) :]}" for name, kind in kinds.items()]
-    return [_TYPE.sub(lambda match: _alternatives(match[0]), item, count=1)]
+        items = [f"{name}{kind}{item[names.end(1) :]}" for name, kind in kinds.items()]
+    else:
+        items = [item]
+    return [_TYPE.sub(lambda match: _alternatives(match[0]), each, count=1) for each in items]
 
 
 def _alternatives(kind: str) -> str:

@@ -42,3 +42,12 @@ def test_a_sheet_without_images_has_its_heading(rows):
     figure.draw_without_rendering()
     assert figure.axes == []
     assert figure.texts[0].get_text() == "Clusters"
+
+
+def test_a_long_subtitle_is_broken_above_the_first_row():
+    rows = [SheetRow("Cluster 0", "", [cell(1)])]
+    figure = draw_contact_sheet(rows, "Clusters", "many words " * 20)
+    figure.draw_without_rendering()
+    subtitle, name = (figure.texts[i].get_window_extent() for i in (1, 2))
+    assert subtitle.x1 <= figure.bbox.x1
+    assert subtitle.y0 >= name.y1
