@@ -11,7 +11,6 @@ from typing import Any, TypedDict
 from PIL import Image
 from torch import Tensor, uint8
 from torch.utils.data import Dataset
-from typing_extensions import Unpack
 
 from captum_clustered._errors import needs_extra
 from captum_clustered.data.images import read_image
@@ -85,17 +84,16 @@ class MaskedImages(Dataset[tuple[Any, ...]]):
         samples: Sequence[Sample],
         classes: Sequence[str],
         problems: Sequence[str] = (),
-        **transforms: Unpack[Transforms],
+        *,
+        transform: Transform | None = None,
+        target_transform: Transform | None = None,
+        transforms: Transform | None = None,
     ) -> None:
-        self.root = str(root)
-        self.transform = transforms.get("transform")
-        self.target_transform = transforms.get("target_transform")
-        self.transforms = transforms.get("transforms")
-        unknown = set(transforms) - set(Transforms.__annotations__)
-        if unknown:
-            raise TypeError(f"{type(self).__name__} takes no argument {min(unknown)!r}.")
-        if self.transforms is not None and (self.transform or self.target_transform) is not None:
+        if transforms is not None and (transform or target_transform) is not None:
             raise ValueError("Give either transforms or transform and target_transform, not both.")
+        self.root = str(root)
+        self.transform, self.target_transform = transform, target_transform
+        self.transforms = transforms
         self.samples = list(samples)
         self.classes = list(classes)
         self.class_to_idx = {name: index for index, name in enumerate(classes)}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from typing_extensions import Unpack
 
+from captum_clustered.data._tables import check_files, check_split, find_folder, read_table
 from captum_clustered.data.base import MaskedImages, Sample, Transforms
 from captum_clustered.data.masks import MaskFile
 from captum_clustered.data.patients import check_patients_apart
-from captum_clustered.data.tables import check_files, check_split, find_folder, read_table
 
 N_IMAGES = 1875
 CLASSES = ("benign", "malignant")
@@ -29,42 +29,36 @@ class BUSBRA(MaskedImages):
     de Janeiro: Gómez-Flores, Gregorio-Calas and de Albuquerque Pereira, "BUS-BRA: A breast
     ultrasound dataset for assessing computer-aided diagnosis systems", Medical Physics
     51(4):3110-3123, 2024, doi 10.1002/mp.16812. Download BUSBRA.zip from
-    https://zenodo.org/records/8231412 and unpack it; the record is under CC BY 4.0, and the
-    LICENSE of the data asks papers that use it to cite the article.
+    https://zenodo.org/records/8231412 and unpack it. The record is under CC BY 4.0; papers that
+    use the data must cite the article.
 
-    Two layouts are read, and told apart by their files: the release (``bus_data.csv``,
-    ``5-fold-cv.csv``, ``Images``, ``Masks``) and one table with splits of its own
-    (``labels.csv`` with the columns file, mask, label, split, patient and kfold5, ``images``,
-    ``masks``). No patient is in two of the official five folds, which is checked. For the
-    release, ``"test"`` is fold 1, ``"val"`` fold 2 and ``"train"`` folds 3 to 5; for another
-    division take ``"all"`` and the attribute folds.
+    Two layouts are read: the release (``bus_data.csv``, ``5-fold-cv.csv``, ``Images``,
+    ``Masks``), and a single table with its own splits (``labels.csv`` with the columns file,
+    mask, label, split, patient and kfold5, ``images``, ``masks``). In the release, ``"test"``
+    is the official fold 1, ``"val"`` fold 2 and ``"train"`` folds 3 to 5. No patient is in two
+    folds, which is checked.
 
-    An item is (image, label, mask): a PIL image in RGB, the index in classes (0 benign,
-    1 malignant) and a ``torchvision.tv_tensors.Mask`` of shape (1, height, width), 1 inside
-    the lesion. Calipers and text are burned into many images, and contrast differs among
-    scanners: a network can learn from either.
+    An item is (image, label, mask) as :class:`MaskedImages` describes it; the labels are 0
+    (benign) and 1 (malignant). Calipers and text are burned into many images, and contrast
+    differs among scanners. A network can learn from either.
 
     Args:
 
         root (str or Path): The folder that BUSBRA.zip was unpacked to, or the folder BUSBRA.
         split (str, optional): "train", "val", "test" or "all".
                     Default: "train"
-        **transforms: transform, target_transform or transforms, as :class:`MaskedImages` has
-                    them.
+        **transforms: See :class:`MaskedImages`.
 
     Attributes:
 
-        classes, class_to_idx, targets: As in torchvision.
-        patients (list of str): Patient of each image.
         folds (list of str): Official fold of each image, "1" to "5".
-        problems (list of str): What is not as expected; a warning shows the first ones.
 
     Raises:
 
         FileNotFoundError: If root does not hold the data, or images or masks of the split
                     are missing.
-        ValueError: If split is not one of the accepted values, or a table has other columns
-                    or values than expected or a patient in two folds.
+        ValueError: If split is not accepted, or a table has other columns or values than
+                    expected or a patient in two folds.
 
     Examples::
 

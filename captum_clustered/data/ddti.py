@@ -7,10 +7,10 @@ from pathlib import Path
 from PIL import Image
 from typing_extensions import Unpack
 
+from captum_clustered.data._ddti_case import DDTICase, read_case
+from captum_clustered.data._tables import find_folder
 from captum_clustered.data.base import MaskedImages, Sample, Transforms
-from captum_clustered.data.ddti_case import DDTICase, read_case
 from captum_clustered.data.masks import Polygons
-from captum_clustered.data.tables import find_folder
 
 CLASSES = ("benign", "malignant")
 LABEL = {"2": 0, "3": 0, "4a": 1, "4b": 1, "4c": 1, "5": 1}
@@ -28,34 +28,27 @@ class DDTI(MaskedImages):
     Pedraza et al., "An open access thyroid ultrasound image database", 10th International
     Symposium on Medical Information Processing and Analysis (SIPAIM), Proc. SPIE 9287, 2015,
     doi 10.1117/12.2073532. Download it from http://cimalab.unal.edu.co, under the terms
-    stated there, and unpack it: for each case an XML file, ``1.xml``, and its images,
+    stated there, and unpack it. Each case has an XML file, ``1.xml``, and its images,
     ``1_1.jpg``, ``1_2.jpg``, ...
 
-    An item is (image, label, mask): a PIL image in RGB, the index in classes (0 benign,
-    1 malignant) and a ``torchvision.tv_tensors.Mask`` of shape (1, height, width) that is 1
-    inside the outlines, all of those in an image together.
+    An item is (image, label, mask) as :class:`MaskedImages` describes it; the mask is the union
+    of the outlines. The label follows from the case's TI-RADS category, not from histology:
+    0 (benign) for 2 and 3, 1 (malignant) for 4a, 4b, 4c and 5. Authors do not agree about 4a;
+    the attribute tirads helps to leave it out. All images of a case have its label. There are
+    no official splits: use :func:`split_by_patient`, for which a case is a patient.
 
-    The label is no histology, but follows from the case's TI-RADS category: benign for 2 and
-    3, malignant for 4a, 4b, 4c and 5. Authors do not agree about 4a; the attribute tirads is
-    there to leave it out. It is the same for all nodules and images of a case. There are no
-    official splits: use :func:`split_by_patient`, for which a case is a patient.
-
-    The release is not free of faults. Cases without a category and images without an outline
-    are left out. From XML or outlines that are cut off, what is complete is used. The
-    attribute problems lists all of that, and a warning shows the first lines.
+    The release has faults. Cases without a category and images without an outline are left
+    out. Of XML or outlines that are cut off, the complete part is used. The attribute problems
+    lists all of that.
 
     Args:
 
         root (str or Path): The folder with the XML files and images, or one that holds it.
-        **transforms: transform, target_transform or transforms, as :class:`MaskedImages` has
-                    them.
+        **transforms: See :class:`MaskedImages`.
 
     Attributes:
 
-        classes, class_to_idx, targets: As in torchvision.
         tirads (list of str): Category of each image's case: "2", "3", "4a", "4b", "4c" or "5".
-        patients (list of str): Case of each image.
-        problems (list of str): What was left out, and why.
 
     Raises:
 
@@ -75,7 +68,7 @@ class DDTI(MaskedImages):
         **transforms: Unpack[Transforms],
     ) -> None:
         folder = find_folder(root, ("*.xml",), SOURCE)
-        images: dict[str, dict[str, Path]] = {}  # of each case, by number
+        images: dict[str, dict[str, Path]] = {}  # by case and number
         for path in folder.glob("*.jpg"):
             name, _, number = path.stem.partition("_")
             images.setdefault(name, {})[number] = path
@@ -93,7 +86,7 @@ class DDTI(MaskedImages):
 
 
 def _samples(case: DDTICase, images: dict[str, Path]) -> tuple[list[Sample], list[str]]:
-    """The usable images of a case, and why the others are not."""
+    """Return the usable images of a case, and the reasons for leaving out the others."""
     problems = list(case.problems)
     if case.tirads not in LABEL:
         what = f"TI-RADS {case.tirads!r}" if case.tirads else "no TI-RADS category"
@@ -120,5 +113,5 @@ def _samples(case: DDTICase, images: dict[str, Path]) -> tuple[list[Sample], lis
 
 
 def _natural(name: str) -> tuple[int, str]:
-    """Cases by number, as a reader counts."""
+    """Return a key that sorts names by number."""
     return (int(name) if name.isdigit() else -1, name)

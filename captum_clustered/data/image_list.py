@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from captum_clustered._errors import ImageError, explained, printable
+from captum_clustered.data._labels import class_indices, read_labels
+from captum_clustered.data._listing import Item, list_folder, list_masks, list_table, mask_stem
+from captum_clustered.data._names import Names
 from captum_clustered.data.images import read_image
-from captum_clustered.data.labels import class_indices, read_labels
-from captum_clustered.data.listing import Item, list_folder, list_masks, list_table, mask_stem
 from captum_clustered.data.masks import read_mask
-from captum_clustered.data.names import Names
 from captum_clustered.data.preprocessing import Preprocessing
 
 __all__ = ["ImageList"]

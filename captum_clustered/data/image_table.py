@@ -1,4 +1,4 @@
-"""Any folder of images with a table of labels."""
+"""A data set from a folder of images and a table of labels."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from pathlib import Path
 
 from typing_extensions import Unpack
 
+from captum_clustered.data._tables import check_files, check_split, read_table
 from captum_clustered.data.base import MaskedImages, Sample, Transforms
 from captum_clustered.data.masks import MaskFile
 from captum_clustered.data.patients import check_patients_apart
-from captum_clustered.data.tables import check_files, check_split, read_table
 
 
 class ImageTable(MaskedImages):
     r"""
-    Images that a CSV file lists, with their labels, and masks, patients and splits if any.
+    Images that a CSV file lists, with labels and, optionally, masks, patients and splits.
 
-    An item is (image, label, mask), or (image, label) without a column of masks: a PIL image
-    in RGB, the index in classes and a ``torchvision.tv_tensors.Mask`` of shape (1, height,
-    width) that is 1 where the mask's file is not 0.
+    An item is (image, label, mask) as :class:`MaskedImages` describes it, or (image, label)
+    without a column of masks.
 
     Args:
 
@@ -27,37 +26,30 @@ class ImageTable(MaskedImages):
         table (str or Path, optional): The CSV file, relative to root. Its first row names the
                     columns.
                     Default: "labels.csv"
-        split (str, optional): The rows that have this in split_column.
+        split (str, optional): Keep the rows that have this value in split_column.
                     Default: None (all rows)
-        image_column (str, optional): Column of the images' paths.
-                    Default: "image"
-        label_column (str, optional): Column of the classes' names.
+        image_column (str, optional): Column of the paths of the images.
+                    Default: "image" (or "file")
+        label_column (str, optional): Column of the names of the classes.
                     Default: "label"
-        mask_column (str, optional): Column of the masks' paths.
+        mask_column (str, optional): Column of the paths of the masks, which
+                    :func:`read_mask` reads.
                     Default: None (no masks)
-        patient_column (str, optional): Column of the patients' names, needed for
-                    :func:`split_by_patient`. With split_column, a patient in two splits is an
-                    error.
+        patient_column (str, optional): Column of the names of the patients, which
+                    :func:`split_by_patient` needs.
                     Default: None (patients are not known)
-        split_column (str, optional): Column of the splits' names.
+        split_column (str, optional): Column of the names of the splits.
                     Default: None
-        classes (sequence of str, optional): The classes' names in the order of a network's
+        classes (sequence of str, optional): Names of the classes in the order of the network's
                     outputs.
-                    Default: None (those in the table, in any split; sorted, as numbers if
-                    they are)
-        **transforms: transform, target_transform or transforms, as :class:`MaskedImages` has
-                    them.
-
-    Attributes:
-
-        classes, class_to_idx, targets: As in torchvision.
-        patients (list of str or None): Patient of each image.
+                    Default: None (those in the whole table, sorted; numbers by value)
+        **transforms: See :class:`MaskedImages`.
 
     Raises:
 
         FileNotFoundError: If the table, or an image or mask that it names, is missing.
         ValueError: If a column is missing or has an empty value, a label is not in classes,
-                    split is not in split_column or given without it, or a patient is in two
+                    split is not in split_column or is given without it, or a patient is in two
                     splits.
 
     Examples::

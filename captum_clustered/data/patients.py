@@ -1,4 +1,4 @@
-"""Parts of a data set with no patient in two of them."""
+"""Split a data set by patient."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def split_by_patient(
     dataset: Dataset[Any], shares: Sequence[float] = (0.5, 0.5), seed: int = 0
 ) -> list[Subset[Any]]:
     """
-    Divides a data set at random into parts, all images of a patient in the same one.
+    Divide a data set at random into parts, with all images of a patient in one part.
 
-    Patients, not images, are drawn, and in each class by itself, so that every part has the
-    classes in about the proportion of the whole; a patient with images of several classes
-    counts for the last of them, in ultrasound data the malignant one. The parts depend on the
-    patients' names, labels, shares and seed alone, not on the order of the images.
+    Patients are drawn within each class, so that every part has about the same proportion of
+    classes as the whole. A patient with images of several classes counts for the last of them,
+    in ultrasound data the malignant one. The parts depend only on the names of the patients,
+    their labels, shares and seed, not on the order of the images.
 
     Args:
 
@@ -28,7 +28,7 @@ def split_by_patient(
         shares (sequence of float, optional): Share of the patients in each part; their sum
                     is 1.
                     Default: (0.5, 0.5)
-        seed (int, optional): Another seed, other parts.
+        seed (int, optional): The seed of the random draw.
                     Default: 0
 
     Returns:
@@ -36,9 +36,9 @@ def split_by_patient(
 
     Raises:
 
-        TypeError: If dataset is none of this package.
-        ValueError: If patients are not known, shares are not positive with the sum 1, or
-                    there are too few patients of a class.
+        TypeError: If dataset is not one of this package.
+        ValueError: If patients are not known, shares are not positive with the sum 1, or a
+                    class has too few patients.
 
     Examples::
 
@@ -61,13 +61,7 @@ def split_by_patient(
 
 
 def check_patients_apart(pairs: Iterable[tuple[str, str]], what: str) -> None:
-    """
-    Checks (patient, split) of all images.
-
-    Raises:
-
-        ValueError: If a patient is in two splits.
-    """
+    """Check the (patient, split) of all images; a patient in two splits is a ValueError."""
     split_of: dict[str, str] = {}
     both = {patient for patient, split in pairs if split_of.setdefault(patient, split) != split}
     if both:
@@ -76,7 +70,7 @@ def check_patients_apart(pairs: Iterable[tuple[str, str]], what: str) -> None:
 
 
 def _samples(dataset: Any) -> list[tuple[Any, int]]:
-    """Patient and label of each item."""
+    """Return the patient and the label of each item."""
     if isinstance(dataset, Subset):
         whole = _samples(dataset.dataset)
         return [whole[index] for index in dataset.indices]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from typing_extensions import Unpack
 
+from captum_clustered.data._tables import check_files, check_split, find_folder
 from captum_clustered.data.base import MaskedImages, Sample, Transforms
 from captum_clustered.data.masks import Box, Boxes
-from captum_clustered.data.tables import check_files, check_split, find_folder
 
 N_IMAGES = {"train": 3500, "val": 500, "test": 1000, "trainval": 4000}
 CLASSES = ("benign", "malignant")
@@ -26,17 +26,16 @@ class TN5000(MaskedImages):
 
     5,000 images: Zhang et al., "TN5000: An ultrasound image dataset for thyroid nodule
     detection and classification", Scientific Data, 2025. Download it from figshare, at the
-    address and under the terms that the article and its record give, and unpack it. It is in
-    the layout of Pascal VOC: ``JPEGImages``, ``Annotations`` with an object named "0" (benign)
-    or "1" (malignant) for each box, and the official lists in ``ImageSets/Main``.
+    address and under the terms that the article and its record give, and unpack it. It has the
+    layout of Pascal VOC: ``JPEGImages``, ``Annotations`` with an object named "0" (benign) or
+    "1" (malignant) for each box, and the official lists in ``ImageSets/Main``.
 
-    An item is (image, label, mask): a PIL image in RGB, the index in classes (0 benign,
-    1 malignant; malignant if one of several nodules is) and a
-    ``torchvision.tv_tensors.Mask`` of shape (1, height, width) that is 1 inside the box or
+    An item is (image, label, mask) as :class:`MaskedImages` describes it. The label is 1
+    (malignant) if one of the nodules is, else 0 (benign), and the mask is the union of the
     boxes. A box holds more than the nodule: IoU with it is not IoU with an outline.
 
-    The release names no patients. Whether one is in two of the official splits cannot be
-    checked, therefore, and :func:`split_by_patient` does not apply.
+    The release names no patients. Nobody can check whether one is in two of the official
+    splits, and :func:`split_by_patient` does not apply.
 
     Args:
 
@@ -44,20 +43,13 @@ class TN5000(MaskedImages):
                     to.
         split (str, optional): "train", "val", "test" or "trainval".
                     Default: "train"
-        **transforms: transform, target_transform or transforms, as :class:`MaskedImages` has
-                    them.
-
-    Attributes:
-
-        classes, class_to_idx, targets: As in torchvision.
-        problems (list of str): Images left out because of their annotation, and numbers that
-                    are not as expected; a warning shows the first ones.
+        **transforms: See :class:`MaskedImages`.
 
     Raises:
 
         FileNotFoundError: If root does not hold the data, or images or annotations of the
                     split are missing.
-        ValueError: If split is not one of the accepted values, or no image can be used.
+        ValueError: If split is not accepted, or no image can be used.
 
     Examples::
 
@@ -99,15 +91,9 @@ class TN5000(MaskedImages):
 
 
 def _read(path: Path) -> tuple[int, tuple[Box, ...]]:
-    """
-    Label and boxes of an annotation.
-
-    Raises:
-
-        ValueError: If they cannot be had from it.
-    """
+    """Return the label and the boxes of an annotation; a ValueError has the fault."""
     try:
-        # A file of the user's own choice; expat itself limits how entities expand.
+        # The user chose the file, and expat limits how entities expand.
         objects = ET.parse(path).findall("object")  # noqa: S314
     except ET.ParseError as error:
         raise ValueError(f"no readable XML ({error}).") from error

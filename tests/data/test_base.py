@@ -103,7 +103,7 @@ def test_a_mask_of_another_size_is_an_error(root):
 
 
 def test_an_unknown_argument_is_an_error(root):
-    with pytest.raises(TypeError, match="ImageTable takes no argument 'transfrom'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'transfrom'"):
         ImageTable(root, transfrom=v2.Grayscale())
 
 

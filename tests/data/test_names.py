@@ -3,7 +3,7 @@ import pickle
 
 import pytest
 
-from captum_clustered.data.names import Names
+from captum_clustered.data._names import Names
 
 
 def test_names_are_a_sequence():

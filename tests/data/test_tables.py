@@ -1,6 +1,6 @@
 import pytest
 
-from captum_clustered.data.tables import find_folder, read_table
+from captum_clustered.data._tables import find_folder, read_table
 
 
 @pytest.mark.parametrize("depth", ["", "a", "a/b"])

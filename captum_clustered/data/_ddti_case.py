@@ -1,4 +1,4 @@
-"""The XML file of one case of DDTI, as far as it can be read."""
+"""Read the XML file of one case of DDTI, even if it is damaged."""
 
 from __future__ import annotations
 
@@ -14,21 +14,13 @@ import numpy as np
 
 from captum_clustered.data.masks import Point
 
-# Points have no brackets of their own, so this finds each complete list of them, whether what
-# follows it is complete or not.
+# A point has no brackets, so this finds each complete list of points, whatever follows it.
 _POINTS = re.compile(r'"points"\s*:\s*(\[[^\[\]]*\])')
 
 
 @dataclass
 class DDTICase:
-    """
-    Attributes:
-
-        name (str): Name of the file.
-        tirads (str): The category, empty if there is none.
-        outlines (dict): Outlines in each image, by its number.
-        problems (list of str): What could not be read.
-    """
+    """A case by its name, with its category if any, and the outlines by number of the image."""
 
     name: str
     tirads: str = ""
@@ -37,10 +29,10 @@ class DDTICase:
 
 
 def read_case(path: Path) -> DDTICase:
-    """All that is complete in the file."""
+    """Read all that is complete in the file."""
     case = DDTICase(path.stem)
-    # Elements come one by one as they end, so those before a fault are not lost with it. Files
-    # of the user's own choice; expat itself limits how entities expand.
+    # Elements come one by one, so a fault loses only those after it. The user chose the file,
+    # and expat limits how entities expand.
     parser: ET.XMLPullParser[Any] = ET.XMLPullParser(["end"])
     parser.feed(path.read_text(encoding="utf-8", errors="replace"))
     try:
@@ -75,7 +67,7 @@ def _take(element: ET.Element, case: DDTICase) -> None:
 
 
 def _outlines(svg: str) -> tuple[list[tuple[Point, ...]], bool]:
-    """The complete outlines, and whether there is anything else."""
+    """Return the complete outlines, and whether there is anything else."""
     outlines = []
     lists = _POINTS.findall(svg)
     for text in lists:

@@ -25,15 +25,8 @@ def read_table(path: Path, columns: Iterable[str], optional: Iterable[str] = ())
     """
     Read the rows of a CSV file with a header; empty rows are left out.
 
-    The names ``image`` and ``file`` mean the same column: a table that has one of them also has
-    the other.
-
-    Args:
-
-        path (Path): The file.
-        columns (iterable of str): The columns that must be there.
-        optional (iterable of str, optional): Columns that are empty if they are not there.
-                    Default: ()
+    ``image`` and ``file`` are two names of the same column. All of columns must be there;
+    optional ones are empty where they are not.
 
     Raises:
 
@@ -76,16 +69,9 @@ def read_table(path: Path, columns: Iterable[str], optional: Iterable[str] = ())
 
 
 def find_folder(root: str | Path, markers: Sequence[str], source: str) -> Path:
-    """
-    Find the folder that holds a file or folder named by a pattern: root, or one in it.
-
-    Raises:
-
-        FileNotFoundError: If there is none; the message ends with ``source``.
-        ValueError: If there are several.
-    """
+    """Find the folder, root or one in it, that holds a file or folder of one of the patterns."""
     root = Path(root).expanduser()
-    # Archives are packed in a folder of their own, some of them twice.
+    # Archives hold one folder with everything, some of them twice.
     for depth in ("", "*/", "*/*/"):
         paths = (path for marker in markers for path in root.glob(depth + marker))
         # Archives made on macOS have a hidden companion of each file.
@@ -103,13 +89,7 @@ def find_folder(root: str | Path, markers: Sequence[str], source: str) -> Path:
 
 
 def check_files(paths: Sequence[Path], what: str, source: str = "") -> None:
-    """
-    Check that all files are there.
-
-    Raises:
-
-        FileNotFoundError: If some are missing; the message has their number and the first ones.
-    """
+    """Check that all files are there."""
     missing = [path for path in paths if not split_frame(path)[0].is_file()]
     if missing:
         some = ", ".join(map(str, missing[:3])) + (", ..." if len(missing) > 3 else "")
@@ -119,12 +99,6 @@ def check_files(paths: Sequence[Path], what: str, source: str = "") -> None:
 
 
 def check_split(split: str, accepted: Sequence[str]) -> None:
-    """
-    Check the name of a split.
-
-    Raises:
-
-        ValueError: If it is not one of those accepted.
-    """
+    """Check the name of a split."""
     if split not in accepted:
         raise ValueError(f"split={split!r} must be one of {', '.join(map(repr, accepted))}.")

@@ -10,24 +10,15 @@ from pathlib import Path
 from PIL import Image
 
 from captum_clustered._errors import printable
+from captum_clustered.data._tables import read_table
 from captum_clustered.data.dicom import frame_names, is_dicom, split_frame
-from captum_clustered.data.tables import read_table
 
 __all__ = ["Item", "list_folder", "list_masks", "list_table", "mask_stem"]
 
 
 @dataclass(frozen=True)
 class Item:
-    """
-    An image, or a frame of one.
-
-    Attributes:
-
-        name (str): The file, relative to the root, with the frame if there are several.
-        file (str): The file alone.
-        label (str): Its label, empty if there is none.
-        mask (str): The file of its mask, empty if there is none.
-    """
+    """An image, or a frame of it in ``name``; label and mask are empty if there are none."""
 
     name: str
     file: str
@@ -36,16 +27,7 @@ class Item:
 
 
 def list_folder(folder: Path, recursive: bool) -> list[Item]:
-    """
-    List the images of a folder in the order of their names.
-
-    The label of an image is the name of the folder in this folder that it is in.
-
-    Raises:
-
-        OSError: If a folder in it cannot be listed.
-        ValueError: If there are no images.
-    """
+    """List the images of a folder in the order of their names, labeled by its subfolders."""
     items = []
     for file in _image_files(folder, recursive):
         parts = Path(file).parts
@@ -57,14 +39,7 @@ def list_folder(folder: Path, recursive: bool) -> list[Item]:
 
 
 def list_table(path: Path, root: Path, mask_column: str | None) -> list[Item]:
-    """
-    List the images of a table in its order.
-
-    Raises:
-
-        FileNotFoundError: If there is no such table.
-        ValueError: If it cannot be read, names no image or one twice.
-    """
+    """List the images of a table in its order; none may be there twice."""
     columns = ("image",) if mask_column is None else ("image", mask_column)
     items = [
         Item(name, row["image"], row["label"], row[mask_column] if mask_column else "")
@@ -85,14 +60,7 @@ def list_table(path: Path, root: Path, mask_column: str | None) -> list[Item]:
 
 
 def list_masks(folder: Path) -> dict[str, list[Path]]:
-    """
-    List the masks of a folder by their names without suffix.
-
-    Raises:
-
-        FileNotFoundError: If there is no such folder.
-        ValueError: If it is not a folder or has no images.
-    """
+    """List the masks of a folder by their names without suffix."""
     if not folder.exists():
         raise FileNotFoundError(f"There is no folder {printable(folder)}.")
     if not folder.is_dir():

@@ -6,25 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from captum_clustered._errors import close_matches, printable
-from captum_clustered.data.tables import read_table
+from captum_clustered.data._tables import read_table
 
 __all__ = ["class_index", "class_indices", "read_labels"]
 
 
 def class_index(text: str, classes: Sequence[str] | None, n_classes: int | None, where: str) -> int:
     """
-    Return the index of a class.
+    Return the index of a class from its number or its name, in upper or lower case.
 
-    Args:
-
-        text (str): Its number or its name, in upper or lower case.
-        classes (sequence of str or None): The names.
-        n_classes (int or None): The number of classes. None accepts any.
-        where (str): The beginning of the message of an error.
-
-    Raises:
-
-        ValueError: If there is no such class, or several of this name.
+    A ValueError that there is no such class begins with where.
     """
     try:
         label = int(text)
@@ -52,12 +43,8 @@ def class_indices(
     """
     Return the index of each label in words, which are sorted.
 
-    Names of classes that nobody knows are numbered in their order, as torchvision's ImageFolder
-    does, if there is one for each class.
-
-    Raises:
-
-        ValueError: If a label is no class, or there are not as many names as classes.
+    Without known names of classes, the words are numbered in their order, as torchvision's
+    ImageFolder does. There must then be one for each class.
     """
     if classes is not None or all(word.isdecimal() for word in words):
         return {word: class_index(word, classes, n_classes, where) for word in words}
@@ -70,17 +57,7 @@ def class_indices(
 
 
 def read_labels(path: Path, classes: Sequence[str] | None, n_classes: int | None) -> dict[str, int]:
-    """
-    Read the labels of a table with the columns ``image`` or ``file``, and ``label``.
-
-    Returns:
-        dict[str, int]: Index of the class by the name of the image's file.
-
-    Raises:
-
-        FileNotFoundError: If there is no such table.
-        ValueError: If it cannot be read, or a label is no class; the message has the line.
-    """
+    """Read a table of labels: the index of the class by the name of the image's file."""
     rows = read_table(path, ("image", "label"))
     numbers: dict[str, int] = {}
     if classes is None and n_classes is None:
