@@ -7,6 +7,7 @@ for several names becomes one item for each name.
 
 from __future__ import annotations
 
+import ast
 import re
 import textwrap
 from pathlib import Path
@@ -22,15 +23,23 @@ def _entries() -> dict[str, str]:
     found: dict[str, str] = {}
     for page in sorted(_REFERENCE.glob("*.md")):
         for path, options in re.findall(r"(?m)^::: (\S+)\n((?: .*\n)*)", page.read_text()):
-            listed = re.search(r"members: \[(.+)\]", options)
-            members = listed[1].split(", ") if listed else []
-            for entry in (path, *(f"{path}.{member}" for member in members)):
+            for entry in (path, *(f"{path}.{member}" for member in _members(path, options))):
                 parts = entry.split(".")
                 # Also without the module: metrics.iou for metrics.localization.iou.
                 for names in (parts, [*parts[:2], parts[-1]]):
                     for start in range(len(names)):
                         found.setdefault(".".join(names[start:]), entry)
     return found
+
+
+def _members(path: str, options: str) -> list[str]:
+    """Return the members that an entry lists; "members_order: __all__" lists all public ones."""
+    listed = re.search(r"members: \[(.+)\]", options)
+    if "members_order: __all__" not in options:
+        return listed[1].split(", ") if listed else []
+    source = _REFERENCE.parents[1].joinpath(*path.split("."), "__init__.py").read_text("utf-8")
+    exported = re.search(r"(?ms)^__all__ = (\[.*?\])", source)
+    return list(ast.literal_eval(exported[1])) if exported else []
 
 
 ENTRIES = _entries()

@@ -1,6 +1,7 @@
 """The pages of docs/ cover every public name, are in the site's menu, and run as printed."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,11 @@ def test_the_reference_has_each_public_name(name):
     assert re.search(f"{entry}|{attribute}|{member}", reference, re.MULTILINE) or (
         # A module has a page of its own.
         (DOCS / "reference" / f"{name}.md").is_file()
+        # An entry of a module lists all that is public in it.
+        or any(
+            name in import_module(module).__all__
+            for module in re.findall(r"::: (\S+)\n(?: .*\n)*? +members_order: __all__", reference)
+        )
     )
 
 
