@@ -3,10 +3,12 @@
 import pytest
 import torch
 from nets import MlpHead, images
+from small_runs import method
 from torch import nn
 
 from captum_clustered import ClusteredLayerCAM, scores
-from captum_clustered.dataset_run.explaining import TargetScore
+from captum_clustered.dataset_run.explaining import BatchExplainer, RunSettings, TargetScore
+from captum_clustered.dataset_run.loading import LoadedBatch
 
 
 def balanced(kind=MlpHead):
@@ -103,3 +105,16 @@ def test_a_target_that_is_no_class_is_named(target):
     chosen.start(torch.tensor([0, target, 1]))
     with pytest.raises(ValueError, match=rf"target {target} is out of range: .* 3 classes, 0 to 2"):
         ClusteredLayerCAM(chosen, net.relu).attribute(images())
+
+
+def test_a_device_that_is_broken_ends_the_run(monkeypatch):
+    def broken(device=None):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "synchronize", broken)
+    # On this device nothing can be explained, and it is the device's fault.
+    explainer = BatchExplainer(method(), RunSettings(), torch.device("cuda"))
+    monkeypatch.setattr(explainer, "explain", lambda *_: broken())
+    x = torch.zeros(1, 2, 12, 10)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        explainer.rows(LoadedBatch([0], [0], x, [0], {}), ["0"])

@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-from multiprocessing import get_context
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,10 +12,8 @@ from small_runs import UNREADABLE, N, Pictures, contents, method, run
 from torch.utils.data import TensorDataset
 
 from captum_clustered import ClusteredLayerCAM, scores
-from captum_clustered.dataset_run import LocalEngine, Run, store
+from captum_clustered.dataset_run import Run
 from captum_clustered.dataset_run import run as run_module
-from captum_clustered.dataset_run.explaining import BatchExplainer, RunSettings
-from captum_clustered.dataset_run.loading import LoadedBatch
 
 COLUMNS = ["index", "scale", "attribution"]
 
@@ -112,12 +109,6 @@ def test_scores_whose_drops_half_precision_does_not_know(tmp_path):
     stored = torch.tensor(found.attributions(found.table(COLUMNS))[1])
     limit = float(attribution.abs().max()) / 1000
     torch.testing.assert_close(stored, attribution[0, 0], atol=limit, rtol=1e-3)
-
-
-def test_what_reads_images_does_not_change_results(tmp_path):
-    run(tmp_path / "a")
-    run(tmp_path / "b", engine=LocalEngine(num_workers=2))
-    assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
 def test_another_batch_size_changes_nothing_but_rounding(tmp_path):
@@ -248,31 +239,6 @@ def test_other_versions_are_remarked_on(tmp_path):
         run(tmp_path)
 
 
-def test_a_damaged_chunk_is_not_left_out_without_a_word(tmp_path):
-    found = run(tmp_path)
-    path = found._store.path(1)
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-20])
-    for read in (found.table, found.errors, lambda: found.table(["item"])):
-        with pytest.raises(ValueError, match=r"chunk-0000001\.parquet is damaged.*to compute it"):
-            read()
-    assert run(tmp_path).table().equals(run(tmp_path / "other").table())
-    assert path.read_bytes() == whole
-
-
-def test_a_device_that_is_broken_ends_the_run(monkeypatch):
-    def broken(device=None):
-        raise RuntimeError("CUDA error: an illegal memory access was encountered")
-
-    monkeypatch.setattr(torch.cuda, "synchronize", broken)
-    # On this device nothing can be explained, and it is the device's fault.
-    explainer = BatchExplainer(method(), RunSettings(), torch.device("cuda"))
-    monkeypatch.setattr(explainer, "explain", lambda *_: broken())
-    x = torch.zeros(1, 2, 12, 10)
-    with pytest.raises(RuntimeError, match="illegal memory access"):
-        explainer.rows(LoadedBatch([0], [0], x, [0], {}), ["0"])
-
-
 def test_a_finished_run_reads_but_one_image(tmp_path):
     class Counted(Pictures):
         reads = 0
@@ -349,21 +315,6 @@ def test_mistakes_are_named_before_anything_is_written(tmp_path, arguments, mess
     assert contents(tmp_path) == {}
 
 
-def test_workers_are_a_number():
-    with pytest.raises(ValueError, match="num_workers=-1 must be"):
-        LocalEngine(num_workers=-1)
-
-
-def test_a_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no run"):
-        Run(tmp_path)
-
-
-def test_unknown_columns_are_named(tmp_path):
-    with pytest.raises(ValueError, match="columns has \\['map'\\]; a run has 'index'"):
-        run(tmp_path, Pictures(2)).table(["map"])
-
-
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_to(tmp_path):
     tmp_path.chmod(0o500)
@@ -416,66 +367,3 @@ def test_a_disk_that_becomes_full_spoils_nothing(tmp_path):
     run(tmp_path / "a")
     run(tmp_path / "b")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
-
-
-def _hold(folder, ready, done):
-    with store.RunStore(folder).only_writer():
-        ready.set()
-        done.wait()
-
-
-def test_two_processes_do_not_write_into_one_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)
-    context = get_context("spawn")
-    ready, done = context.Event(), context.Event()
-    process = context.Process(target=_hold, args=(tmp_path, ready, done))
-    process.start()
-    assert ready.wait(1800)
-    try:
-        with pytest.raises(RuntimeError, match="another run is writing"):
-            run(tmp_path)
-    finally:
-        done.set()
-        process.join()
-    assert run(tmp_path, Pictures(3)).is_complete
-
-
-ORPHAN = """
-import os, sys, time
-from pathlib import Path
-from captum_clustered.dataset_run.store import RunStore
-
-with RunStore(Path(sys.argv[1])).only_writer():
-    if os.fork() == 0:
-        # A process that reads images, which does not notice at once that this one has died.
-        time.sleep(2)
-    else:
-        os.kill(os.getpid(), 9)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_processes_that_outlive_a_killed_run_do_not_keep_its_folder(tmp_path):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", ORPHAN, tmp_path]
-    assert subprocess.run(command, env=environment, check=False).returncode == -9  # noqa: S603
-    assert run(tmp_path, Pictures(3)).is_complete
-
-
-def test_one_process_does_not_write_twice_into_one_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)
-
-    def again(done, total):
-        with pytest.raises(RuntimeError, match="another run is writing"):
-            run(tmp_path / "." / ".." / tmp_path.name)
-
-    assert run(tmp_path, progress=again).is_complete
-
-
-def test_other_programs_can_read_the_files(tmp_path):
-    run(tmp_path)
-    path = tmp_path / "chunks" / "chunk-0000001.parquet"
-    frame = pq.read_table(path).to_pandas()
-    assert list(frame.columns) == store.SCHEMA.names
-    assert frame["attribution"][0].shape == (120,)
-    assert frame["error"][1] == "image file is truncated"

@@ -3,12 +3,12 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
+from multiprocessing import get_context
 
 import pytest
-from small_runs import contents, run
+from small_runs import Pictures, contents, run
 
-from captum_clustered.dataset_run import Run
+from captum_clustered.dataset_run import Run, store
 from captum_clustered.dataset_run.store import Manifest, RunStore
 
 
@@ -100,27 +100,55 @@ def test_chunks_and_batches_are_fixed_slices():
     assert list(map(list, manifest.batches_of(2))) == [[8, 9], [10]]
 
 
-READING = """
-import os, sys
-import torch
-from captum_clustered.dataset_run import Run
-run = Run(sys.argv[1])
-before = len(os.listdir("/proc/self/task"))
-run.attributions(run.table())
-print(len(os.listdir("/proc/self/task")) - before)
+def _hold(folder, ready, done):
+    with store.RunStore(folder).only_writer():
+        ready.set()
+        done.wait()
+
+
+def test_two_processes_do_not_write_into_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)
+    context = get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(tmp_path, ready, done))
+    process.start()
+    assert ready.wait(1800)
+    try:
+        with pytest.raises(RuntimeError, match="another run is writing"):
+            run(tmp_path)
+    finally:
+        done.set()
+        process.join()
+    assert run(tmp_path, Pictures(3)).is_complete
+
+
+ORPHAN = """
+import os, sys, time
+from pathlib import Path
+from captum_clustered.dataset_run.store import RunStore
+
+with RunStore(Path(sys.argv[1])).only_writer():
+    if os.fork() == 0:
+        # A process that reads images, which does not notice at once that this one has died.
+        time.sleep(2)
+    else:
+        os.kill(os.getpid(), 9)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
-def test_reading_starts_no_threads(tmp_path):
-    # Arrow's and torch's at the end of a process now and then abort it.
-    run(tmp_path)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_processes_that_outlive_a_killed_run_do_not_keep_its_folder(tmp_path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", READING, tmp_path],
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert int(done.stdout) == 0
+    command = [sys.executable, "-c", ORPHAN, tmp_path]
+    assert subprocess.run(command, env=environment, check=False).returncode == -9  # noqa: S603
+    assert run(tmp_path, Pictures(3)).is_complete
+
+
+def test_one_process_does_not_write_twice_into_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)
+
+    def again(done, total):
+        with pytest.raises(RuntimeError, match="another run is writing"):
+            run(tmp_path / "." / ".." / tmp_path.name)
+
+    assert run(tmp_path, progress=again).is_complete
