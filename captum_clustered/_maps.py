@@ -11,8 +11,8 @@ from captum._utils.common import _format_output
 from torch import Tensor
 
 from captum_clustered._ablation.hooks import Tensors
-from captum_clustered._ablation.precision import without_autocast
-from captum_clustered._ablation.request import Evaluation
+from captum_clustered._ablation.request import AblationScores
+from captum_clustered._ablation.torch_settings import without_autocast
 from captum_clustered._clustering.features import channel_first, positions
 from captum_clustered._clustering.membership import cluster_sums, membership
 from captum_clustered.clusters import Clusters
@@ -42,6 +42,21 @@ class Scaling:
     is_additive: bool
     channel_maps: Callable[[Tensor], Tensor]
     channel_weights: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+    def check_additive(self) -> None:
+        """
+        Check that an attribution has a convergence delta.
+
+        Raises:
+
+            ValueError: If it is not in units of the score.
+        """
+        if not self.is_additive:
+            additive = " or ".join(repr(name) for name, s in SCALINGS.items() if s.is_additive)
+            raise ValueError(
+                f"return_convergence_delta=True needs scaling={additive}: with scaling="
+                f"{self.name!r} the attribution is not in units of the score."
+            )
 
 
 def _density_weights(maps: Tensor, labels: Tensor, importances: Tensor) -> Tensor:
@@ -82,37 +97,36 @@ def difference(value: Tensor, baseline: Tensor) -> Tensor:
     return value.to(wide) - baseline.to(wide)
 
 
-class Result:
+class ClusterAttribution:
     """
-    Attributions, completeness and clusters of an evaluation.
+    Attributions, completeness and clusters from the scores of all ablations.
 
     Attributes:
 
         importance (Importance): What the clusters' importances are.
-        n_runs (int): Number of clusterings whose attributions are averaged.
+        n_clusterings (int): Number of clusterings whose attributions are averaged.
 
     Args:
 
-        evaluation (Evaluation): The scores of a layer's ablations.
+        evaluated (AblationScores): The scores of a layer's ablations.
         scaling (Scaling): How importances become weights.
     """
 
-    def __init__(self, evaluation: Evaluation, scaling: Scaling) -> None:
-        self._scores = evaluation.scores
-        ablation = evaluation.ablation
-        self._has_empty = ablation.has_empty
-        self.importance = ablation.importance
-        self.n_runs = len(ablation.designs)
-        importances = ablation.importances(self._scores)
+    def __init__(self, evaluated: AblationScores, scaling: Scaling) -> None:
+        plan = evaluated.plan
+        self.importance = plan.importance
+        self.n_clusterings = len(plan.designs)
+        self._evaluated = evaluated
+        importances = plan.importances(evaluated.scores)
         first = 0
         self._parts: list[_TensorPart] = []
         for value, baseline, labels, n_clusters in zip(
-            ablation.values, ablation.baselines, ablation.labels, ablation.n_clusters, strict=True
+            plan.values, plan.baselines, plan.labels, plan.n_clusters, strict=True
         ):
             maps = scaling.channel_maps(difference(value, baseline))
             self._parts.append(
                 _TensorPart(
-                    channel_first(maps, ablation.channel_dim),
+                    channel_first(maps, plan.channel_dim),
                     labels - first,
                     importances[:, :, first : first + n_clusters],
                     scaling,
@@ -121,34 +135,44 @@ class Result:
             )
             first += n_clusters
 
-    def attributions(self, attr_dim_summation: bool) -> Tensors:
-        """Attributions (N, 1 or C, *spatial) for each tensor of the layer, before ReLU."""
-        return tuple(part.attribution(attr_dim_summation) for part in self._parts)
+    def attributions(self, attr_dim_summation: bool = True) -> Tensors:
+        """
+        Return (N, 1 or C, *spatial) for each tensor of the layer, before any ReLU.
+
+        Raises:
+
+            ValueError: If they are not finite because the layer, a baseline or a score is not.
+        """
+        attributions = tuple(part.attribution(attr_dim_summation) for part in self._parts)
+        if not all(torch.isfinite(attribution).all() for attribution in attributions):
+            self._evaluated.check_finite()
+        return attributions
 
     def delta(self) -> Tensor:
-        """Completeness: sum of the attribution minus f(A) - f(B), shape (N,)."""
-        total = sum(part.total() for part in self._parts)
-        return total - (self._scores[0] - self._scores[1])
+        """Return the sum of the attribution minus f(A) - f(B), shape (N,)."""
+        scores = self._evaluated.scores
+        return sum(part.total() for part in self._parts) - (scores[0] - scores[1])
 
     def clusters(self) -> Clusters:
         """
-        The clusters of the first run.
+        Return the clusters of the first clustering.
 
-        Its ``baseline_score`` is NaN where the evaluation has no empty coalition.
+        Their ``baseline_score`` is NaN if it was not evaluated.
         """
 
         def packed(values: list[Tensor]) -> Any:
             return _format_output(len(values) > 1, tuple(values))
 
+        scores = self._evaluated.scores
         return Clusters(
             labels=packed([part.labels[0] for part in self._parts]),
             importances=packed([part.importances[0] for part in self._parts]),
             maps=packed([part.cluster_maps() for part in self._parts]),
             sizes=packed([part.sizes[0] for part in self._parts]),
-            score=self._scores[0],
-            baseline_score=self._scores[1]
-            if self._has_empty
-            else torch.full_like(self._scores[0], torch.nan),
+            score=scores[0],
+            baseline_score=scores[1]
+            if self._evaluated.plan.with_baseline_score
+            else torch.full_like(scores[0], torch.nan),
         )
 
 
@@ -165,12 +189,12 @@ class _TensorPart:
     ) -> None:
         self._maps = maps
         self._dtype = dtype
-        # Fixed labels are one row for all examples, which a user may want to edit.
+        # Fixed labels are expanded over the examples; a user may want to edit them.
         self.labels = labels.contiguous()
         n_clusters = importances.shape[2]
         ones = torch.ones_like(labels[0])
         self.sizes = torch.stack([cluster_sums(ones, run, n_clusters) for run in labels])
-        # An empty cluster's ablation changes nothing but, at most, the rounding.
+        # Ablating an empty cluster changes nothing but, at most, the rounding.
         self.importances = torch.where(self.sizes > 0, importances, 0)
         self._weights = [
             scaling.channel_weights(maps, run, values)
@@ -195,5 +219,5 @@ class _TensorPart:
 
 
 def _spread(weights: Tensor, maps: Tensor) -> Tensor:
-    """Each channel's map times its weight: (N, C, *spatial)."""
+    """Multiply each channel's map by its weight: (N, C, *spatial)."""
     return weights.view(*weights.shape, *[1] * (maps.dim() - 2)) * maps

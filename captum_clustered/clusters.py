@@ -17,12 +17,12 @@ TensorOrTensors = Union[Tensor, tuple[Tensor, ...]]
 @dataclass(frozen=True)
 class Clusters:
     r"""
-    How each example's channels were clustered and what each cluster is worth.
+    The clusters of each example's channels, and their importances and maps.
 
-    N is the number of examples, C of channels, k of clusters. Clusters that are empty in an
-    example have size, importance and map 0. With ``n_clusterings`` above 1 this describes
-    the run of ``seed`` alone, not the average. For a layer of several tensors all
-    attributes but the scores are tuples with an entry for each tensor.
+    N is the number of examples, C of channels, k of clusters. A cluster that is empty in an
+    example has size, importance and map 0. With ``n_clusterings`` above 1 this describes the
+    first clustering, not the average. For a layer of several tensors all attributes but the
+    scores are tuples with an entry for each tensor.
 
     Attributes:
 

@@ -1,4 +1,4 @@
-"""Any layer attribution as an attribution of the input."""
+"""Layer attributions as attributions of the input."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from captum.attr._utils.attribution import Attribution
 from captum.log import log_usage
 from torch import Tensor
 
-from captum_clustered.interpolation import LINEAR
-
 TensorOrTuple = Union[Tensor, tuple[Tensor, ...]]
+# torch's interpolation mode by the number of spatial dimensions.
+LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 class InputAttribution(Attribution):
     r"""
-    Makes any layer attribution an attribution of the input's shape.
+    Gives any layer attribution the shape of the input.
 
-    Captum's ``infidelity`` and ``sensitivity_max`` and its visualization expect one
-    value for each element of the input. Given a ``LayerAttribution``'s own ``attribute``,
-    ``sensitivity_max`` takes a batch for a tuple: with one example its result is wrong
-    without notice, with two it raises. This adapter sums the layer's attribution over its
-    channels, interpolates it to the input's spatial size and repeats it over the input's
-    channels.
+    Captum's ``infidelity``, ``sensitivity_max`` and visualization expect one value for each
+    element of the input. Given the ``attribute`` of a ``LayerAttribution``,
+    ``sensitivity_max`` mistakes a batch for a tuple: with one example its result is silently
+    wrong, with two it raises. This adapter sums the layer's attribution over its channels,
+    interpolates it to the input's spatial size and repeats it over the input's channels.
     """
 
     def __init__(
@@ -70,8 +69,7 @@ class InputAttribution(Attribution):
             - **attributions** (*Tensor* or *tuple[Tensor, ...]*):
                         Contiguous, of the inputs' shape; a tuple if inputs is one.
             - **delta** (*Tensor*, returned if return_convergence_delta=True):
-                        As the layer attribution returns it: of the layer's attribution,
-                        not of the interpolated one.
+                        The delta of the layer's attribution, not of the interpolated one.
 
         Raises:
 
@@ -97,12 +95,12 @@ class InputAttribution(Attribution):
         return self._as_input(result, inputs)
 
     def has_convergence_delta(self) -> bool:
-        """Whether the layer attribution has a convergence delta."""
+        """Returns whether the layer attribution has a convergence delta."""
         return bool(self.layer_attribution.has_convergence_delta())
 
     @property
     def multiplies_by_inputs(self) -> bool:
-        """As the layer attribution."""
+        """Whether the layer attribution multiplies by its inputs."""
         return bool(self.layer_attribution.multiplies_by_inputs)
 
     def _as_input(self, attribution: TensorOrTuple, inputs: TensorOrTuple) -> TensorOrTuple:
@@ -122,9 +120,8 @@ class InputAttribution(Attribution):
             raise ValueError(
                 f"The layer's attribution has shape {tuple(attribution.shape)}, which cannot be "
                 f"interpolated to an input of shape {tuple(tensor.shape)}: both must be "
-                "(N, channels, *spatial) with the same one to three spatial dimensions. Inputs "
-                "without them can be additional_forward_args; tokens are arranged by "
-                "tokens_to_map."
+                "(N, channels, *spatial) with the same one to three spatial dimensions. Pass "
+                "other inputs as additional_forward_args; arrange tokens with tokens_to_map."
             )
         summed = attribution.detach().sum(1, keepdim=True)
         mode = self.interpolate_mode or LINEAR[summed.dim() - 2]

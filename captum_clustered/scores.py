@@ -1,11 +1,9 @@
 """
-What a drop is measured in: wrappers of forward_func.
+Wrappers of forward_func that change the score to be explained.
 
-In Captum the score that is explained is the business of ``forward_func``. A network that
-returns logits explains logits; wrapped by one of these functions it explains
-probabilities, log-probabilities or margins. Classes are dimension 1 of the output. The
-wrapped function takes and passes on all arguments, and a ``target`` selects the class as
-before.
+Captum explains what ``forward_func`` returns. If a network returns logits, these functions
+make it return probabilities, log-probabilities or margins. Classes are dimension 1 of the
+output. The wrapped function takes the same arguments, and ``target`` selects the class.
 """
 
 from __future__ import annotations
@@ -25,9 +23,9 @@ Forward = Callable[..., Any]
 
 def probability(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
     r"""
-    The probability of each class, softmax over dimension 1, in [0, 1].
+    Return the probability of each class, the softmax over dimension 1, in [0, 1].
 
-    Saturates: for an image that the network is sure of, ablating a cluster hardly moves
+    It saturates: if the network is certain about an image, ablating a cluster hardly changes
     it.
 
     Args:
@@ -50,7 +48,7 @@ def probability(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def log_probability(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
     r"""
-    The logarithm of each class's probability, log-softmax over dimension 1, in nats.
+    Return the logarithm of each class's probability, the log-softmax over dimension 1.
 
     Args:
 
@@ -72,10 +70,11 @@ def log_probability(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor
 
 def margin(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
     r"""
-    Each class's logit minus the largest logit of the other classes.
+    Return each class's logit minus the largest logit of the other classes.
 
-    Positive for the predicted class alone. With two classes it is the difference of the
-    logits, the log-odds; a logit alone also moves with what both classes share.
+    Only the predicted class has a positive margin. With two classes it is the difference of
+    the logits, the log-odds. A single logit also changes with evidence that both classes
+    share; the margin does not.
 
     Args:
 
@@ -96,7 +95,7 @@ def margin(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 class ScoreWrapper:
-    """A picklable wrapper, through which Captum still finds a DataParallel's devices."""
+    """A picklable wrapper that shows Captum the devices of a DataParallel model."""
 
     def __init__(
         self, forward_func: Callable[..., Tensor], transform: Callable[[Tensor], Tensor]
@@ -167,7 +166,7 @@ SCORES: dict[str, Score] = {
 
 
 def model_of(forward_func: Callable[..., Any]) -> Module | None:
-    """The module behind a function, if it is one or a wrapper of this module's."""
+    """Return the module that a function is or that a score wraps, else None."""
     while isinstance(forward_func, ScoreWrapper):
         forward_func = forward_func.forward_func
     return forward_func if isinstance(forward_func, Module) else None

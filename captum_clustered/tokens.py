@@ -35,18 +35,18 @@ def token_grid(n_tokens: int) -> tuple[int, int] | None:
 
 def tokens_to_map(attribution: Tensor, grid: tuple[int, ...], n_prefix: int = 0) -> Tensor:
     r"""
-    Arranges the attribution of a transformer's patch tokens as a spatial map.
+    Arrange the attribution of a transformer's patch tokens as a spatial map.
 
-    Works on the attribution of any method, as long as tokens are its last dimension.
+    It takes the attribution of any method, if tokens are its last dimension.
 
     Args:
 
         attribution (Tensor): Attribution of a token sequence, shape (N, c, T); (N, 1, T)
-                    is what ``ClusteredLayerCAM(..., channel_dim=-1)`` gives for a layer
-                    of shape (N, T, C).
+                    is what ``ClusteredLayerCAM(..., channel_dim=-1)`` returns for a
+                    layer of shape (N, T, C).
         grid (tuple[int, ...]): Patches in each spatial dimension, e.g. (14, 14).
-        n_prefix (int, optional): Number of tokens in front of the patches, such as the
-                    class token. They are left out of the map.
+        n_prefix (int, optional): Number of tokens before the patches, such as the class
+                    token. The map leaves them out.
                     Default: 0
 
     Returns:

@@ -15,7 +15,7 @@ from torch.nn import Module
 from torchvision import models
 
 from captum_clustered import ClusteredLayerCAM
-from captum_clustered._clustering.features import channel_rows
+from captum_clustered._clustering.features import channel_features
 from captum_clustered._clustering.kmeans import kmeans
 from captum_clustered.comparison.peers import PeerCAM
 
@@ -89,7 +89,7 @@ def make_calls(case: Case) -> dict[str, Callable[[], object]]:
     @functools.cache
     def rows() -> Tensor:
         maps = LayerActivation(case.model, case.layer).attribute(case.inputs)
-        return channel_rows(maps.detach())
+        return channel_features(maps.detach())
 
     calls: dict[str, Callable[[], object]] = {
         FORWARD: lambda: forward(case),

@@ -1,4 +1,4 @@
-"""A hook on one layer that touches nothing but the forward pass it is meant for."""
+"""Hooks on one layer that affect only the forward pass they are meant for."""
 
 from __future__ import annotations
 
@@ -8,35 +8,33 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from captum._utils.common import _reduce_list, _sort_key_list
 from torch import Tensor
 from torch.nn import Module
 from torch.utils import _pytree as pytree
-
-from captum_clustered.scores import model_of
 
 Tensors = tuple[Tensor, ...]
 Edit = Callable[[Tensors], "Tensors | None"]
 
 
 @contextmanager
-def tap(layer: Module, at_input: bool, edit: Edit) -> Iterator[None]:
+def edit_layer(layer: Module, attribute_to_layer_input: bool, edit: Edit) -> Iterator[None]:
     """
-    Hands the layer's tensors to ``edit`` at each of the layer's calls.
+    Pass the layer's tensors to ``edit`` at each call of the layer.
 
-    The layer's output (or input) may be a tensor or any nesting of tuples, lists, named
-    tuples and dictionaries; an input may be positional or, if no positional argument
-    holds a tensor, keyword-only. ``edit`` sees the floating-point tensors alone, in
-    order; everything else passes through.
+    The layer's output (or input) may be a tensor or any nesting of tuples, lists, named tuples
+    and dictionaries. An input may be keyword-only if no positional argument holds a tensor.
+    ``edit`` receives the floating-point tensors in order; everything else passes through.
 
-    Only the thread that opened the tap is served, and the replicas that DataParallel
-    makes of the layer: another thread's forward pass of the same model is left alone.
+    Only calls in the current thread are edited, and those of the layer's DataParallel
+    replicas. Another thread may run the same model at the same time.
 
     Args:
 
-        layer (Module): The layer to tap.
-        at_input (bool): Whether to tap the layer's input instead of its output.
-        edit (Callable): Takes the tuple of tensors; returns the tuple that replaces
-                    them, or None to leave them as they are.
+        layer (Module): The layer.
+        attribute_to_layer_input (bool): Whether to edit its input instead of its output.
+        edit (Callable): Takes the tuple of tensors; returns the tuple that replaces them, or
+                    None to keep them.
     """
     owner = threading.get_ident()
 
@@ -60,7 +58,7 @@ def tap(layer: Module, at_input: bool, edit: Edit) -> Iterator[None]:
 
     handle = (
         layer.register_forward_pre_hook(pre_hook, with_kwargs=True)
-        if at_input
+        if attribute_to_layer_input
         else layer.register_forward_hook(post_hook)
     )
     try:
@@ -69,14 +67,43 @@ def tap(layer: Module, at_input: bool, edit: Edit) -> Iterator[None]:
         handle.remove()
 
 
-def layer_name(forward_func: Callable[..., Any], layer: Module) -> str:
-    """The layer as error messages call it: its name in the model, if it has one."""
-    model = model_of(forward_func)
-    if model is not None:
-        for name, module in model.named_modules():
-            if module is layer and name:
-                return f"{name!r} ({type(layer).__name__})"
-    return type(layer).__name__
+class LayerActivations:
+    """
+    The tensors of the layer's last call, on each device that runs it.
+
+    Attributes:
+
+        tensors (dict): The layer's tensors by device; empty if the layer was not called.
+        calls (dict): The number of the layer's calls by device.
+    """
+
+    def __init__(self) -> None:
+        self.tensors: dict[torch.device, Tensors] = {}
+        self.calls: dict[torch.device, int] = {}
+
+    def record(self, tensors: Tensors) -> None:
+        """Store copies of the tensors: what follows the layer may write into them."""
+        # A layer without tensors is recorded too, so that the planner can report it.
+        device = tensors[0].device if tensors else torch.device("cpu")
+        self.tensors[device] = tuple(tensor.detach().clone() for tensor in tensors)
+        self.calls[device] = self.calls.get(device, 0) + 1
+
+    def devices(self, device_ids: list[int] | None) -> list[torch.device]:
+        """Return the devices in the order of their parts of the batch."""
+        return _sort_key_list(list(self.tensors), device_ids)
+
+    def gathered(self, device_ids: list[int] | None = None) -> Tensors:
+        """Return the tensors of the whole batch, on the first device."""
+        parts: Any = [self.tensors[device] for device in self.devices(device_ids)]
+        return tuple(_reduce_list(parts))
+
+
+@contextmanager
+def record_layer(layer: Module, attribute_to_layer_input: bool) -> Iterator[LayerActivations]:
+    """Record what the layer holds in the forward passes inside this context."""
+    seen = LayerActivations()
+    with edit_layer(layer, attribute_to_layer_input, seen.record):
+        yield seen
 
 
 def _is_float_tensor(leaf: Any) -> bool:

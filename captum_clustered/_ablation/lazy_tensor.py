@@ -1,4 +1,4 @@
-"""Ablated tensors that are not computed before the model mixes their channels."""
+"""Ablated tensors that are computed only when the model mixes their channels."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 
-class CannotDeferError(RuntimeError):
-    """The ablation must be computed at the layer, for this model or this many rows."""
+class CannotBeLazyError(RuntimeError):
+    """The ablation must be computed at the layer, for this model or this many evaluations."""
 
 
 @dataclass
-class Limit:
+class SizeLimit:
     """
-    How large a tensor may be to be computed.
+    How large a tensor may be when it is computed.
 
     Attributes:
 
-        max_elements (int): Of one row.
-        was_exceeded (bool): Whether one was too large. The model may have caught the error and
-                    gone on without.
+        max_elements (int): Elements for one evaluation.
+        was_exceeded (bool): Whether a tensor was too large. The model may have caught the
+                    error.
     """
 
     max_elements: int
@@ -35,176 +35,177 @@ class Limit:
 @dataclass
 class _State:
     """
-    What an ablated tensor stands for: ``where(keep, value, baseline)``.
+    What a lazy tensor stands for: ``where(mask, value, baseline)``.
 
     Attributes:
 
-        value (Tensor): Without ablation, the same for all rows.
-        baseline (Tensor): With everything ablated; broadcasts to it.
-        keep (Tensor): Where ``value`` counts, bool; broadcasts to it. It alone differs from
-                    row to row.
-        limit (Limit or None): How large ``value`` may be to be computed.
+        value (Tensor): Without ablation, the same for all evaluations.
+        baseline (Tensor): With everything ablated; broadcasts to ``value``.
+        mask (Tensor): Where ``value`` is kept, bool; broadcasts to ``value``. Only this differs
+                    between evaluations.
+        limit (SizeLimit): How large ``value`` may be when the tensor is computed.
         base (_State or None): The tensor that this one is a view of.
-        full (Tensor or None): The tensor itself, once something has asked for it.
-        has_views (bool): Whether another one is a view of this.
+        full (Tensor or None): The computed tensor, once it was needed.
+        has_views (bool): Whether another tensor is a view of this one.
     """
 
     value: Tensor
     baseline: Tensor
-    keep: Tensor
-    limit: Limit | None
+    mask: Tensor
+    limit: SizeLimit
     base: _State | None = None
     full: Tensor | None = None
     has_views: bool = False
 
     @property
     def is_computed(self) -> bool:
-        """Whether its memory is there, and may have been written into."""
+        """Whether the tensor has memory, which may have been written into."""
         return self.full is not None or (self.base is not None and self.base.is_computed)
 
     @property
     def is_shared(self) -> bool:
-        """Whether another tensor changes with it."""
+        """Whether another tensor shares its memory."""
         return self.base is not None or self.has_views
 
     @property
-    def keeps_whole_channels(self) -> bool:
+    def masks_whole_channels(self) -> bool:
         """Whether a channel is kept or ablated at all of its positions alike."""
-        return self.keep.dim() == self.value.dim() and all(n == 1 for n in self.keep.shape[2:])
+        return self.mask.dim() == self.value.dim() and all(n == 1 for n in self.mask.shape[2:])
 
     def derived(
-        self, value: Tensor, baseline: Tensor, keep: Tensor, base: _State | None = None
-    ) -> AblatedTensor:
-        return _ablated(_State(value, baseline, keep, self.limit, base))
+        self, value: Tensor, baseline: Tensor, mask: Tensor, base: _State | None = None
+    ) -> LazyAblatedTensor:
+        return _stand_in(_State(value, baseline, mask, self.limit, base))
 
-    def computed(self) -> Tensor:
+    def materialize(self) -> Tensor:
         if self.full is None and self.base is not None:
-            self.full = self.base.computed().view(self.value.shape)
+            self.full = self.base.materialize().view(self.value.shape)
         elif self.full is None:
-            if self.limit is not None and self.value.numel() > self.limit.max_elements:
+            if self.value.numel() > self.limit.max_elements:
                 self.limit.was_exceeded = True
-                raise CannotDeferError(f"{self.value.numel()} elements for each row are too many.")
-            self.full = torch.where(self.keep, self.value, self.baseline)
+                raise CannotBeLazyError(f"{self.value.numel()} elements are too many.")
+            self.full = torch.where(self.mask, self.value, self.baseline)
         return self.full
 
 
-class AblatedTensor(Tensor):
+class LazyAblatedTensor(Tensor):
     r"""
-    The layer's tensor with channels ablated, as what follows the layer sees it.
+    The layer's tensor with channels ablated, computed when it is needed.
 
-    Ablation replaces whole channels, so it can wait: pooling acts on each channel by itself and
-    an activation on each value, f(where(keep, A, B)) = where(keep, f(A), f(B)), and the right
-    side needs f twice instead of once for each ablation. So what is handed on is A, B and
-    ``keep``, until a function comes that mixes channels; most often that is a linear
-    layer behind a global pooling, and the ablated feature maps are never made.
+    Ablation replaces whole channels, pooling acts on each channel and an activation on each
+    value, so f(where(mask, A, B)) = where(mask, f(A), f(B)). The right side needs f twice, the
+    left side once for each ablation. A lazy tensor holds A, B and the mask, and applies such
+    functions to A and B. A function that mixes channels gets the computed tensor. Most often
+    this is the linear layer behind a global pooling: the ablated feature maps never exist.
 
-    It is a tensor on the device "meta", without memory, whose
-    ``__torch_function__`` (`Extending PyTorch <https://pytorch.org/docs/stable/notes/extending.html>`_)
-    sees each call of torch with it. Functions that are not known here get the tensor itself.
-    Reshaped, it stays a view: once one of the two is computed, both are, in the same memory, and
-    whatever writes into one shows in the other.
+    It is a tensor without memory, on the device "meta", whose ``__torch_function__``
+    (`Extending PyTorch <https://pytorch.org/docs/stable/notes/extending.html>`_) receives each
+    call of torch with it. A reshaped lazy tensor is a view: both are computed together, in the
+    same memory.
 
-    Code that such calls do not pass through meets a tensor without values and fails,
-    it does not give a wrong number. Only ``type(x) is Tensor`` can tell the difference and go on.
+    Code that does not call torch's functions finds a tensor without values and fails; it does
+    not return a wrong number. Only ``type(x) is Tensor`` can notice the difference silently.
     """
 
     @classmethod
     def __torch_function__(
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """The call with what stands for this tensor, or with the tensor itself."""
+        """Apply the rule of the function, if there is one, else the function itself."""
         kwargs = kwargs or {}
-        # With out= a function writes into a tensor that somebody else has.
+        # With out= a function writes into a tensor of the caller's.
         rule = _rule_of(func) if kwargs.get("out") is None else None
-        if rule is not None and args and isinstance(args[0], AblatedTensor):
+        if rule is not None and args and isinstance(args[0], LazyAblatedTensor):
             found = rule(func, args[0], args[1:], kwargs)
             if found is not NotImplemented:
                 return found
-        args, kwargs = pytree.tree_map_only(AblatedTensor, computed, (args, kwargs))
+        args, kwargs = pytree.tree_map_only(LazyAblatedTensor, materialize, (args, kwargs))
         return func(*args, **kwargs)
 
 
-def deferred(value: Tensor, baseline: Tensor, keep: Tensor, limit: Limit | None) -> AblatedTensor:
+def lazy_ablated(
+    value: Tensor, baseline: Tensor, mask: Tensor, limit: SizeLimit
+) -> LazyAblatedTensor:
     """
-    ``where(keep, value, baseline)``, to be computed when it is needed.
+    Return ``where(mask, value, baseline)`` as a lazy tensor.
 
     Args:
 
         value (Tensor): Shape (N, C, *spatial).
-        baseline (Tensor): Broadcasts to it.
-        keep (Tensor): Channels that are kept, bool (N, C, 1, ...).
-        limit (Limit or None): A larger tensor raises CannotDeferError when it is needed.
+        baseline (Tensor): Broadcasts to ``value``.
+        mask (Tensor): Channels that are kept, bool (N, C, 1, ...).
+        limit (SizeLimit): A larger tensor raises CannotBeLazyError when it is needed.
     """
-    return _ablated(_State(value, baseline, keep, limit))
+    return _stand_in(_State(value, baseline, mask, limit))
 
 
-def computed(tensor: Tensor) -> Tensor:
+def materialize(tensor: Tensor) -> Tensor:
     """
-    The tensor itself, for what cannot do with less.
+    Return a lazy tensor's values; return any other tensor as it is.
 
     Raises:
 
-        CannotDeferError: If it has too many elements.
+        CannotBeLazyError: If it has too many elements.
     """
-    return _state(tensor).computed() if isinstance(tensor, AblatedTensor) else tensor
+    return _state(tensor).materialize() if isinstance(tensor, LazyAblatedTensor) else tensor
 
 
-def _ablated(state: _State) -> AblatedTensor:
-    stand_in = torch.empty(state.value.shape, dtype=state.value.dtype, device="meta")
-    tensor: AblatedTensor = stand_in.as_subclass(AblatedTensor)
+def _stand_in(state: _State) -> LazyAblatedTensor:
+    empty = torch.empty(state.value.shape, dtype=state.value.dtype, device="meta")
+    tensor: LazyAblatedTensor = empty.as_subclass(LazyAblatedTensor)
     tensor.__dict__["_state"] = state
     return tensor
 
 
-def _state(tensor: AblatedTensor) -> _State:
+def _state(tensor: LazyAblatedTensor) -> _State:
     state: _State = tensor.__dict__["_state"]
     return state
 
 
-Rule = Callable[[Any, AblatedTensor, tuple[Any, ...], dict[str, Any]], Any]
+Rule = Callable[[Any, LazyAblatedTensor, tuple[Any, ...], dict[str, Any]], Any]
 
 
-def _described(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
-    """Shape and the like: of ablation they know nothing."""
+def _described(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
+    """Metadata such as shape and dtype, which ablation does not change."""
     state = _state(tensor)
     return func(state.value if state.full is None else state.full, *rest, **kwargs)
 
 
-def _of_each_value(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
+def _of_each_value(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
     state = _state(tensor)
-    if state.is_computed or any(isinstance(arg, AblatedTensor) for arg in rest):
+    if state.is_computed or any(isinstance(arg, LazyAblatedTensor) for arg in rest):
         return NotImplemented
     in_place = kwargs.get("inplace", False)
     if in_place and state.is_shared:
         return NotImplemented
-    # What the layer gave is needed again.
+    # Not in place: the layer's own tensor is needed again.
     kwargs = kwargs | {"inplace": False} if in_place else kwargs
     value = func(state.value, *rest, **kwargs)
     baseline = func(state.baseline.expand_as(state.value), *rest, **kwargs)
     if not in_place:
-        return state.derived(value, baseline, state.keep)
+        return state.derived(value, baseline, state.mask)
     state.value, state.baseline = value, baseline
     return tensor
 
 
-def _batch_norm(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
-    """With the statistics of training it acts on each value."""
+def _batch_norm(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
+    """With running statistics, batch normalization acts on each value."""
     if kwargs.get("training", True):
         return NotImplemented
     return _of_each_value(func, tensor, rest, kwargs)
 
 
-def _dropout(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
-    """Nothing at all in evaluation mode."""
+def _dropout(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
+    """In evaluation mode, dropout does nothing."""
     if rest or kwargs.get("training", True):
         return NotImplemented
     return tensor
 
 
 def _of_each_channel(n_spatial: int) -> Rule:
-    """Of a pooling: with a dimension less it would take channels for positions."""
+    """The rule of a pooling. With a dimension less it would take channels for positions."""
 
-    def rule(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
+    def rule(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
         state = _state(tensor)
         if state.value.dim() != n_spatial + 2 or kwargs.get("return_indices", False):
             return NotImplemented
@@ -213,43 +214,43 @@ def _of_each_channel(n_spatial: int) -> Rule:
     return rule
 
 
-def _mean(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
+def _mean(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
     state = _state(tensor)
     dims = kwargs.get("dim", rest[0] if rest else None)
     dims = (dims,) if isinstance(dims, int) else dims
-    # Without any, or with an empty list, it is the mean of everything.
+    # Without dim, or with an empty list, it is the mean of everything.
     if not dims or any(dim % state.value.dim() < 2 for dim in dims):
         return NotImplemented
     return _channelwise(func, state, rest, kwargs)
 
 
 def _channelwise(func: Any, state: _State, rest: Any, kwargs: Any) -> Any:
-    if state.is_computed or not state.keeps_whole_channels:
+    if state.is_computed or not state.masks_whole_channels:
         return NotImplemented
     value = func(state.value, *rest, **kwargs)
     baseline = func(state.baseline.expand_as(state.value), *rest, **kwargs)
-    return state.derived(value, baseline, _per_channel(state.keep, value))
+    return state.derived(value, baseline, _per_channel(state.mask, value))
 
 
-def _per_channel(keep: Tensor, value: Tensor) -> Tensor:
-    """The channels that are kept (N, C, 1, ...) with the dimensions of another value."""
-    return keep.reshape(*keep.shape[:2], *[1] * (value.dim() - 2))
+def _per_channel(mask: Tensor, value: Tensor) -> Tensor:
+    """Reshape a mask (N, C, 1, ...) to the number of dimensions of a value."""
+    return mask.reshape(*mask.shape[:2], *[1] * (value.dim() - 2))
 
 
-def _rearranged(func: Any, tensor: AblatedTensor, rest: Any, kwargs: Any) -> Any:
+def _rearranged(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
     state = _state(tensor)
     if state.is_computed or any(isinstance(arg, torch.dtype) for arg in rest) or kwargs:
         return NotImplemented
     value = func(state.value, *rest)
     baseline = state.baseline.expand_as(state.value).reshape(value.shape)
-    if state.keeps_whole_channels and value.shape[:2] == state.value.shape[:2]:
-        keep = _per_channel(state.keep, value)
+    if state.masks_whole_channels and value.shape[:2] == state.value.shape[:2]:
+        mask = _per_channel(state.mask, value)
     else:
-        keep = state.keep.expand_as(state.value).reshape(value.shape)
-    # What is written into a view shows in its base, but not what is written into a copy.
+        mask = state.mask.expand_as(state.value).reshape(value.shape)
+    # Writing into a view changes its base; writing into a copy does not.
     is_view = value.data_ptr() == state.value.data_ptr()
     state.has_views = state.has_views or is_view
-    return state.derived(value, baseline, keep, state if is_view else None)
+    return state.derived(value, baseline, mask, state if is_view else None)
 
 
 _PROPERTIES = {
@@ -263,7 +264,7 @@ _PROPERTIES = {
     Tensor.is_quantized,
     Tensor.requires_grad,
 }
-# Those that networks have behind a last convolutional layer; any other computes the tensor.
+# The functions that usually follow a last convolutional layer. Others get computed tensors.
 RULES: dict[Any, Rule] = {
     **dict.fromkeys(
         (

@@ -1,8 +1,9 @@
-"""Forward passes that leave no trace in the model and in the random number generators."""
+"""The model behind a forward function, and forward passes that leave no trace in it."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,20 +20,61 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from captum_clustered.scores import model_of
 
-# What torch itself keeps in a module; the rest of its __dict__ is the model's own.
+# What torch itself keeps in a module's __dict__; the rest is the model's own.
 _OF_TORCH = frozenset(vars(Module()))
+
+
+def model_behind(forward_func: Callable[..., Any]) -> Module | None:
+    """
+    Return the module that a function is, wraps or is a method of, if it can be found.
+
+    The function may do something else with it than call it; :func:`scores.model_of
+    <captum_clustered.scores.model_of>` is for modules that are called as they are.
+    """
+    model = model_of(forward_func)
+    if model is not None:
+        return model
+    if isinstance(forward_func, functools.partial):
+        return model_behind(forward_func.func)
+    owner = getattr(forward_func, "__self__", None)
+    return owner if isinstance(owner, Module) else None
+
+
+def model_or_layer(forward_func: Callable[..., Any], layer: Module) -> Module:
+    """Return the model behind a function, or the layer if a function hides the model."""
+    model = model_behind(forward_func)
+    # Not `model or layer`: some modules refuse to have a truth value.
+    return layer if model is None else model
+
+
+def device_of(module: Module) -> torch.device | None:
+    """Return the device of the first parameter or buffer, or None if there is none."""
+    tensor = next(itertools.chain(module.parameters(), module.buffers()), None)
+    return None if tensor is None else tensor.device
+
+
+def layer_name(forward_func: Callable[..., Any], layer: Module) -> str:
+    """Return the layer's name in the model, if it has one, and its type, for messages."""
+    model = model_behind(forward_func)
+    if model is not None:
+        for name, module in model.named_modules():
+            if module is layer and name:
+                return f"{name!r} ({type(layer).__name__})"
+    return type(layer).__name__
 
 
 class ModelState:
     """
-    Undoes what forward passes change, so that they differ in what is ablated and in
-    nothing else: Dropout's noise, recurrent states or running statistics must not pass
-    for importance. And whatever the single pass leaves in a module's attributes is of no
-    use outside of it.
+    Undoes what a forward pass changes, so that passes differ in nothing but the ablation.
 
-    Restored are, for each module that is called and for the whole model where it is
-    known: attributes and buffers that are rebound, lists and dictionaries in attributes,
-    the contents of buffers of modules in training mode, and the generators' states.
+    Otherwise Dropout's noise, recurrent states or running statistics would look like
+    importance. Tensors that the model stores on its modules under vmap are invalid afterwards;
+    they are removed too.
+
+    These are restored, for each module that is called and, if the model is known, for all of
+    its modules: attributes and buffers that are rebound, the contents of lists and
+    dictionaries in attributes and of the buffers of modules in training mode. The states of
+    the random number generators are restored as well.
 
     Args:
 
@@ -44,11 +86,9 @@ class ModelState:
     def __init__(
         self, forward_func: Callable[..., Any], layer: Module, inputs: tuple[Tensor, ...]
     ) -> None:
-        model = model_behind(forward_func)
-        self._is_known = model is not None
-        # Not `model or layer`: some modules refuse to have a truth value.
-        self._known = list((layer if model is None else model).modules())
-        # Not by parameters(), which takes a millisecond for a model of two hundred modules.
+        self._is_known = model_behind(forward_func) is not None
+        self._known = list(model_or_layer(forward_func, layer).modules())
+        # Not parameters(), which takes a millisecond for a model of two hundred modules.
         parameters = (p for module in self._known for p in module._parameters.values())
         self._devices = {
             tensor.device.index
@@ -59,12 +99,12 @@ class ModelState:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Around one forward pass."""
+        """Restore everything after one forward pass."""
         owner = threading.get_ident()
         snapshots: dict[int, _Snapshot] = {}
 
         def remember(module: Module, _: Any = None) -> None:
-            # The hook is global: other threads' models are none of our business.
+            # The hook is global; other threads' models are not to be touched.
             if threading.get_ident() == owner and id(module) not in snapshots:
                 snapshots[id(module)] = _Snapshot(module)
 
@@ -74,7 +114,7 @@ class ModelState:
         with ExitStack() as stack:
             stack.callback(self._restore, snapshots)
             if not self._is_known:
-                # A function around the model hides it; the modules that it calls show up.
+                # The model is hidden by a function; its modules are found when they are called.
                 stack.callback(register_module_forward_pre_hook(remember).remove)
             stack.enter_context(torch.random.fork_rng(devices=sorted(self._devices)))
             yield
@@ -87,9 +127,9 @@ class ModelState:
 
     def warn_if_training(self, stacklevel: int) -> None:
         """
-        Warns if a module that was called behaves otherwise in training mode, and is in it.
+        Warn if a module that was called is in training mode, and this makes a difference.
 
-        As everywhere in Captum, the mode is the user's choice, and we do not switch it.
+        As everywhere in Captum, the mode is the user's choice; it is not switched here.
         """
         if self._active:
             warnings.warn(
@@ -101,18 +141,18 @@ class ModelState:
 
 
 def _may_change(module: Module) -> bool:
-    """Whether there is anything to remember of a module, as there is not of most layers."""
+    """Return whether a module has anything to restore. Most have not."""
     return module.training or bool(module._buffers) or not _is_left_alone(module)
 
 
 def _is_left_alone(module: Module) -> bool:
-    # Torch's own modules keep no results in attributes, and what they do keep there
-    # (of distributed training, of parameters yet to be made) must not be undone.
+    # Torch's own modules store no results in attributes. What they do store there (for
+    # distributed training, for lazy parameters) must not be undone.
     return type(module).__module__.startswith("torch.") or isinstance(module, LazyModuleMixin)
 
 
 class _Snapshot:
-    """What a module's forward pass may change in it."""
+    """What a forward pass may change in one module."""
 
     def __init__(self, module: Module) -> None:
         self.module = module
@@ -128,7 +168,7 @@ class _Snapshot:
         ]
 
     def restore(self) -> None:
-        """Puts everything back."""
+        """Put everything back."""
         if self._attributes is not None:
             for name in _own(self.module).keys() - self._attributes.keys():
                 del self.module.__dict__[name]
@@ -139,7 +179,7 @@ class _Snapshot:
                 container.extend(content)
             else:
                 container.update(content)
-        # Those of TorchScript's modules are no dictionary and cannot be rebound.
+        # The buffers of a TorchScript module are no dictionary and cannot be rebound.
         if isinstance(self.module._buffers, dict):
             for name in self.module._buffers.keys() - self._buffers.keys():
                 del self.module._buffers[name]
@@ -151,14 +191,3 @@ class _Snapshot:
 
 def _own(module: Module) -> dict[str, Any]:
     return {name: value for name, value in vars(module).items() if name not in _OF_TORCH}
-
-
-def model_behind(forward_func: Callable[..., Any]) -> Module | None:
-    """The module that a function is, wraps or is a method of, as far as that can be told."""
-    model = model_of(forward_func)
-    if model is not None:
-        return model
-    if isinstance(forward_func, functools.partial):
-        return model_behind(forward_func.func)
-    owner = getattr(forward_func, "__self__", None)
-    return owner if isinstance(owner, Module) else None

@@ -1,4 +1,4 @@
-"""A layer's tensors with clusters of channels replaced by the baseline."""
+"""All evaluations of a layer on one batch: which channels each one keeps."""
 
 from __future__ import annotations
 
@@ -9,30 +9,45 @@ from torch import Tensor
 
 from captum_clustered._ablation.coalitions import CoalitionDesign, Importance
 from captum_clustered._ablation.hooks import Tensors
-from captum_clustered._ablation.lazy_tensor import Limit, computed, deferred
+from captum_clustered._ablation.lazy_tensor import SizeLimit, lazy_ablated, materialize
 
 
 @dataclass(frozen=True)
-class Ablation:
+class AblationPlan:
     """
-    All that is to be evaluated about one layer on one batch.
+    All evaluations that the attribution of one batch needs.
 
-    The evaluations are rows: row 0 keeps every channel, row 1 keeps none (if
-    ``has_empty``), then come the coalitions of the first run, of the second...
+    Evaluation 0 keeps every channel. Evaluation 1 keeps none (if ``with_baseline_score``).
+    Then follow the coalitions of the first clustering, of the second, and so on. For a layer of
+    C = 4 channels with the labels [0, 2, 1, 0], hence K = 3 clusters, and
+    ``importance="ablation"``:
+
+    ==========  ==============  =================================
+    evaluation  clusters kept   channel mask (1: kept, 0: ablated)
+    ==========  ==============  =================================
+    0           0 1 2           1 1 1 1
+    1           none            0 0 0 0
+    2           1 2             0 1 1 0
+    3           0 2             1 1 0 1
+    4           0 1             1 0 1 1
+    ==========  ==============  =================================
+
+    For a tensor (N, C, H, W), :meth:`channel_masks` returns these rows as (5, N, 4, 1, 1).
 
     Attributes:
 
-        values (tuple[Tensor, ...]): The layer's tensors, as the layer gives them.
-        baselines (tuple[Tensor, ...]): What replaces ablated channels; each broadcasts
-                    to the tensor in ``values``.
-        channel_dim (int): The dimension of the channels, from the end if negative.
-        labels (tuple[Tensor, ...]): For each tensor the player that each channel
-                    belongs to, shape (R, N, C).
-        n_clusters (tuple[int, ...]): How many of the K players are clusters of each tensor;
-                    they are numbered tensor by tensor.
+        values (tuple[Tensor, ...]): The layer's tensors, as the layer returns them.
+        baselines (tuple[Tensor, ...]): What replaces ablated channels; each broadcasts to the
+                    tensor in ``values``.
+        channel_dim (int): The dimension of the channels.
+        labels (tuple[Tensor, ...]): For each tensor the cluster of each channel, for each of R
+                    clusterings, shape (R, N, C).
+        n_clusters (tuple[int, ...]): How many of the K clusters belong to each tensor; they are
+                    numbered tensor by tensor.
         importance (Importance): What the evaluations are for.
-        designs (tuple[CoalitionDesign, ...]): Coalitions of the K clusters, for each of R runs.
-        has_empty (bool): Whether row 1 is the empty coalition.
+        designs (tuple[CoalitionDesign, ...]): The coalitions of each clustering.
+        with_baseline_score (bool): Whether evaluation 1 keeps no channel.
+        layer_name (str): The layer in error messages.
     """
 
     values: Tensors
@@ -42,94 +57,95 @@ class Ablation:
     n_clusters: tuple[int, ...]
     importance: Importance
     designs: tuple[CoalitionDesign, ...]
-    has_empty: bool
+    with_baseline_score: bool
+    layer_name: str
 
     @property
-    def n_rows(self) -> int:
-        """Number of evaluations."""
-        return self._header + sum(len(design.coalitions) for design in self.designs)
+    def n_evaluations(self) -> int:
+        """Number of evaluations M."""
+        return self._first_coalition + sum(len(design.coalitions) for design in self.designs)
 
     @property
-    def _header(self) -> int:
-        return 1 + self.has_empty
+    def _first_coalition(self) -> int:
+        return 1 + self.with_baseline_score
 
-    def rows_within(self, max_elements: int) -> int:
-        """How many rows, at least one, have no more elements than that."""
-        return max(1, max_elements // sum(value.numel() for value in self.values))
+    @property
+    def n_elements(self) -> int:
+        """Number of elements of the layer's tensors, and so of each evaluation."""
+        return sum(value.numel() for value in self.values)
 
-    def keep(self, start: int, stop: int) -> Tensors:
+    def channel_masks(self, start: int, stop: int) -> Tensors:
         """
-        Which channels rows start..stop-1 keep.
+        Return which channels the evaluations start..stop-1 keep.
 
         Returns:
-            tuple[Tensor, ...]: For each tensor a bool mask of shape (stop - start, N,
-            ...) that broadcasts to the tensor.
+            tuple[Tensor, ...]: For each tensor a bool mask of shape (stop - start, N, ...)
+            that broadcasts to it.
         """
         return tuple(
-            self._keep_one(value, labels, start, stop)
+            self._masks_of(value, labels, start, stop)
             for value, labels in zip(self.values, self.labels, strict=True)
         )
 
-    def _keep_one(self, value: Tensor, labels: Tensor, start: int, stop: int) -> Tensor:
+    def _masks_of(self, value: Tensor, labels: Tensor, start: int, stop: int) -> Tensor:
         _, n_examples, n_channels = labels.shape
         parts = [
-            torch.full((1, n_examples, n_channels), kept, device=value.device)
-            for kept in (True, False)[: self._header][start:stop]
+            torch.full((1, n_examples, n_channels), is_kept, device=value.device)
+            for is_kept in (True, False)[: self._first_coalition][start:stop]
         ]
-        first = self._header
+        first = self._first_coalition
         for label, design in zip(labels, self.designs, strict=True):
-            n_coalitions = len(design.coalitions)
-            rows = design.coalitions[max(start - first, 0) : max(stop - first, 0)]
-            if len(rows):
-                rows = rows.to(value.device, non_blocking=True).expand(-1, n_examples, -1)
-                parts.append(rows.gather(2, label.expand(len(rows), -1, -1)))
-            first += n_coalitions
+            kept = design.coalitions[max(start - first, 0) : max(stop - first, 0)]
+            if len(kept):
+                kept = kept.to(value.device, non_blocking=True).expand(-1, n_examples, -1)
+                # From clusters to channels.
+                parts.append(kept.gather(2, label.expand(len(kept), -1, -1)))
+            first += len(design.coalitions)
         mask = torch.cat(parts)
-        # (rows, N, C) -> (rows, N, 1, .., C, .., 1)
+        # (evaluations, N, C) -> (evaluations, N, 1, .., C, .., 1)
         shape = [1] * value.dim()
         shape[0] = n_examples
         shape[self.channel_dim] = n_channels
         return mask.view(len(mask), *shape)
 
-    def replaced(self, keep: Tensors) -> Tensors:
-        """The layer's tensors with the baseline where a mask of one row is False."""
+    def ablated(self, masks: Tensors) -> Tensors:
+        """Return the layer's tensors of one evaluation: the baseline where its mask is False."""
         return tuple(
             torch.where(mask, value, baseline)
-            for mask, value, baseline in zip(keep, self.values, self.baselines, strict=True)
+            for mask, value, baseline in zip(masks, self.values, self.baselines, strict=True)
         )
 
-    def deferred(self, keep: Tensors, limit: Limit | None) -> Tensors:
+    def lazily_ablated(self, masks: Tensors, limit: SizeLimit) -> Tensors:
         """
-        As :meth:`replaced`, but computed when they are needed, where that can be put off.
+        Return what :meth:`ablated` does, computed when it is needed, as far as possible.
 
         Args:
 
-            keep (tuple[Tensor, ...]): Masks of one row.
-            limit (Limit or None): How large a tensor may be, see :func:`deferred`.
+            masks (tuple[Tensor, ...]): Masks of one evaluation.
+            limit (SizeLimit): See :func:`lazy_ablated`.
         """
         tensors = (
-            deferred(value, baseline, mask, limit)
-            for mask, value, baseline in zip(keep, self.values, self.baselines, strict=True)
+            lazy_ablated(value, baseline, mask, limit)
+            for mask, value, baseline in zip(masks, self.values, self.baselines, strict=True)
         )
-        # Functions of each channel take dimension 1 for that of the channels.
+        # Functions of whole channels, such as pooling, take dimension 1 for the channels.
         return tuple(
             tensor
             if tensor.dim() > 2 and self.channel_dim % tensor.dim() == 1
-            else computed(tensor)
+            else materialize(tensor)
             for tensor in tensors
         )
 
     def importances(self, scores: Tensor) -> Tensor:
-        """Importances of all players, (R, N, K), from the scores of all rows, (M, N)."""
+        """Return the importances of all clusters (R, N, K) from all scores (M, N)."""
         gains = scores - scores[0]
         # A design that needs no empty coalition ignores it.
-        empty = gains[1:2] if self.has_empty else gains[:1]
+        empty = gains[1:2] if self.with_baseline_score else gains[:1]
         sizes = [len(design.coalitions) for design in self.designs]
+        parts = gains[self._first_coalition :].split(sizes)
         return torch.stack(
             [
                 design.importances(torch.cat([empty, part]))
-                for design, part in zip(
-                    self.designs, gains[self._header :].split(sizes), strict=True
-                )
+                for design, part in zip(self.designs, parts, strict=True)
             ]
         )

@@ -12,88 +12,82 @@ from torch import Tensor
 
 from captum_clustered._ablation.coalitions import CoalitionDesign, Importance
 from captum_clustered._ablation.hooks import Tensors
-from captum_clustered._ablation.plan import Ablation
-from captum_clustered._ablation.precision import without_autocast
-from captum_clustered._ablation.request import Evaluation
+from captum_clustered._ablation.plan import AblationPlan
+from captum_clustered._ablation.torch_settings import without_autocast
 from captum_clustered._clustering.clusterers import Clusterer
-from captum_clustered._clustering.features import channel_first, channel_rows
+from captum_clustered._clustering.features import channel_features, channel_first
 from captum_clustered._clustering.membership import membership
 
 # What to expect of a clusterer that does not say how many clusters it makes.
-GUESSED_GROUPS = 10
+GUESSED_CLUSTERS = 10
 
 LayerBaselines = Union[None, int, float, Tensor, tuple[Union[int, float, Tensor], ...]]
 
 
 @dataclass(frozen=True)
-class Plan:
+class AblationPlanner:
     """
-    Clusters the layer's channels and sets up the game among the clusters.
+    Clusters the layer's channels and chooses the coalitions to evaluate.
 
     Attributes:
 
         n_examples (int): Number of examples N in the batch.
         clusterer (Clusterer): Clusters the channels.
-        n_clusterings (int): Number of runs R of the clusterer.
         importance (Importance): How importances are measured.
-        n_samples (int): Permutations for sampled Shapley values.
+        n_samples (int): Number of permutations for sampled Shapley values.
         seed (int): Seed of the permutations.
         channel_dim (int): The layer's dimension of channels.
-        layer_baselines: What the user gave.
-        wants_empty (bool): Whether the score of the baseline is asked for.
+        layer_baselines: As the user gave them.
+        with_baseline_score (bool): Whether to evaluate the baseline, too.
         layer_name (str): The layer in error messages.
     """
 
     n_examples: int
     clusterer: Clusterer
-    n_clusterings: int
     importance: Importance
     n_samples: int
     seed: int
     channel_dim: int
     layer_baselines: LayerBaselines
-    wants_empty: bool
+    with_baseline_score: bool
     layer_name: str
 
     @property
-    def has_empty(self) -> bool:
-        """Whether the empty coalition is evaluated."""
-        return self.wants_empty or self.importance.needs_baseline_score
-
-    @property
-    def expected_rows(self) -> int:
-        """The number of evaluations, as far as it can be told before clustering."""
-        k = self.clusterer.n_clusters or GUESSED_GROUPS
+    def expected_evaluations(self) -> int:
+        """The number of evaluations, estimated before clustering."""
+        k = self.clusterer.n_clusters or GUESSED_CLUSTERS
         coalitions = self.importance.n_coalitions(k, self.n_samples)
-        return 1 + self.has_empty + self.n_clusterings * coalitions
+        return 1 + self.with_baseline_score + self.clusterer.n_clusterings * coalitions
 
-    def __call__(self, tensors: Tensors) -> Ablation:
+    def plan(self, tensors: Tensors) -> AblationPlan:
         """
+        Plan all evaluations.
+
         Raises:
 
-            ValueError: If a tensor is not (N, C, ...) with finite values where the
-                        clusterer needs them, or if the baselines do not fit.
+            ValueError: If a tensor is not (N, C, ...) or, for clusterers that need them, has
+                        no finite values; or if the baselines do not fit.
         """
         check_layer(tensors, self.n_examples, self.channel_dim, self.layer_name)
         if not self.clusterer.on_device:
             check_finite(tensors, self.layer_name)
-        with without_autocast(tensors[0]):
-            return self._planned(tensors)
-
-    def _planned(self, tensors: Tensors) -> Ablation:
         if self.clusterer.n_tensors not in (None, len(tensors)):
             raise ValueError(
                 f"clusterer has fixed labels for {self.clusterer.n_tensors} tensors, but layer "
                 f"{self.layer_name} has {len(tensors)}: give a tuple with labels for each of them."
             )
+        with without_autocast(tensors[0]):
+            return self._planned(tensors)
+
+    def _planned(self, tensors: Tensors) -> AblationPlan:
         labels: list[Tensor] = []
         n_clusters: list[int] = []
         for index, tensor in enumerate(tensors):
-            rows = channel_rows(channel_first(tensor, self.channel_dim))
-            label, count = self.clusterer(rows, index)
+            features = channel_features(channel_first(tensor, self.channel_dim))
+            label, count = self.clusterer(features, index)
             labels.append(label + sum(n_clusters))
             n_clusters.append(count)
-        return Ablation(
+        return AblationPlan(
             values=tensors,
             baselines=format_baselines(self.layer_baselines, tensors),
             channel_dim=self.channel_dim,
@@ -101,7 +95,8 @@ class Plan:
             n_clusters=tuple(n_clusters),
             importance=self.importance,
             designs=self._designs(labels, sum(n_clusters)),
-            has_empty=self.has_empty,
+            with_baseline_score=self.with_baseline_score,
+            layer_name=self.layer_name,
         )
 
     def _designs(self, labels: Sequence[Tensor], n_clusters: int) -> tuple[CoalitionDesign, ...]:
@@ -111,15 +106,17 @@ class Plan:
 
         return tuple(
             self.importance.design(n_clusters, partial(present, run), self.n_samples, self.seed)
-            for run in range(self.n_clusterings)
+            for run in range(self.clusterer.n_clusterings)
         )
 
 
 def check_layer(tensors: Tensors, n_examples: int, channel_dim: int, layer_name: str) -> None:
     """
+    Check that all tensors are (N, C, ...).
+
     Raises:
 
-        ValueError: If the tensors are not (N, C, ...) with a dimension of channels.
+        ValueError: If one is not, or there is none.
     """
     if not tensors:
         raise ValueError(f"layer {layer_name} has no floating-point tensor to attribute to.")
@@ -139,6 +136,8 @@ def check_layer(tensors: Tensors, n_examples: int, channel_dim: int, layer_name:
 
 def check_finite(tensors: Tensors, layer_name: str) -> None:
     """
+    Check that all activations are finite.
+
     Raises:
 
         ValueError: If a tensor holds NaN or infinite values.
@@ -151,27 +150,9 @@ def check_finite(tensors: Tensors, layer_name: str) -> None:
             )
 
 
-def check_evaluation(evaluation: Evaluation, layer_name: str) -> None:
-    """
-    Finds out why an attribution is not finite.
-
-    Raises:
-
-        ValueError: If the layer, a baseline or a score is not finite.
-    """
-    check_finite(evaluation.ablation.values, layer_name)
-    if not all(torch.isfinite(baseline).all() for baseline in evaluation.ablation.baselines):
-        raise ValueError("layer_baselines must be finite; got NaN or infinite values.")
-    if not torch.isfinite(evaluation.scores).all():
-        raise ValueError(
-            "forward_func returned NaN or an infinite score for these inputs or for an ablation of "
-            f"layer {layer_name}: what it loses cannot be measured."
-        )
-
-
 def format_baselines(layer_baselines: LayerBaselines, tensors: Tensors) -> Tensors:
     """
-    The baselines as one tensor for each of the layer's, which it broadcasts to.
+    Return one baseline for each of the layer's tensors, which it broadcasts to.
 
     Raises:
 
@@ -195,7 +176,7 @@ def _format_baseline(baseline: int | float | Tensor, tensor: Tensor) -> Tensor:
         raise TypeError(
             f"layer_baselines must hold numbers or tensors; got {type(baseline).__name__}."
         )
-    formatted = torch.as_tensor(baseline, dtype=tensor.dtype, device=tensor.device)
+    formatted = torch.as_tensor(baseline, dtype=tensor.dtype, device=tensor.device).detach()
     try:
         fits = torch.broadcast_shapes(formatted.shape, tensor.shape) == tensor.shape
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""What both engines, the single pass and the replay, take and give."""
+"""What an engine (``vmap_pass`` or ``loop``) takes and returns."""
 
 from __future__ import annotations
 
@@ -7,58 +7,83 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from captum._utils.common import _run_forward, _select_targets
+from captum._utils.typing import TargetType
 from torch import Tensor
 from torch.nn import Module
 
-from captum_clustered._ablation.hooks import Tensors, layer_name
-from captum_clustered._ablation.plan import Ablation
+from captum_clustered._ablation.hooks import Tensors
+from captum_clustered._ablation.plan import AblationPlan
+from captum_clustered._ablation.planner import AblationPlanner, check_finite
 
 
 @dataclass(frozen=True)
-class Task:
+class AblationRequest:
     """
+    What to evaluate.
+
     Attributes:
 
-        score (Callable): Runs the model on the whole batch; returns one score for each
-                    of the N examples, shape (N,), at least float32.
+        run (Callable): Runs the model on the whole batch; returns one score for each of the N
+                    examples, shape (N,), at least float32.
         layer (Module): The layer to ablate, at its last call in a forward pass.
-        at_input (bool): Whether its input is meant instead of its output.
-        plan (Callable): Decides from the layer's tensors what is to be evaluated.
-        n_rows (int): The number of evaluations to expect, before the plan is known.
-        perturbations_per_eval (int or None): Evaluations in one forward pass.
-        forward_func (Callable): The user's function, for messages.
+        attribute_to_layer_input (bool): Whether to ablate its input instead of its output.
+        planner (AblationPlanner): Chooses the evaluations from the layer's tensors.
+        perturbations_per_eval (int or None): Evaluations in one forward pass; None means all.
         progress (Callable): Called as progress(done, total).
     """
 
-    score: Callable[[], Tensor]
+    run: Callable[[], Tensor]
     layer: Module
-    at_input: bool
-    plan: Callable[[Tensors], Ablation]
-    n_rows: int
+    attribute_to_layer_input: bool
+    planner: AblationPlanner
     perturbations_per_eval: int | None
-    forward_func: Callable[..., Any]
     progress: Callable[[int, int], None]
 
     def not_reached(self) -> ValueError:
-        """The error for a layer that the forward pass does not call."""
-        return not_reached(self.forward_func, self.layer)
+        """Return the error for a layer that the forward pass does not call."""
+        return not_reached(self.planner.layer_name)
 
 
-def not_reached(forward_func: Callable[..., Any], layer: Module) -> ValueError:
-    """The error for a layer that the forward pass does not call."""
-    return ValueError(
-        f"layer {layer_name(forward_func, layer)} was not reached: forward_func did not call it "
-        "on these inputs, or not in this thread."
-    )
+@dataclass(frozen=True)
+class AblationScores:
+    """
+    The scores of all evaluations.
+
+    Attributes:
+
+        plan (AblationPlan): What was evaluated.
+        scores (Tensor): Shape (M, N).
+    """
+
+    plan: AblationPlan
+    scores: Tensor
+
+    def check_finite(self) -> None:
+        """
+        Find out why an attribution is not finite.
+
+        Raises:
+
+            ValueError: If the layer, a baseline or a score is not finite.
+        """
+        check_finite(self.plan.values, self.plan.layer_name)
+        if not all(torch.isfinite(baseline).all() for baseline in self.plan.baselines):
+            raise ValueError("layer_baselines must be finite; got NaN or infinite values.")
+        if not torch.isfinite(self.scores).all():
+            raise ValueError(
+                "forward_func returned NaN or an infinite score for these inputs or for an "
+                f"ablation of layer {self.plan.layer_name}."
+            )
 
 
 class PlanError(Exception):
     """
-    The plan itself failed, so no other way of running the model would help.
+    The plan failed. Running the model in another way would not help.
 
     Attributes:
 
-        cause (Exception): The clusterer's exception, or that of a check.
+        cause (Exception): The exception of the clusterer or of a check.
     """
 
     def __init__(self, cause: Exception) -> None:
@@ -66,22 +91,69 @@ class PlanError(Exception):
         self.cause = cause
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """
-    Attributes:
+def not_reached(layer_name: str) -> ValueError:
+    """Return the error for a layer that the forward pass does not call."""
+    return ValueError(
+        f"layer {layer_name} was not reached: forward_func did not call it on these inputs, or "
+        "not in this thread."
+    )
 
-        ablation (Ablation): What was evaluated.
-        scores (Tensor): The scores of its rows, shape (M, N).
-    """
 
-    ablation: Ablation
-    scores: Tensor
+def target_scores(
+    forward_func: Callable[..., Any],
+    inputs: Tensors,
+    target: TargetType,
+    additional_forward_args: object,
+) -> Tensor:
+    """
+    Run the model; return the target's score of each example, shape (N,).
+
+    Raises:
+
+        TypeError: If the output is no tensor of real numbers.
+        ValueError: If ``target`` does not fit the output.
+    """
+    output = _run_forward(forward_func, inputs, None, additional_forward_args)
+    if not isinstance(output, Tensor):
+        raise TypeError(
+            f"forward_func must return a tensor; got {type(output).__name__}. Wrap the model "
+            "in a function that returns the scores."
+        )
+    try:
+        selected = _select_targets(output, target)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except (AssertionError, IndexError, RuntimeError) as error:
+        raise ValueError(
+            f"target={target!r} does not fit the output of forward_func, of shape "
+            f"{tuple(output.shape)}: {error}"
+        ) from error
+    return per_example(selected, len(inputs[0]))
+
+
+def format_inputs(inputs: Any) -> Tensors:
+    """
+    Return inputs as a tuple of tensors with at least one example.
+
+    Raises:
+
+        TypeError: If an input is no tensor.
+        ValueError: If there is no example.
+    """
+    formatted = inputs if isinstance(inputs, tuple) else (inputs,)
+    for tensor in formatted:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"inputs must be a Tensor or a tuple of Tensors; got {type(tensor).__name__}."
+            )
+    if not formatted or formatted[0].dim() == 0 or len(formatted[0]) == 0:
+        raise ValueError("inputs must hold at least one example, in dimension 0; got none.")
+    return formatted
 
 
 def per_example(output: Any, n_examples: int) -> Tensor:
     """
-    The selected output as one score for each example.
+    Return the selected output as one score for each example.
 
     Raises:
 

@@ -1,4 +1,4 @@
-"""PyTorch settings that are global to the process and that an attribution needs changed."""
+"""PyTorch settings that an attribution changes while it runs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import torch
+from torch import Tensor
 
 
 class SharedSwitch:
     """
-    A context that enters another while it has any user in any thread.
+    A context for a global setting that threads share: the first enters it, the last leaves it.
 
-    Setting and restoring a global in each thread by itself would leave it set when
-    two threads overlap: the second one would restore what the first one had set.
+    If each thread set and restored the global itself, it would stay set when two threads
+    overlap: the second one would restore what the first one had set.
     """
 
     def __init__(self) -> None:
@@ -25,7 +26,7 @@ class SharedSwitch:
 
     @contextmanager
     def using(self, context: AbstractContextManager[None]) -> Iterator[None]:
-        """Enters ``context`` if nobody has; the last user leaves it."""
+        """Enter ``context`` if no thread has; leave it with the last user."""
         with self._lock:
             if self._users == 0:
                 self._stack.enter_context(context)
@@ -45,11 +46,10 @@ _compiler_stance = SharedSwitch()
 
 def quiet_fallback() -> AbstractContextManager[None]:
     """
-    Silences vmap's warning that it loops over an operation that has no batching rule.
+    Silence vmap's warning that it loops over an operation that has no batching rule.
 
-    The loop is over the small tail of the model and the result is the same, so the
-    warning would tell users of every transformer and of every channels-last model
-    something they can do nothing about.
+    The result is the same. Users of transformers and of channels-last models would see the
+    warning each time and could do nothing about it.
     """
     return _fallback_warning.using(_warning_off())
 
@@ -67,12 +67,12 @@ def _warning_off() -> Iterator[None]:
 @contextmanager
 def eager_mode() -> Iterator[None]:
     """
-    Lets models compiled by torch.compile run as they were written.
+    Run models that torch.compile has compiled in eager mode.
 
-    A hook that comes and goes makes the compiler start anew at each attribution.
+    A temporary hook would make the compiler recompile at each attribution.
     """
     if "torch._dynamo" not in sys.modules:
-        # Nothing is compiled, and importing the compiler takes seconds.
+        # No model is compiled, and importing the compiler takes seconds.
         yield
         return
     with _compiler_stance.using(_force_eager()):
@@ -83,3 +83,14 @@ def eager_mode() -> Iterator[None]:
 def _force_eager() -> Iterator[None]:
     with torch.compiler.set_stance("force_eager"):
         yield
+
+
+def without_autocast(tensor: Tensor) -> AbstractContextManager[None]:
+    """
+    Keep matrix products in the dtype of their operands.
+
+    The layer's hook runs inside the autocast region of the caller or the model, which would
+    compute k-means and Gram matrices in half precision.
+    """
+    context: AbstractContextManager[None] = torch.autocast(tensor.device.type, enabled=False)
+    return context

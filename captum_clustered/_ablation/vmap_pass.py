@@ -1,196 +1,191 @@
-"""All ablations of a layer in one forward pass of the model."""
+"""The fast engine: all ablations of a layer in one forward pass of the model."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from captum_clustered._ablation.hooks import Tensors, tap
-from captum_clustered._ablation.lazy_tensor import CannotDeferError, Limit, computed
-from captum_clustered._ablation.plan import Ablation
-from captum_clustered._ablation.request import Evaluation, PlanError, Task
+from captum_clustered._ablation.hooks import Tensors, edit_layer
+from captum_clustered._ablation.lazy_tensor import CannotBeLazyError, SizeLimit, materialize
+from captum_clustered._ablation.plan import AblationPlan
+from captum_clustered._ablation.request import AblationRequest, AblationScores, PlanError
 from captum_clustered._ablation.torch_settings import quiet_fallback
-from captum_clustered._ablation.trunk_cache import Skip, TrunkMemory, Watch
 
 # The default bound on the elements of the ablated layer in one forward pass: 1 GiB in
 # float32. What follows the layer is usually no wider than the layer.
 MAX_ELEMENTS = 2**28
 
 
-def single_pass(task: Task) -> Evaluation:
+@dataclass(frozen=True)
+class Attempt:
     """
-    Evaluates a task with the trunk of the model run once, and what follows the layer as little
-    as the model allows (see :mod:`deferred_ablation <captum_clustered._ablation.lazy_tensor>`).
+    One way to run all evaluations.
 
-    The model runs under :func:`torch.func.vmap` over the rows of the ablation. Nothing
-    in front of the layer depends on the row, so vmap computes it once, on ordinary
-    tensors; the layer's hook clusters them and returns the ablated tensors, and from
-    there on all rows run as one batch.
+    Attributes:
 
-    Further passes are needed only if the rows do not fit in one (see ``MAX_ELEMENTS`` and
-    ``perturbations_per_eval``), if their number was not known before clustering, if the
-    layer is called more than once, since its last call is the one that counts, or if the model
-    takes nothing but plain tensors. All but the first of those that take the rows in parts leave
-    the trunk out, if it allows that
-    (see :class:`TrunkMemory <captum_clustered._ablation.trunk_cache.TrunkMemory>`).
+        lazy (bool): Whether ablated tensors are computed only when the model needs them, see
+                    :mod:`lazy_tensor <captum_clustered._ablation.lazy_tensor>`.
+        n_calls (int): How often a forward pass calls the layer; its last call is ablated.
+        chunk (int or None): Evaluations in one forward pass; None means all. Lazy tensors need
+                    no chunks, as long as what they compute is small enough.
+        plan (AblationPlan or None): What to evaluate, if an earlier attempt found it out.
+    """
+
+    lazy: bool
+    n_calls: int
+    chunk: int | None
+    plan: AblationPlan | None = None
+
+
+def vmap_pass(request: AblationRequest) -> AblationScores:
+    """
+    Evaluate a request in one forward pass, if possible.
+
+    The model runs under :func:`torch.func.vmap` over the evaluations. Nothing in front of the
+    layer depends on the evaluation, so vmap computes it once, on ordinary tensors. The layer's
+    hook clusters these and returns the ablated tensors; what follows runs as one batch.
+
+    The first attempt uses lazy tensors. The next one uses plain tensors, if the model does not
+    take lazy ones, or if these must be computed when they are too large: larger together than
+    ``perturbations_per_eval`` ablated layers or ``MAX_ELEMENTS``. It runs in chunks of that
+    size. If the layer is called several times, one more attempt ablates its last call.
 
     Raises:
 
         PlanError: If the plan fails or the layer is not reached.
-        Exception: Whatever the model raises under vmap; :func:`replay` decides whether
-                    that is the model's or vmap's fault.
+        Exception: Whatever the model raises under vmap. :func:`per_ablation_loop` shows whether
+                    the model or vmap is at fault.
     """
-    passes = _Passes(task)
-    while not passes.are_done:
-        run = passes.next()
+    outcome: Attempt | AblationScores
+    outcome = Attempt(lazy=True, n_calls=1, chunk=None)
+    while isinstance(outcome, Attempt):
+        outcome = _run(request, outcome)
+    return outcome
+
+
+def _run(request: AblationRequest, attempt: Attempt) -> AblationScores | Attempt:
+    """Return the scores or, if the attempt fails, the next attempt to make."""
+    plan = attempt.plan
+    total = request.planner.expected_evaluations if plan is None else plan.n_evaluations
+    scores: list[Tensor] = []
+    done = 0
+    while plan is None or done < total:
+        stop = min(total, done + (attempt.chunk or total))
+        run = _Pass(request, attempt, plan, done, stop)
         try:
-            scores = run.scores()
+            found = run.scores()
         except (torch.cuda.OutOfMemoryError, MemoryError):
             raise
         except Exception as error:
-            if not passes.can_go_on(run, error):
+            is_mendable = attempt.lazy or isinstance(error, _TooManyEvaluationsError)
+            if run.plan is None or not is_mendable:
                 raise
-        else:
-            passes.take(run, scores)
-    return passes.evaluation()
-
-
-class _Passes:
-    """What is known of a task after the passes so far, and which one comes next."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-        self._ablation: Ablation | None = None
-        self._n_calls, self._n_rows = 1, task.n_rows
-        self._chunk = task.perturbations_per_eval
-        self._memory = TrunkMemory()
-        self._defers = True
-        self._scores: list[Tensor] = []
-        self._done = 0
-
-    @property
-    def are_done(self) -> bool:
-        return self._done >= self._n_rows
-
-    def next(self) -> _Pass:
-        stop = min(self._n_rows, self._done + (self._chunk or self._n_rows))
-        trunk: Watch | Skip | None = None
-        if self._memory.is_usable:
-            trunk = Skip(self._memory)
-        elif stop < self._n_rows:
-            # Watching is of use only if there is a pass to come.
-            trunk = Watch(self._memory)
-        rows = (self._done, stop)
-        return _Pass(self._task, self._defers, self._ablation, self._n_calls, rows, trunk)
-
-    def can_go_on(self, run: _Pass, error: Exception) -> bool:
-        """Prepares for another try, if there is something to do without."""
-        if isinstance(run.trunk, Skip):
-            # Something could not do without the trunk; or the tail fails, and again.
-            self._memory = TrunkMemory()
-            return True
-        is_too_much = isinstance(error, _TooManyRowsError)
-        if run.ablation is None or not (self._defers or is_too_much):
-            return False
-        self._defers, self._memory = False, TrunkMemory()
-        self._ablation, self._n_rows = run.ablation, run.ablation.n_rows
-        if self._task.perturbations_per_eval is None:
-            self._chunk = run.ablation.rows_within(MAX_ELEMENTS)
-        return True
-
-    def take(self, run: _Pass, scores: Tensor) -> None:
-        if run.calls not in (0, self._n_calls):
-            if self._n_calls > 1:
+            chunk = _chunk(request, run.plan)
+            return Attempt(lazy=False, n_calls=attempt.n_calls, chunk=chunk, plan=run.plan)
+        if run.calls == 0 and plan is None:
+            raise PlanError(request.not_reached())
+        if run.calls != attempt.n_calls:
+            if run.calls == 0 or attempt.n_calls > 1 or scores:
                 raise RuntimeError("The number of the layer's calls changed between passes.")
-            # Start again, now with the last call known.
-            self._n_calls, self._memory, self._ablation = run.calls, TrunkMemory(), None
-            return
-        if run.ablation is None:
-            raise PlanError(run.error or self._task.not_reached())
-        self._ablation, self._n_rows = run.ablation, run.ablation.n_rows
-        start, stop = run.rows
-        self._scores.append(scores[: self._n_rows - start])
-        self._done = min(stop, self._n_rows)
-        self._task.progress(self._done, self._n_rows)
-
-    def evaluation(self) -> Evaluation:
-        if self._ablation is None:
-            raise PlanError(self._task.not_reached())
-        return Evaluation(self._ablation, torch.cat(self._scores))
+            return Attempt(attempt.lazy, n_calls=run.calls, chunk=None)
+        if run.error is not None:
+            raise PlanError(run.error)
+        assert run.plan is not None  # noqa: S101 - the layer was called and planned
+        plan, total = run.plan, run.plan.n_evaluations
+        scores.append(found[: total - done])
+        done = min(stop, total)
+        request.progress(done, total)
+    return AblationScores(plan, torch.cat(scores))
 
 
-class _TooManyRowsError(RuntimeError):
-    """All rows in one pass would take too much memory."""
+def _max_elements(request: AblationRequest, plan: AblationPlan) -> int:
+    """Return how many elements the ablated tensors of all evaluations may have at once."""
+    at_once = request.perturbations_per_eval
+    return MAX_ELEMENTS if at_once is None else at_once * plan.n_elements
+
+
+def _chunk(request: AblationRequest, plan: AblationPlan) -> int:
+    """Return how many evaluations may have their ablated layers in memory at once."""
+    return max(1, _max_elements(request, plan) // plan.n_elements)
+
+
+class _TooManyEvaluationsError(RuntimeError):
+    """All evaluations in one pass would take too much memory."""
 
 
 class _Pass:
-    """One forward pass with some rows of the ablation, from a first to behind a last one."""
+    """
+    One forward pass with the evaluations start..stop-1.
+
+    Attributes:
+
+        plan (AblationPlan or None): What to evaluate; made by the layer's hook if not given.
+        calls (int): How often the layer was called.
+        error (Exception or None): Why no plan could be made.
+    """
 
     def __init__(
         self,
-        task: Task,
-        defers: bool,
-        ablation: Ablation | None,
-        call: int,
-        rows: tuple[int, int],
-        trunk: Watch | Skip | None,
+        request: AblationRequest,
+        attempt: Attempt,
+        plan: AblationPlan | None,
+        start: int,
+        stop: int,
     ) -> None:
-        self._task = task
-        self._defers = defers
-        self.ablation = ablation
-        self._call = call
-        self.rows = rows
-        self._n_rows = rows[1] - rows[0]
-        self.trunk = trunk
-        self._row = torch.tensor(0, device="cpu")
-        is_bounded = task.perturbations_per_eval is not None
-        self._limit = None if is_bounded else Limit(MAX_ELEMENTS // self._n_rows)
+        self.plan = plan
         self.calls = 0
         self.error: Exception | None = None
+        self._request, self._attempt = request, attempt
+        self._start, self._stop = start, stop
+        self._index = torch.tensor(0, device="cpu")
+        self._limit = SizeLimit(0)
 
     def scores(self) -> Tensor:
-        """Scores of shape (stop - start, N)."""
+        """Return scores of shape (stop - start, N)."""
 
-        def score(row: Tensor) -> Tensor:
-            self._row = row
-            with self.trunk or nullcontext():
-                scores = computed(self._task.score())
+        def score(index: Tensor) -> Tensor:
+            self._index = index
+            scores = materialize(self._request.run())
             if scores.is_meta:
-                # Something took the stand-in for the tensor.
+                # The stand-in of a lazy tensor reached code that does not know it.
                 raise RuntimeError("The model took a tensor without values for its result.")
             return scores
 
-        rows = torch.arange(self._n_rows, device="cpu")
-        with tap(self._task.layer, self._task.at_input, self._edit), quiet_fallback():
-            scores = torch.func.vmap(score, randomness="same")(rows)
-        if self._limit is not None and self._limit.was_exceeded:
-            raise CannotDeferError("The model caught the error of a tensor that is too large.")
+        request = self._request
+        indices = torch.arange(self._stop - self._start, device="cpu")
+        with (
+            edit_layer(request.layer, request.attribute_to_layer_input, self._edit),
+            quiet_fallback(),
+        ):
+            scores = torch.func.vmap(score, randomness="same")(indices)
+        if self._limit.was_exceeded:
+            raise CannotBeLazyError("The model caught the error of a tensor that is too large.")
         return scores
 
     def _edit(self, tensors: Tensors) -> Tensors | None:
+        """Ablate the layer's tensors for the current index of vmap."""
         self.calls += 1
-        if self.calls != self._call:
+        if self.calls != self._attempt.n_calls:
             return None
-        if self.trunk is not None:
-            self.trunk.reach_layer()
-        if self.ablation is None:
-            # In-place operations behind the layer must not reach what we keep.
+        if self.plan is None:
             try:
-                self.ablation = self._task.plan(tuple(tensor.clone() for tensor in tensors))
+                # Copies: in-place operations behind the layer must not reach the plan's.
+                self.plan = self._request.planner.plan(tuple(t.clone() for t in tensors))
             except Exception as error:  # noqa: BLE001
-                # Nothing is wrong if this turns out not to be the layer's last call.
+                # Not raised here: this may turn out not to be the layer's last call.
                 self.error = error
                 return None
-        row = self._row.reshape(1).to(tensors[0].device, non_blocking=True)
-        keep = self.ablation.keep(*self.rows)
-        # Rows past the end (fewer clusters than expected) repeat the last one.
-        row = row.clamp(max=len(keep[0]) - 1)
-        keep = tuple(mask.index_select(0, row)[0] for mask in keep)
-        if self._defers:
-            # What is ablated may be much smaller by the time it must be computed.
-            return self.ablation.deferred(keep, self._limit)
-        if self._limit is not None and self._n_rows > self.ablation.rows_within(MAX_ELEMENTS):
-            raise _TooManyRowsError
-        return self.ablation.replaced(keep)
+        index = self._index.reshape(1).to(tensors[0].device, non_blocking=True)
+        masks = self.plan.channel_masks(self._start, self._stop)
+        # Indices past the end (fewer clusters than expected) repeat the last evaluation.
+        index = index.clamp(max=len(masks[0]) - 1)
+        masks = tuple(mask.index_select(0, index)[0] for mask in masks)
+        n_evaluations = self._stop - self._start
+        if self._attempt.lazy:
+            self._limit = SizeLimit(_max_elements(self._request, self.plan) // n_evaluations)
+            return self.plan.lazily_ablated(masks, self._limit)
+        if n_evaluations > _chunk(self._request, self.plan):
+            raise _TooManyEvaluationsError
+        return self.plan.ablated(masks)

@@ -1,4 +1,4 @@
-"""From what a user may pass as ``clusterer`` to cluster labels of feature maps."""
+"""From the argument ``clusterer`` to labels of channels."""
 
 from __future__ import annotations
 
@@ -28,37 +28,39 @@ ClustererType = Union[
 
 
 class Clusterer(Protocol):
-    """Clusters the rows of each example, once for each run."""
+    """Clusters the channels of each example R times."""
 
+    n_clusterings: int
+    """Number of clusterings R of each example."""
     n_clusters: int | None
-    """Number of clusters where it is known before the data is seen."""
+    """Number of clusters, if it is known before the data is seen."""
     n_tensors: int | None
-    """Number of tensors that the layer must have, if not any."""
+    """Number of tensors that the layer must have; None means any."""
     on_device: bool
-    """Whether the labels are computed where the data is, without waiting for it."""
+    """Whether labels are computed on the data's device, without waiting for it."""
 
-    def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
+    def __call__(self, features: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
         """
         Args:
 
-            rows (Tensor): Shape (N, C, P), float32 or float64.
-            index (int): Which of the layer's tensors the rows come from.
-            n_init (int): Restarts, where the method has any.
+            features (Tensor): Shape (N, C, P), float32 or float64.
+            index (int): Which of the layer's tensors the features come from.
+            n_init (int): Number of restarts, for k-means.
 
         Returns:
             tuple[Tensor, int]: Labels 0..k-1 of shape (R, N, C), int64, on the device of
-            the rows, and k.
+            the features, and k.
         """
         ...
 
 
 def make_clusterer(clusterer: ClustererType, n_clusterings: int, seed: int) -> Clusterer:
     """
-    Checks ``clusterer`` and wraps it as a :class:`Clusterer` of ``n_clusterings`` runs.
+    Check ``clusterer`` and wrap it as a :class:`Clusterer`.
 
     Raises:
 
-        TypeError: If ``clusterer`` is none of the kinds that are accepted.
+        TypeError: If ``clusterer`` is of no accepted kind.
         ValueError: If it does not fit ``n_clusterings``.
     """
     seeds = range(seed, seed + n_clusterings)
@@ -80,7 +82,7 @@ def make_clusterer(clusterer: ClustererType, n_clusterings: int, seed: int) -> C
         return _Function(clusterer)
     raise TypeError(
         f"clusterer={clusterer!r} is not understood: give the number of clusters (int), an "
-        "object with fit_predict, a callable from rows (C, P) to C labels, or a LongTensor of "
+        "object with fit_predict, a callable from features (C, P) to C labels, or a LongTensor of "
         "C fixed labels (a tuple of them for a layer of several tensors)."
     )
 
@@ -99,18 +101,20 @@ class _KMeans:
 
     def __init__(self, n_clusters: int, seeds: Sequence[int]) -> None:
         self.n_clusters: int | None = n_clusters
+        self.n_clusterings = len(seeds)
         self._n_clusters = n_clusters
         self._seeds = seeds
 
-    def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
-        labels = kmeans(rows, self._n_clusters, self._seeds, n_init)
-        return labels, min(self._n_clusters, rows.shape[1])
+    def __call__(self, features: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
+        labels = kmeans(features, self._n_clusters, self._seeds, n_init)
+        return labels, min(self._n_clusters, features.shape[1])
 
 
 class FixedLabels:
-    """The same clusters for every image, known beforehand."""
+    """The same clusters for every image, given by their labels."""
 
     on_device = True
+    n_clusterings = 1
 
     def __init__(self, labels: Tensor | tuple[Tensor, ...]) -> None:
         self._labels = []
@@ -120,7 +124,7 @@ class FixedLabels:
                     "clusterer given as fixed labels must be a LongTensor of shape (C,), one "
                     f"label for each channel; got {label.dtype} of shape {tuple(label.shape)}."
                 )
-            # A copy of our own, on the CPU, so that counting clusters waits for no device.
+            # A private copy on the CPU, so that counting clusters waits for no device.
             label = label.detach().cpu().long().clone()
             _check_range(label, len(label), "clusterer")
             self._labels.append(label)
@@ -129,18 +133,18 @@ class FixedLabels:
 
     @property
     def labels(self) -> tuple[Tensor, ...]:
-        """Copies of the labels of each tensor."""
+        """Copies of each tensor's labels."""
         return tuple(label.clone() for label in self._labels)
 
-    def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
+    def __call__(self, features: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
         labels = self._labels[index]
-        if len(labels) != rows.shape[1]:
+        if len(labels) != features.shape[1]:
             raise ValueError(
                 f"clusterer has fixed labels for {len(labels)} channels, but the layer has "
-                f"{rows.shape[1]}."
+                f"{features.shape[1]}."
             )
-        moved = _noise_last(labels).to(rows.device, non_blocking=True)
-        return moved.expand(1, rows.shape[0], -1), _n_labels(labels)
+        moved = _noise_last(labels).to(features.device, non_blocking=True)
+        return moved.expand(1, features.shape[0], -1), _n_labels(labels)
 
 
 class _Estimator:
@@ -148,8 +152,7 @@ class _Estimator:
     n_tensors: int | None = None
 
     def __init__(self, estimator: Any, seeds: Sequence[int]) -> None:
-        # As scikit-learn does, work on clones: the user's object stays unfitted.
-        # Steps of a pipeline have a random_state each.
+        # Each step of a pipeline has its own random_state.
         params = estimator.get_params() if hasattr(estimator, "get_params") else {}
         states = [name for name in params if name.split("__")[-1] == "random_state"]
         if len(seeds) > 1 and not states:
@@ -157,58 +160,65 @@ class _Estimator:
                 f"n_clusterings={len(seeds)} averages clusterings of different seeds, and "
                 f"{type(estimator).__name__} has no random_state: use n_clusterings=1."
             )
-        # What has a random_state keeps it if there is only one run; what has none would
-        # draw from NumPy's global generator.
+        # With one run, a random_state that is set is kept; one that is None would draw from
+        # NumPy's global generator.
         self._seeded = [name for name in states if len(seeds) > 1 or params[name] is None]
+        self.n_clusterings = len(seeds)
         self._estimator = estimator
         self._seeds = seeds
         n_clusters = getattr(estimator, "n_clusters", None)
         self.n_clusters: int | None = n_clusters if isinstance(n_clusters, int) else None
 
-    def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
+    def __call__(self, features: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
         # Late, because importing scikit-learn takes a second and k-means does not need it.
         from sklearn.base import clone
 
         name = type(self._estimator).__name__
         labels = []
         for seed in self._seeds:
-            for row in rows.cpu().numpy():
+            for channels in features.cpu().numpy():
+                # As in scikit-learn: the user's object stays unfitted.
                 estimator = clone(self._estimator, safe=False)
                 if self._seeded:
                     estimator.set_params(**dict.fromkeys(self._seeded, seed))
                 # A copy, since it may work in place.
-                labels.append(_checked(estimator.fit_predict(row.copy()), len(row), name))
-        return _stacked(labels, len(self._seeds), rows)
+                found = estimator.fit_predict(channels.copy())
+                labels.append(_checked(found, len(channels), name))
+        return _stacked(labels, len(self._seeds), features)
 
 
 class _Function:
     on_device = False
+    n_clusterings = 1
     n_tensors: int | None = None
     n_clusters: int | None = None
 
     def __init__(self, function: Callable[[Tensor], Any]) -> None:
         self._function = function
 
-    def __call__(self, rows: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
+    def __call__(self, features: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
         # Copies, since it may work in place.
-        labels = [_checked(self._function(row.clone()), len(row), "the callable") for row in rows]
-        return _stacked(labels, 1, rows)
+        labels = [
+            _checked(self._function(channels.clone()), len(channels), "the callable")
+            for channels in features
+        ]
+        return _stacked(labels, 1, features)
 
 
-def _stacked(labels: list[Tensor], n_runs: int, rows: Tensor) -> tuple[Tensor, int]:
-    stacked = torch.stack(labels).view(n_runs, *rows.shape[:2])
-    return stacked.to(rows.device), int(stacked.max()) + 1
+def _stacked(labels: list[Tensor], n_runs: int, features: Tensor) -> tuple[Tensor, int]:
+    stacked = torch.stack(labels).view(n_runs, *features.shape[:2])
+    return stacked.to(features.device), int(stacked.max()) + 1
 
 
-def _checked(labels: Any, n_rows: int, who: str) -> Tensor:
+def _checked(labels: Any, n_channels: int, who: str) -> Tensor:
     labels = torch.as_tensor(labels)
-    if labels.shape != (n_rows,) or _is_no_integer(labels):
+    if labels.shape != (n_channels,) or _is_no_integer(labels):
         raise ValueError(
-            f"clusterer: {who} must return {n_rows} integer labels, one for each channel; got "
+            f"clusterer: {who} must return {n_channels} integer labels, one for each channel; got "
             f"{labels.dtype} of shape {tuple(labels.shape)}."
         )
     labels = labels.long()
-    _check_range(labels, n_rows, f"clusterer: {who}")
+    _check_range(labels, n_channels, f"clusterer: {who}")
     return _noise_last(labels)
 
 
@@ -216,12 +226,12 @@ def _is_no_integer(labels: Tensor) -> bool:
     return labels.is_floating_point() or labels.is_complex() or labels.dtype is torch.bool
 
 
-def _check_range(labels: Tensor, n_rows: int, who: str) -> None:
+def _check_range(labels: Tensor, n_channels: int, who: str) -> None:
     low, high = int(labels.min()), int(labels.max())
-    if low < -1 or high >= n_rows:
+    if low < -1 or high >= n_channels:
         raise ValueError(
-            f"{who} gives labels from {low} to {high}; with {n_rows} channels they must lie "
-            f"between -1 (noise) and {n_rows - 1}."
+            f"{who} gives labels from {low} to {high}; with {n_channels} channels they must lie "
+            f"between -1 (noise) and {n_channels - 1}."
         )
 
 
@@ -230,5 +240,5 @@ def _n_labels(labels: Tensor) -> int:
 
 
 def _noise_last(labels: Tensor) -> Tensor:
-    """Noise (-1), as HDBSCAN marks it, is one more cluster, the last."""
+    """Make noise (-1), as HDBSCAN marks it, one more cluster, the last."""
     return torch.where(labels < 0, labels.max() + 1, labels)

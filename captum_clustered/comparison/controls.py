@@ -16,7 +16,7 @@ from captum.attr import LayerAttribution
 from captum.log import log_usage
 from torch import Tensor
 
-from captum_clustered._ablation.hooks import Tensors, tap
+from captum_clustered._ablation.hooks import record_layer
 from captum_clustered.comparison.forward import Forward, digest
 
 # Standard deviation of the center Gaussian, as a share of each side of the image.
@@ -211,18 +211,13 @@ def layer_values(
 
         ValueError: If the layer is not called, or has several tensors.
     """
-    seen: list[Tensors] = []
-
-    def record(tensors: Tensors) -> None:
-        # In-place operations behind the layer must not reach what we keep.
-        seen[:] = [tuple(tensor.detach().clone() for tensor in tensors)]
-
-    with torch.no_grad(), tap(attribution.layer, attribute_to_layer_input, record):
+    with torch.no_grad(), record_layer(attribution.layer, attribute_to_layer_input) as seen:
         _run_forward(attribution.forward_func, inputs, None, additional_forward_args)
-    if not seen or len(seen[0]) != 1:
-        found = f"it has {len(seen[0])}" if seen else "forward_func did not call it"
+    tensors = seen.gathered(attribution.device_ids) if seen.tensors else None
+    if tensors is None or len(tensors) != 1:
+        found = "forward_func did not call it" if tensors is None else f"it has {len(tensors)}"
         raise ValueError(f"layer must have one tensor; {found}.")
-    return seen[0][0]
+    return tensors[0]
 
 
 def _like(inputs: Tensor, value: float) -> Tensor:

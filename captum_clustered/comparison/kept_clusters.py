@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from captum_clustered._maps import Result
+from captum_clustered._maps import ClusterAttribution
 
 # Of an image. More are rarely looked at, and one for each channel would fill the disk.
 MOST_CLUSTERS = 20
@@ -48,7 +48,7 @@ class KeptClusters:
     def of(
         cls,
         n_images: int,
-        parts: list[tuple[list[int], Result]],
+        parts: list[tuple[list[int], ClusterAttribution]],
         small: Callable[[Tensor], Tensor],
     ) -> KeptClusters:
         """
@@ -77,7 +77,7 @@ class KeptClusters:
             n_clusters[some] = counts.cpu()
         return cls(
             parts[0][1].importance.name,
-            parts[0][1].n_runs,
+            parts[0][1].n_clusterings,
             n_clusters,
             of_all([small(maps) for _, maps, *_ in found]),
             of_all([torch.stack(maps.flatten(2).aminmax(dim=2), 2) for _, maps, *_ in found]),
@@ -106,7 +106,7 @@ class KeptClusters:
         return cls(**values)
 
 
-def _most_important(result: Result) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _most_important(result: ClusterAttribution) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Maps, importances and sizes of the clusters to keep, and the number of clusters."""
     clusters = result.clusters()
     maps, importances, sizes = clusters.maps, clusters.importances, clusters.sizes

@@ -7,7 +7,6 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -16,7 +15,8 @@ from captum.attr import LayerAttribution, LayerGradCam, LayerGradientXActivation
 from torch import Tensor
 from torch.nn import Module
 
-from captum_clustered._maps import Result
+from captum_clustered._attribution import cluster_attribution
+from captum_clustered._maps import ClusterAttribution
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.comparison.channel_ablation import ChannelAblation
 from captum_clustered.comparison.choices import chosen, unknown
@@ -93,7 +93,9 @@ class Method:
             return 0.0
         return float(self._built[1].rows)
 
-    def explain(self, batch: Batch, target: Tensor, at_input: bool) -> tuple[Tensor, Result | None]:
+    def explain(
+        self, batch: Batch, target: Tensor, at_input: bool
+    ) -> tuple[Tensor, ClusterAttribution | None]:
         """
         The maps of a batch, shape (N, 1, \\*spatial), at least float32; and what is behind
         them, for a ClusteredLayerCAM.
@@ -106,16 +108,16 @@ class Method:
         attribution, _ = self.built()
         if isinstance(attribution, MaskMap):
             attribution.masks = batch.masks
-        with _watched(attribution) as seen:
-            maps = attribute(attribution, batch.inputs, target, at_input)
-        return maps, seen[0] if seen else None
-
-
-def _watched(attribution: LayerAttribution) -> AbstractContextManager[list[Result]]:
-    # What another attribute() makes of a result, its clusters need not add up to.
-    if getattr(type(attribution), "attribute", None) is ClusteredLayerCAM.attribute:
-        return cast(ClusteredLayerCAM, attribution)._watched()
-    return nullcontext([])
+        # If a subclass changes attribute(), its map need not be the sum of the clusters' maps.
+        if getattr(type(attribution), "attribute", None) is not ClusteredLayerCAM.attribute:
+            return attribute(attribution, batch.inputs, target, at_input), None
+        result = cluster_attribution(
+            cast(ClusteredLayerCAM, attribution),
+            _ready(attribution, batch.inputs),
+            target,
+            attribute_to_layer_input=at_input,
+        )
+        return _checked(result.attributions(), batch.inputs), result
 
 
 def attribute(
@@ -133,6 +135,10 @@ def attribute(
         raise ValueError("it has no attribute_to_layer_input, which is True here.")
     with torch.enable_grad():
         maps = attribution.attribute(_ready(attribution, inputs), **kwargs)
+    return _checked(maps, inputs)
+
+
+def _checked(maps: Any, inputs: Tensor) -> Tensor:
     if isinstance(maps, tuple) and len(maps) == 1:
         maps = maps[0]
     if not isinstance(maps, Tensor) or maps.dim() != inputs.dim() or len(maps) != len(inputs):

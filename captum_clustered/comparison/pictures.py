@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from captum_clustered._maps import Result
+from captum_clustered._maps import ClusterAttribution
 from captum_clustered.comparison.data import Batch
 from captum_clustered.comparison.kept_clusters import KeptClusters
 
@@ -66,7 +66,9 @@ class Pictures:
         self.maps[method] = self._of_all(indices, shrunk(maps, MAP_SIDE)[:, 0])
         self.ranges[method] = self._of_all(indices, extremes)
 
-    def add_clusters(self, method: str, parts: list[tuple[list[int], Result | None]]) -> None:
+    def add_clusters(
+        self, method: str, parts: list[tuple[list[int], ClusterAttribution | None]]
+    ) -> None:
         """
         Takes the clusters behind a method's maps of some of the images, where there are any.
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from captum_clustered._ablation.hooks import Tensors, layer_name, tap
-from captum_clustered._ablation.model import ModelState
+from captum_clustered._ablation.hooks import Tensors, record_layer
+from captum_clustered._ablation.model import ModelState, layer_name
 from captum_clustered._ablation.request import not_reached
 from captum_clustered.comparison.batch import isolated, logits_of
 from captum_clustered.comparison.data import Batch
@@ -48,25 +48,20 @@ def probe(
     everything = list(range(len(first)))
     for indices in [*([i] for i in everything), everything]:
         images = first.select(indices).inputs
-        seen: list[Tensors] = []
-
-        def record(tensors: Tensors, seen: list[Tensors] = seen) -> None:
-            seen[:] = [tuple(tensor.detach().clone() for tensor in tensors)]
-
         try:
-            with state.restored(), isolated(0, images), tap(layer, at_input, record):
+            with state.restored(), isolated(0, images), record_layer(layer, at_input) as seen:
                 logits = logits_of(forward_func, images)
         except Exception:  # noqa: BLE001, S112
             # Why will be among the failures.
             continue
         _warn_of_probabilities(logits)
+        tensors = seen.gathered(getattr(forward_func, "device_ids", None)) if seen.tensors else None
         # A function may call other threads or processes, where no hook sees the layer.
         if model_of(forward_func) is not None:
-            _check_layer(forward_func, layer, seen[0] if seen else None, images)
+            _check_layer(forward_func, layer, tensors, images)
         summary = [
             float(value)
-            for tensors in seen
-            for tensor in tensors
+            for tensor in tensors or ()
             if tensor.numel()
             for value in torch.std_mean(tensor.double(), correction=0)
         ]
@@ -80,7 +75,7 @@ def _check_layer(
     forward_func: Callable[..., Any], layer: Module, tensors: Tensors | None, images: Tensor
 ) -> None:
     if tensors is None:
-        raise not_reached(forward_func, layer)
+        raise not_reached(layer_name(forward_func, layer))
     shapes = [tuple(tensor.shape) for tensor in tensors]
     if (
         len(shapes) != 1

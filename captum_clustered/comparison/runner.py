@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import operator
 import os
 import warnings
@@ -16,8 +15,7 @@ from captum.attr import LayerAttribution
 from torch import Tensor
 from torch.nn import Module
 
-from captum_clustered._ablation.hooks import layer_name
-from captum_clustered._ablation.model import ModelState, model_behind
+from captum_clustered._ablation.model import ModelState, device_of, layer_name, model_or_layer
 from captum_clustered._version import __version__
 from captum_clustered.comparison.batch import BatchRun, WrongModelError, data_failure
 from captum_clustered.comparison.case import Case
@@ -192,7 +190,7 @@ def compare(
         methods, SCORES[score].wrap(forward_func), layer, reference, has_masks, seed
     )
     chosen_metrics = make_metrics(metrics, has_masks)
-    device = _device(forward_func, layer)
+    device = device_of(model_or_layer(forward_func, layer))
     guarded = GuardedForward(forward_func)
     state = ModelState(forward_func, layer, (first.inputs,))
     run = BatchRun(
@@ -340,22 +338,9 @@ def _check_like(batch: Batch, first: Batch) -> None:
             raise ValueError(f"data must have {name} in all batches or in none.")
 
 
-def _module(forward_func: Any, layer: Module) -> Module:
-    model = model_behind(forward_func)
-    return layer if model is None else model
-
-
-def _device(forward_func: Any, layer: Module) -> torch.device | None:
-    for tensor in itertools.chain(
-        _module(forward_func, layer).parameters(), _module(forward_func, layer).buffers()
-    ):
-        return tensor.device
-    return None
-
-
 def _model_fingerprint(forward_func: Any, layer: Module) -> str:
     found = hashlib.blake2b(digest_size=16)
-    for name, tensor in _module(forward_func, layer).state_dict().items():
+    for name, tensor in model_or_layer(forward_func, layer).state_dict().items():
         if isinstance(tensor, Tensor):
             found.update(f"{name} {digest(tensor)} ".encode())
     return found.hexdigest()

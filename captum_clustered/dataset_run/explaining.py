@@ -15,7 +15,7 @@ from torch import Tensor
 from captum_clustered._errors import one_line
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run.loading import LoadedBatch
-from captum_clustered.interpolation import LINEAR
+from captum_clustered.input_attribution import LINEAR
 from captum_clustered.scores import ScoreWrapper
 
 PREDICTION, LABEL = "prediction", "label"

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from captum_clustered.interpolation import LINEAR
+from captum_clustered.input_attribution import LINEAR
 
 
 def explanation_mask(attributions: Tensor, inputs: Tensor, name: str = "attributions") -> Tensor:

@@ -3,11 +3,9 @@ from collections import namedtuple
 
 import pytest
 import torch
-from nets import MlpHead
 from torch import nn
 
-from captum_clustered._ablation.hooks import layer_name, tap
-from captum_clustered.scores import probability
+from captum_clustered._ablation.hooks import edit_layer, record_layer
 
 Pair = namedtuple("Pair", ["values", "index"])
 
@@ -40,7 +38,7 @@ def double(tensors):
 def test_float_tensors_of_any_output_are_edited_and_the_rest_passes_through(make):
     layer, x = Returns(make), torch.rand(2, 3)
     plain = layer(x)
-    with tap(layer, False, double):
+    with edit_layer(layer, False, double):
         edited = layer(x)
     assert type(edited) is type(plain)
     flat, before = torch.utils._pytree.tree_leaves(edited), torch.utils._pytree.tree_leaves(plain)
@@ -54,7 +52,7 @@ def test_float_tensors_of_any_output_are_edited_and_the_rest_passes_through(make
 def test_inputs_positional_or_by_keyword():
     layer = Returns(lambda *args, **kwargs: (args, kwargs))
     x = torch.rand(2)
-    with tap(layer, True, double):
+    with edit_layer(layer, True, double):
         args, kwargs = layer(x, x + 1, flag=x)
         assert torch.equal(args[1], 2 * (x + 1))
         assert torch.equal(kwargs["flag"], x)  # positional tensors are the layer's input
@@ -66,7 +64,7 @@ def test_inputs_positional_or_by_keyword():
 @pytest.mark.parametrize("at_input", [False, True])
 def test_none_leaves_the_layer_alone_and_the_hook_is_removed(at_input):
     layer, x, seen = nn.Identity(), torch.rand(2), []
-    with tap(layer, at_input, seen.append):
+    with edit_layer(layer, at_input, seen.append):
         assert layer(x) is x
     assert torch.equal(seen[0][0], x)
     layer(x)
@@ -75,7 +73,7 @@ def test_none_leaves_the_layer_alone_and_the_hook_is_removed(at_input):
     def interrupt(tensors):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), tap(layer, at_input, interrupt):
+    with pytest.raises(KeyboardInterrupt), edit_layer(layer, at_input, interrupt):
         layer(x)
     assert layer(x) is x
 
@@ -88,7 +86,7 @@ def test_other_threads_are_not_served_but_their_replicas_are(at_input):
     def run(name, module):
         results[name] = module(x)
 
-    with tap(layer, at_input, double):
+    with edit_layer(layer, at_input, double):
         # What DataParallel runs: a shallow copy of the module, in another thread.
         replica = layer._replicate_for_data_parallel()
         for name, module in (("same", layer), ("replica", replica)):
@@ -99,9 +97,27 @@ def test_other_threads_are_not_served_but_their_replicas_are(at_input):
     assert results["replica"].item() == 2
 
 
-def test_layer_names_for_messages():
-    net = MlpHead()
-    assert layer_name(net, net.head[1]) == "'head.1' (Linear)"
-    assert layer_name(probability(net), net.conv) == "'conv' (Conv2d)"
-    assert layer_name(lambda x: net(x), net.conv) == "Conv2d"
-    assert layer_name(net, nn.ReLU()) == "ReLU"
+def test_what_a_layer_held_at_its_last_call_is_recorded_as_a_copy():
+    layer, x = nn.Identity(), torch.ones(2, 3)
+    with record_layer(layer, False) as seen:
+        layer(x - 5)
+        layer(x).mul_(7)
+    (device,) = seen.tensors
+    assert seen.calls == {device: 2}
+    (tensor,) = seen.gathered()
+    assert torch.equal(tensor, torch.ones(2, 3))
+    layer(x)
+    assert seen.calls == {device: 2}
+
+
+def test_nothing_is_recorded_of_a_layer_that_is_not_called():
+    with record_layer(nn.Identity(), True) as seen:
+        nn.Identity()(torch.ones(1))
+    assert not seen.tensors
+
+
+def test_a_layer_without_tensors_is_recorded():
+    layer = Returns(lambda x: "text")
+    with record_layer(layer, False) as seen:
+        layer(torch.ones(1))
+    assert seen.gathered() == ()

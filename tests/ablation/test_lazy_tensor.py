@@ -10,11 +10,11 @@ from captum_clustered import ClusteredLayerCAM
 from captum_clustered._ablation import vmap_pass
 from captum_clustered._ablation.lazy_tensor import (
     RULES,
-    AblatedTensor,
-    CannotDeferError,
-    Limit,
-    computed,
-    deferred,
+    CannotBeLazyError,
+    LazyAblatedTensor,
+    SizeLimit,
+    lazy_ablated,
+    materialize,
 )
 
 N, C = 2, 3
@@ -62,14 +62,14 @@ def parts(n_spatial=2):
     value = images(N, C, (4, 5, 4)[:n_spatial])
     # One of each kind that layer_baselines takes: here a value for each channel.
     baseline = torch.tensor([0.7, -0.4, 0.2], dtype=value.dtype).view(1, C, *[1] * n_spatial)
-    keep = torch.tensor([[True, False, True], [False, True, False]])
-    return value, baseline, keep.view(N, C, *[1] * n_spatial)
+    mask = torch.tensor([[True, False, True], [False, True, False]])
+    return value, baseline, mask.view(N, C, *[1] * n_spatial)
 
 
 def pair(n_spatial=2):
     """A tensor that waits, and what it stands for."""
-    value, baseline, keep = parts(n_spatial)
-    return deferred(value, baseline, keep, None), torch.where(keep, value, baseline)
+    value, baseline, mask = parts(n_spatial)
+    return lazy_ablated(value, baseline, mask, SizeLimit(10**6)), torch.where(mask, value, baseline)
 
 
 def double(arguments):
@@ -85,9 +85,9 @@ def test_a_rule_gives_what_the_function_gives_and_still_waits(function):
     n_spatial, arguments, options = ARGUMENTS[function]
     waiting, expected = (function(t, *double(arguments), **options) for t in pair(n_spatial))
     if isinstance(expected, Tensor):
-        assert isinstance(waiting, AblatedTensor)
+        assert isinstance(waiting, LazyAblatedTensor)
         assert waiting.shape == expected.shape
-        waiting = computed(waiting)
+        waiting = materialize(waiting)
     torch.testing.assert_close(waiting, expected, rtol=0, atol=0)
 
 
@@ -112,13 +112,13 @@ def test_a_rule_gives_what_the_function_gives_and_still_waits(function):
 )
 def test_all_other_functions_get_the_tensor_itself(function):
     waiting, expected = (function(tensor) for tensor in pair())
-    torch.testing.assert_close(computed(waiting), expected, rtol=0, atol=0)
+    torch.testing.assert_close(materialize(waiting), expected, rtol=0, atol=0)
 
 
 def test_rules_follow_on_each_other():
     waiting, expected = (F.adaptive_avg_pool1d(t.flatten(2).relu(), 1).flatten(1) for t in pair())
-    assert isinstance(waiting, AblatedTensor)
-    torch.testing.assert_close(computed(waiting), expected, rtol=0, atol=0)
+    assert isinstance(waiting, LazyAblatedTensor)
+    torch.testing.assert_close(materialize(waiting), expected, rtol=0, atol=0)
 
 
 def test_dropout_in_training_mode_is_no_rule():
@@ -127,7 +127,7 @@ def test_dropout_in_training_mode_is_no_rule():
     torch.manual_seed(0)
     found = F.dropout(pair()[0])
     torch.testing.assert_close(found, expected)
-    assert not isinstance(found, AblatedTensor)
+    assert not isinstance(found, LazyAblatedTensor)
 
 
 def test_it_looks_like_the_tensor():
@@ -137,11 +137,11 @@ def test_it_looks_like_the_tensor():
 
 
 def test_an_activation_in_place_changes_it_and_not_the_layer():
-    value, baseline, keep = parts()
+    value, baseline, mask = parts()
     before = value.clone()
-    waiting = deferred(value, baseline, keep, None)
+    waiting = lazy_ablated(value, baseline, mask, SizeLimit(10**6))
     assert F.relu(waiting, inplace=True) is waiting
-    torch.testing.assert_close(computed(waiting), torch.where(keep, before, baseline).relu())
+    torch.testing.assert_close(materialize(waiting), torch.where(mask, before, baseline).relu())
     torch.testing.assert_close(value, before)
 
 
@@ -151,7 +151,7 @@ def test_what_is_written_once_computed_stays():
     waiting[0] = 0
     expected += 1
     expected[0] = 0
-    torch.testing.assert_close(computed(waiting.relu()), expected.relu())
+    torch.testing.assert_close(materialize(waiting.relu()), expected.relu())
 
 
 WRITES = {
@@ -173,7 +173,7 @@ def test_what_is_written_shows_in_views(write):
     write(waiting)
     write(expected)
     for view, expected_view in zip(views, expected_views, strict=True):
-        torch.testing.assert_close(computed(view.relu()), expected_view.relu(), rtol=0, atol=0)
+        torch.testing.assert_close(materialize(view.relu()), expected_view.relu(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
@@ -181,17 +181,17 @@ def test_what_is_written_into_a_view_shows_in_its_base(write):
     waiting, expected = pair()
     write(waiting.flatten(2))
     write(expected.flatten(2))
-    torch.testing.assert_close(computed(waiting.relu()), expected.relu(), rtol=0, atol=0)
+    torch.testing.assert_close(materialize(waiting.relu()), expected.relu(), rtol=0, atol=0)
 
 
 def test_what_is_written_does_not_show_in_a_copy():
     # Flattened, a tensor in channels-last format is a copy.
-    value, baseline, keep = parts()
+    value, baseline, mask = parts()
     value = value.contiguous(memory_format=torch.channels_last)
-    waiting = deferred(value, baseline, keep, None)
-    flat, expected = waiting.flatten(1), torch.where(keep, value, baseline).flatten(1)
+    waiting = lazy_ablated(value, baseline, mask, SizeLimit(10**6))
+    flat, expected = waiting.flatten(1), torch.where(mask, value, baseline).flatten(1)
     waiting.zero_()
-    torch.testing.assert_close(computed(flat), expected, rtol=0, atol=0)
+    torch.testing.assert_close(materialize(flat), expected, rtol=0, atol=0)
 
 
 def test_a_result_that_is_written_into_a_given_tensor_is_that_of_the_ablated_one():
@@ -202,11 +202,11 @@ def test_a_result_that_is_written_into_a_given_tensor_is_that_of_the_ablated_one
 
 
 def test_a_tensor_that_is_too_large_is_refused_when_it_is_needed():
-    value, baseline, keep = parts()
-    waiting = deferred(value, baseline, keep, Limit(6))
+    value, baseline, mask = parts()
+    waiting = lazy_ablated(value, baseline, mask, SizeLimit(6))
     pooled = F.adaptive_avg_pool2d(waiting, 1)
-    assert computed(pooled).shape == (N, C, 1, 1)
-    with pytest.raises(CannotDeferError, match="too many"):
+    assert materialize(pooled).shape == (N, C, 1, 1)
+    with pytest.raises(CannotBeLazyError, match="too many"):
         waiting + 1
 
 

@@ -1,4 +1,4 @@
-"""The single pass on torchvision's architectures, with random weights."""
+"""The vmap pass on torchvision's architectures, with random weights."""
 
 import warnings
 
@@ -36,9 +36,7 @@ def build(name, size):
 
 
 @pytest.mark.parametrize(("name", "layer", "channel_dim", "size"), CASES)
-def test_single_pass_is_taken_and_equals_the_reference_path(
-    monkeypatch, name, layer, channel_dim, size
-):
+def test_vmap_pass_is_taken_and_equals_the_loop(monkeypatch, name, layer, channel_dim, size):
     net = build(name, size)
     if name == "vit_b_16":
         # Its head is initialized to zero, so that no ablation would change anything.
@@ -54,10 +52,10 @@ def test_single_pass_is_taken_and_equals_the_reference_path(
         attribution, clusters = cam.attribute(x, [1, 7], return_clusters=True)
     assert trunk_rows == [2]
 
-    def refuse(task):
+    def refuse(request):
         raise RuntimeError("switched off")
 
-    monkeypatch.setattr("captum_clustered.clustered_layer_cam.single_pass", refuse)
+    monkeypatch.setattr("captum_clustered._ablation.evaluate.vmap_pass", refuse)
     with pytest.warns(UserWarning, match="switched off"):
         expected, reference = cam.attribute(x, [1, 7], return_clusters=True)
     assert torch.equal(clusters.labels, reference.labels)

@@ -137,11 +137,9 @@ def test_dropouts_noise_does_not_pass_for_importance(monkeypatch):
             return pooled[:, 0] + self.dropout(torch.ones(len(x), 50)).sum(1)
 
     net, x = Noisy().train(), images(dtype=torch.float32)
-    for engine in ("single pass", "reference path"):
-        if engine == "reference path":
-            monkeypatch.setattr(
-                "captum_clustered.clustered_layer_cam.single_pass", raising(OSError)
-            )
+    for engine in ("vmap pass", "loop"):
+        if engine == "loop":
+            monkeypatch.setattr("captum_clustered._ablation.evaluate.vmap_pass", raising(OSError))
         cam = ClusteredLayerCAM(net, net.layer, clusterer=torch.tensor([0, 1]))
         _, clusters = cam.attribute(x, return_clusters=True)
         assert (clusters.importances[:, 1] == 0).all()
@@ -226,10 +224,10 @@ def test_results_that_a_model_keeps_are_as_before_and_do_not_count(wrap, trainin
     assert torch.equal(first.importances, again.importances)
     assert (first.importances != 0).any()
 
-    monkeypatch.setattr("captum_clustered.clustered_layer_cam.single_pass", raising(OSError))
+    monkeypatch.setattr("captum_clustered._ablation.evaluate.vmap_pass", raising(OSError))
     with pytest.warns(UserWarning, match="once for each ablation"):
-        _, replayed = cam.attribute(x, 0, return_clusters=True)
-    torch.testing.assert_close(replayed.importances, first.importances)
+        _, looped = cam.attribute(x, 0, return_clusters=True)
+    torch.testing.assert_close(looped.importances, first.importances)
     net(x).sum().backward()  # and it still works
 
 

@@ -9,6 +9,7 @@ from small_comparisons import pictures, run
 from torch import nn
 
 from captum_clustered import ClusteredLayerCAM
+from captum_clustered._attribution import cluster_attribution
 from captum_clustered.comparison.kept_clusters import MOST_CLUSTERS, KeptClusters
 from captum_clustered.comparison.pictures import MAP_SIDE, Pictures
 from captum_clustered.comparison.stored import StoredComparison
@@ -25,9 +26,7 @@ def kept_of(cam, n_images, *parts, small=lambda maps: maps):
     """Of attributions of parts of n images, for class 0."""
     found = []
     for indices, inputs in parts:
-        with cam._watched() as seen:
-            cam.attribute(inputs, 0)
-        found.append((indices, seen[0]))
+        found.append((indices, cluster_attribution(cam, inputs, 0)))
     return KeptClusters.of(n_images, found, small)
 
 
@@ -137,7 +136,6 @@ def test_a_users_own_attribution_is_left_as_it_was(tmp_path):
     shared = ClusteredLayerCAM(net, net.relu, clusterer=2, n_clusterings=3)
     run(net, methods=[{"fitted": cam, "shared": lambda f, layer: shared}], save_to=tmp_path)
     assert vars(cam) == before
-    assert "_on_result" not in vars(shared)
     found = kept(tmp_path)[0]
     sizes = torch.bincount(cam.labels_, minlength=2).tolist()
     assert found["fitted"].sizes.tolist() == [sizes] * 2
@@ -226,9 +224,9 @@ def test_large_maps_shrink_but_keep_their_range(tmp_path):
     found = Pictures(images=np.zeros((2, 4, 4, 1), np.uint8), maps={"mine": np.zeros(2)})
     found.ranges["mine"] = np.zeros(2)
     cam = ClusteredLayerCAM(net, net[1], clusterer=2)
-    with cam._watched() as seen:
-        _, clusters = cam.attribute(inputs, 0, return_clusters=True)
-    found.add_clusters("mine", [([0, 1], seen[0])])
+    result = cluster_attribution(cam, inputs, 0)
+    clusters = result.clusters()
+    found.add_clusters("mine", [([0, 1], result)])
     kept = found.clusters["mine"]
     assert kept.maps.shape == (2, 2, MAP_SIDE, MAP_SIDE)
     expected = torch.stack(clusters.maps.flatten(2).aminmax(dim=2), 2)
@@ -240,18 +238,17 @@ def test_large_maps_shrink_but_keep_their_range(tmp_path):
         found.write(file)
     read = Pictures.read(tmp_path / "file.npz").clusters["mine"]
     assert (read.importance, read.n_runs) == ("ablation", 1)
-    for name in ("n_kept", "maps", "ranges", "importances", "sizes"):
+    for name in ("n_clusters", "maps", "ranges", "importances", "sizes"):
         np.testing.assert_array_equal(getattr(read, name), getattr(kept, name))
 
 
 def test_what_is_not_finite_is_refused():
     net = wide_net(4)
     cam = ClusteredLayerCAM(net, net[1], clusterer=2)
-    with cam._watched() as seen:
-        cam.attribute(torch.rand(1, 1, 4, 4), 0)
-    seen[0]._parts[0]._maps[0, 0, 0, 0] = torch.inf
+    result = cluster_attribution(cam, torch.rand(1, 1, 4, 4), 0)
+    result._parts[0]._maps[0, 0, 0, 0] = torch.inf
     with pytest.raises(ValueError, match="clusters are not finite"):
-        KeptClusters.of(1, [([0], seen[0])], lambda maps: maps)
+        KeptClusters.of(1, [([0], result)], lambda maps: maps)
 
 
 def test_damaged_ones_are_named(tmp_path):

@@ -6,32 +6,7 @@ from sklearn.metrics import adjusted_rand_score
 from torch.utils.data import DataLoader, TensorDataset
 
 from captum_clustered import ClusteredLayerCAM
-from captum_clustered._clustering.channel_gram import ChannelGram
 from captum_clustered._clustering.kmeans import kmeans
-
-
-def test_gram_rows_have_the_distances_of_all_maps_laid_side_by_side():
-    maps = torch.rand(5, 4, 3, 2, dtype=torch.float64)
-    gram = ChannelGram()
-    gram.add(maps[:3])
-    gram.add(maps[3:])
-    long = torch.nn.functional.normalize(maps.transpose(0, 1).flatten(1), dim=1)
-    rows = gram.rows()
-    assert rows.shape == (4, 4)
-    torch.testing.assert_close(torch.cdist(rows, rows), torch.cdist(long, long))
-
-
-def test_large_images_do_not_count_more():
-    small = torch.tensor([[[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]])
-    once, enlarged = ChannelGram(), ChannelGram()
-    once.add(small[..., None])
-    # The two channels disagree in an image that has four times the positions.
-    other = torch.tensor([[[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]])
-    once.add(other[..., None])
-    enlarged.add(small[..., None])
-    enlarged.add(other[..., None].repeat(1, 1, 2, 2))
-    torch.testing.assert_close(once.rows(), enlarged.rows())
-    assert (once.rows()[2] == 0).all()  # a channel dead in all images
 
 
 def test_fit_learns_the_clusters_that_all_images_share():
@@ -136,8 +111,3 @@ def test_mistakes_are_named():
     with pytest.raises(ValueError, match="3 channels on one batch and 2"):
         changing.fit([images(channels=2), images(channels=3)])
     assert not hasattr(changing, "labels_")
-
-
-def test_a_gram_of_no_image_has_no_rows():
-    with pytest.raises(ValueError, match="No image was added"):
-        ChannelGram().rows()

@@ -1,4 +1,4 @@
-"""The single pass against the reference path, and when which is taken."""
+"""The vmapped pass against the loop, and which of them runs."""
 
 import threading
 import warnings
@@ -9,7 +9,6 @@ from nets import GapLinear, MlpHead, TwoTensors, images
 from torch import nn
 
 from captum_clustered import ClusteredLayerCAM
-from captum_clustered._ablation import vmap_pass
 
 
 def results(cam, x, target=None, **arguments):
@@ -18,37 +17,24 @@ def results(cam, x, target=None, **arguments):
 
 
 def both_paths(monkeypatch, make_cam, x, target=None, **arguments):
-    """Results of the single pass, which must not warn, and of the reference path."""
+    """Results of the vmapped pass, which must not warn, and of the loop."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         single = results(make_cam(), x, target, **arguments)
 
-    def refuse(task):
+    def refuse(request):
         raise RuntimeError("switched off")
 
     with monkeypatch.context() as patch:
-        patch.setattr("captum_clustered.clustered_layer_cam.single_pass", refuse)
+        patch.setattr("captum_clustered._ablation.evaluate.vmap_pass", refuse)
         with pytest.warns(UserWarning, match="switched off"):
             reference = results(make_cam(), x, target, **arguments)
     return single, reference
 
 
-class Counter:
-    """Counts the rows that pass through a module."""
-
-    def __init__(self, module):
-        self.rows = 0
-        self.passes = 0
-        module.register_forward_hook(self.count)
-
-    def count(self, module, args, output):
-        self.rows += args[0].shape[0]
-        self.passes += 1
-
-
 @pytest.mark.parametrize("importance", ["ablation", "shapley"])
 @pytest.mark.parametrize("at_input", [False, True])
-def test_single_pass_equals_reference_path(monkeypatch, importance, at_input):
+def test_vmap_pass_equals_loop(monkeypatch, importance, at_input):
     net = MlpHead().double()
     single, reference = both_paths(
         monkeypatch,
@@ -63,62 +49,12 @@ def test_single_pass_equals_reference_path(monkeypatch, importance, at_input):
     torch.testing.assert_close(single, reference)
 
 
-def test_single_pass_equals_reference_path_for_tuple_layers(monkeypatch):
+def test_vmap_pass_equals_loop_for_tuple_layers(monkeypatch):
     net, x = TwoTensors(), images(channels=6, size=(4, 4))
     single, reference = both_paths(
         monkeypatch, lambda: ClusteredLayerCAM(net, net.split, clusterer=2), x
     )
     torch.testing.assert_close(single, reference)
-
-
-def test_the_trunk_runs_once():
-    net = MlpHead().double()
-    trunk, tail = Counter(net.trunk), Counter(net.head)
-    ClusteredLayerCAM(net, net.conv, clusterer=4, n_clusterings=3).attribute(images(), 0)
-    assert (trunk.passes, trunk.rows) == (1, 3)
-    assert tail.passes == 1
-
-
-def test_chunks_run_the_trunk_once_each():
-    net = MlpHead().double()
-    trunk = Counter(net.trunk)
-    cam = ClusteredLayerCAM(net, net.conv, clusterer=4)
-    cam.attribute(images(), 0, perturbations_per_eval=2)
-    assert trunk.passes == 3  # the score and four ablations, two at a time
-
-
-def test_rows_beyond_the_cap_are_split(monkeypatch):
-    net, x = MlpHead().double(), images()
-    # The convolution behind it mixes channels, so that all ablated maps must be made.
-    cam = ClusteredLayerCAM(net, net.trunk, clusterer=3)
-    expected = cam.attribute(x, 0)
-    trunk = Counter(net.trunk)
-    # Room for two rows of 3 x 4 x 6 x 5.
-    monkeypatch.setattr(vmap_pass, "MAX_ELEMENTS", 2 * 3 * 4 * 30 + 1)
-    torch.testing.assert_close(cam.attribute(x, 0), expected)
-    # It shows at the convolution; then the score and 3 ablations in twos.
-    assert trunk.passes == 3
-
-
-def test_a_number_of_clusters_unknown_before_clustering_costs_at_most_one_more_pass():
-    net, x = MlpHead(channels=30).double(), images()
-    trunk = Counter(net.trunk)
-
-    def many(rows):
-        return torch.arange(30) % 25
-
-    labels = torch.arange(30) % 25
-    expected = ClusteredLayerCAM(net, net.conv, clusterer=labels).attribute(x, 0)
-    assert trunk.passes == 1
-    found = ClusteredLayerCAM(net, net.conv, clusterer=many).attribute(x, 0)
-    assert trunk.passes == 3
-    torch.testing.assert_close(found, expected)
-
-    def few(rows):
-        return torch.arange(30) % 2
-
-    ClusteredLayerCAM(net, net.conv, clusterer=few).attribute(x, 0)
-    assert trunk.passes == 4
 
 
 class Reused(nn.Module):
@@ -172,7 +108,7 @@ def test_what_vmap_cannot_do_falls_back_with_one_warning():
     torch.testing.assert_close(clusters.importances[:, 1], drop)
 
 
-def test_in_place_operations_around_the_layer_do_not_change_the_result(monkeypatch):
+def test_in_place_operations_around_the_layer_do_not_change_the_result():
     class InPlace(nn.Module):
         def __init__(self):
             super().__init__()
@@ -208,19 +144,6 @@ def test_the_users_exception_surfaces_unchanged_and_without_a_warning():
     assert not net.conv._forward_hooks
 
 
-def test_running_out_of_memory_is_not_tried_again():
-    net = MlpHead().double()
-    trunk = Counter(net.trunk)
-
-    def forward(x):
-        net(x)
-        raise torch.cuda.OutOfMemoryError("no memory")
-
-    with pytest.raises(torch.cuda.OutOfMemoryError):
-        ClusteredLayerCAM(forward, net.conv).attribute(images(), 0)
-    assert trunk.passes == 1
-
-
 def test_another_threads_forward_pass_is_left_alone():
     net, x = MlpHead().double(), images()
     expected = net(x).detach()
@@ -245,8 +168,7 @@ def test_another_threads_forward_pass_is_left_alone():
     assert torch.equal(seen[0], expected)
 
 
-def test_scripted_tail_without_batching_rule_falls_back(monkeypatch):
-    # Data-dependent control flow cannot run under vmap.
+def test_control_flow_that_depends_on_values_falls_back():
     net = MlpHead().double()
 
     def forward(x):
@@ -261,12 +183,3 @@ def test_scripted_tail_without_batching_rule_falls_back(monkeypatch):
     torch.testing.assert_close(
         attribution, 2 * ClusteredLayerCAM(net, net.conv, clusterer=3).attribute(images(), 0)
     )
-
-
-def test_the_reference_path_names_a_layer_that_is_not_reached(monkeypatch):
-    def refuse(task):
-        raise OSError("switched off")
-
-    monkeypatch.setattr("captum_clustered.clustered_layer_cam.single_pass", refuse)
-    with pytest.raises(ValueError, match="layer ReLU was not reached"):
-        ClusteredLayerCAM(MlpHead().double(), nn.ReLU()).attribute(images(), 0)

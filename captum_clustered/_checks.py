@@ -1,0 +1,36 @@
+"""Checks of arguments, whose messages name the argument, the value and what is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+
+def check_int(name: str, value: object, minimum: int) -> None:
+    """
+    Check that an argument is an integer of at least ``minimum``.
+
+    Raises:
+
+        ValueError: If it is not.
+    """
+    if not is_int(value) or value < minimum:  # type: ignore[operator]
+        raise ValueError(f"{name}={value!r} must be an int of at least {minimum}.")
+
+
+def check_choice(name: str, value: object, choices: Collection[object]) -> None:
+    """
+    Check that an argument is one of the choices.
+
+    Raises:
+
+        ValueError: If it is not.
+    """
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} must be {' or '.join(map(repr, choices))}.")
+
+
+def is_int(value: object) -> bool:
+    """Return whether a value is an integer, Python's or NumPy's, and no bool."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

@@ -1,0 +1,93 @@
+"""One clustering of a layer's channels for all images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from captum._utils.common import _run_forward
+from torch import Tensor
+from torch.nn import Module
+
+from captum_clustered._ablation.hooks import Tensors, record_layer
+from captum_clustered._ablation.model import ModelState, layer_name
+from captum_clustered._ablation.planner import check_finite, check_layer
+from captum_clustered._ablation.request import format_inputs, not_reached
+from captum_clustered._ablation.torch_settings import eager_mode, without_autocast
+from captum_clustered._clustering.clusterers import Clusterer
+from captum_clustered._clustering.features import ChannelGram, channel_first
+
+# Restarts of k-means, which runs only once for all images.
+FIT_RESTARTS = 10
+
+
+def fit_labels(
+    forward_func: Callable[..., Any],
+    layer: Module,
+    inputs: Any,
+    additional_forward_args: object,
+    attribute_to_layer_input: bool,
+    *,
+    clusterer: Clusterer,
+    channel_dim: int,
+    device_ids: list[int] | None,
+    stacklevel: int,
+) -> Tensors:
+    """
+    Cluster the channels by all their maps on the reference inputs.
+
+    Args:
+
+        forward_func, ..., channel_dim: As in
+                    :meth:`ClusteredLayerCAM.fit <captum_clustered.ClusteredLayerCAM.fit>`.
+        device_ids (list[int] or None): The devices of a DataParallel model.
+        stacklevel (int): Which caller is warned of training mode; 1 is the caller of this
+                    function.
+
+    Returns:
+        tuple[Tensor, ...]: The labels (C,) of each of the layer's tensors.
+    """
+    batches = [inputs] if isinstance(inputs, (Tensor, tuple)) else inputs
+    if not isinstance(batches, Iterable):
+        raise TypeError(
+            "inputs must be a Tensor, a tuple of Tensors or an iterable of batches; got "
+            f"{type(inputs).__name__}."
+        )
+    name = layer_name(forward_func, layer)
+    grams: list[ChannelGram] = []
+    with torch.no_grad(), eager_mode():
+        for batch in batches:
+            # What a DataLoader of (image, label) yields is a list.
+            first = batch[0] if isinstance(batch, list) and batch else batch
+            formatted = format_inputs(first)
+            state = ModelState(forward_func, layer, formatted)
+            with record_layer(layer, attribute_to_layer_input) as seen, state.restored():
+                _run_forward(forward_func, formatted, None, additional_forward_args)
+            state.warn_if_training(stacklevel=stacklevel + 1)
+            if not seen.tensors:
+                raise not_reached(name)
+            tensors = seen.gathered(device_ids)
+            check_layer(tensors, len(formatted[0]), channel_dim, name)
+            check_finite(tensors, name)
+            grams = grams or [ChannelGram() for _ in tensors]
+            if len(grams) != len(tensors):
+                raise ValueError(f"layer {name} changed its number of tensors between batches.")
+            for gram, tensor in zip(grams, tensors, strict=True):
+                _add(gram, channel_first(tensor, channel_dim), name)
+        if not grams:
+            raise ValueError("fit() needs at least one batch in inputs; there was none.")
+        return tuple(
+            clusterer(gram.features()[None], index, FIT_RESTARTS)[0][0, 0]
+            for index, gram in enumerate(grams)
+        )
+
+
+def _add(gram: ChannelGram, maps: Tensor, name: str) -> None:
+    if gram.n_channels not in (None, maps.shape[1]):
+        raise ValueError(
+            f"layer {name} has {maps.shape[1]} channels on one batch and {gram.n_channels} on "
+            "those before: all must have the same."
+        )
+    with without_autocast(maps):
+        gram.add(maps)

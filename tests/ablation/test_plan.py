@@ -1,0 +1,85 @@
+"""The worked example of the docstring, and what follows from it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from captum_clustered._ablation.coalitions import IMPORTANCES, LeaveOneOut
+from captum_clustered._ablation.lazy_tensor import LazyAblatedTensor, SizeLimit, materialize
+from captum_clustered._ablation.plan import AblationPlan
+
+VALUES = torch.tensor([[1.0, 2.0, 3.0, 4.0]]).view(1, 4, 1, 1).repeat(2, 1, 1, 2)
+MASKS = torch.tensor([[1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0], [1, 1, 0, 1], [1, 0, 1, 1]]).bool()
+
+
+def plan(**changes):
+    made = AblationPlan(
+        values=(VALUES,),
+        baselines=(torch.tensor(-1.0),),
+        channel_dim=1,
+        labels=(torch.tensor([0, 2, 1, 0]).expand(1, 2, 4),),
+        n_clusters=(3,),
+        importance=IMPORTANCES["ablation"],
+        designs=(LeaveOneOut(3),),
+        with_baseline_score=True,
+        layer_name="mine",
+    )
+    return replace(made, **changes)
+
+
+def test_masks_are_those_of_the_worked_example():
+    assert plan().n_evaluations == 5
+    (masks,) = plan().channel_masks(0, 5)
+    assert masks.shape == (5, 2, 4, 1, 1)
+    for example in range(2):
+        assert torch.equal(masks[:, example, :, 0, 0], MASKS)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (1, 2), (1, 4), (3, 5), (4, 9)])
+def test_a_part_of_the_evaluations(start, stop):
+    (masks,) = plan().channel_masks(start, stop)
+    assert torch.equal(masks[:, 0, :, 0, 0], MASKS[start:stop])
+
+
+def test_without_the_baseline_score_evaluation_1_is_the_first_coalition():
+    short = plan(with_baseline_score=False)
+    assert short.n_evaluations == 4
+    (masks,) = short.channel_masks(0, 4)
+    assert torch.equal(masks[:, 0, :, 0, 0], MASKS[[0, 2, 3, 4]])
+
+
+def test_clusterings_follow_each_other():
+    labels = torch.tensor([[0, 2, 1, 0], [1, 1, 0, 2]])[:, None].expand(2, 2, 4)
+    both = plan(labels=(labels,), designs=(LeaveOneOut(3),) * 2)
+    (masks,) = both.channel_masks(5, 8)
+    assert torch.equal(
+        masks[:, 0, :, 0, 0], torch.tensor([[1, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 0]]).bool()
+    )
+
+
+def test_ablated_channels_have_the_baseline_at_once_or_later():
+    masks = tuple(mask[2] for mask in plan().channel_masks(0, 5))
+    (ablated,) = plan().ablated(masks)
+    assert ablated[0, :, 0].tolist() == [[-1, -1], [2, 2], [3, 3], [-1, -1]]
+    (lazy,) = plan().lazily_ablated(masks, SizeLimit(100))
+    assert isinstance(lazy, LazyAblatedTensor)
+    assert torch.equal(materialize(lazy), ablated)
+
+
+def test_tokens_are_ablated_at_once():
+    tokens = plan(values=(VALUES[..., 0].movedim(1, -1),), channel_dim=-1)
+    masks = tuple(mask[3] for mask in tokens.channel_masks(0, 5))
+    (ablated,) = tokens.lazily_ablated(masks, SizeLimit(100))
+    assert not isinstance(ablated, LazyAblatedTensor)
+    assert ablated.tolist() == [[[1, 2, -1, 4]]] * 2
+
+
+def test_importances_by_hand():
+    # f = 10; of the baseline 1; without clusters 0, 1, 2: 4, 9, 12.
+    scores = torch.tensor([10.0, 1.0, 4.0, 9.0, 12.0])[:, None].expand(5, 2)
+    assert plan().importances(scores).tolist() == [[[6, 1, -2]] * 2]
+
+
+def test_elements_of_all_tensors_count():
+    assert plan(values=(VALUES, VALUES[:, :1])).n_elements == 16 + 4
