@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,21 @@ def write_json(path: Path, content: Any, indent: int | None = None) -> None:
         OSError: If it cannot be written.
     """
     write_whole(path, (json.dumps(content, indent=indent) + "\n").encode())
+
+
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """
+    Write a table as a whole file.
+
+    Raises:
+
+        OSError: If it cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_whole(path, text.getvalue().encode("utf-8", errors="surrogateescape"))
 
 
 def read_json_object(path: Path) -> dict[str, Any] | None:

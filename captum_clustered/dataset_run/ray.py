@@ -128,7 +128,7 @@ class RayEngine:
                 compute=ray.data.ActorPoolStrategy(size=n_workers),
                 num_cpus=job.manifest.threads,
                 num_gpus=self.gpus_per_worker,
-                ray_remote_args_fn=_retries,
+                ray_remote_args_fn=lambda: {"max_task_retries": RETRIES},
             )
             try:
                 for row in data.iter_rows():
@@ -182,10 +182,6 @@ class _Worker:
             failure = pickle.dumps(RuntimeError(f"a worker of Ray failed: {one_line(error)}"))
         n_items = [len(self._job.manifest.items_of(chunk)) for chunk in chunks]
         return {"n_items": np.array(n_items), "failure": np.array([failure] * len(chunks), object)}
-
-
-def _retries() -> dict[str, int]:
-    return {"max_task_retries": RETRIES}
 
 
 def _on_cpu(cam: ClusteredLayerCAM) -> ClusteredLayerCAM:

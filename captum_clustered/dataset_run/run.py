@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import errno
-import io
 import json
 import os
 import shutil
@@ -19,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_clustered._storage.atomic import write_whole
+from captum_clustered._storage.atomic import write_csv
 from captum_clustered._storage.fingerprints import hash_names
 from captum_clustered._storage.layout import ERRORS
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
@@ -187,7 +185,7 @@ def explain_dataset(
                 job = Job(cam, settings, dataset, names, manifest, store.folder)
                 engine.run(job, missing, counter.advance)
         result = Run(store.folder)
-        _write_errors(result)
+        write_csv(store.folder / ERRORS, ("item", "error"), result.errors())
     return result
 
 
@@ -328,11 +326,3 @@ def _fit(
     labels = cam.fit(inputs, attribute_to_layer_input=settings.attribute_to_layer_input).labels_
     # The trial has refused layers of several tensors.
     return labels if isinstance(labels, Tensor) else labels[0]
-
-
-def _write_errors(run: Run) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["item", "error"])
-    writer.writerows(run.errors())
-    write_whole(run.folder / ERRORS, text.getvalue().encode("utf-8", errors="surrogateescape"))

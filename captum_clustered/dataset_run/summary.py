@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import heapq
-import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from captum_clustered._storage.atomic import write_whole
+from captum_clustered._storage.atomic import write_csv
 from captum_clustered._storage.layout import CLUSTER_EXAMPLES, CLUSTER_MEANS
 from captum_clustered.dataset_run.reading import Run
 
@@ -103,8 +101,13 @@ class ClusterSummary:
             vars(mean) | {"target": EVERY if mean.target is None else mean.target}
             for mean in self.means
         ]
-        write_whole(folder / CLUSTER_MEANS, _csv(means))
-        write_whole(folder / CLUSTER_EXAMPLES, _csv([vars(e) for e in self.examples]))
+        examples = [vars(example) for example in self.examples]
+        for name, kind, rows in (
+            (CLUSTER_MEANS, ClusterMean, means),
+            (CLUSTER_EXAMPLES, Example, examples),
+        ):
+            header = [field.name for field in fields(kind)]
+            write_csv(folder / name, header, (row.values() for row in rows))
 
 
 def cluster_summary(run: Run, n_examples: int = 6) -> ClusterSummary:
@@ -214,12 +217,3 @@ def _summary(
         for rank, (value, _, row) in enumerate(sorted(best[j], reverse=True), 1)
     ]
     return ClusterSummary(means, examples)
-
-
-def _csv(rows: list[dict[str, Any]]) -> bytes:
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return text.getvalue().encode("utf-8", errors="surrogateescape")

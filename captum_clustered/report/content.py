@@ -8,15 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Cell:
-    """
-    A cell of the summary.
-
-    Attributes:
-
-        text (str): Its text.
-        small (str): Smaller text after it, such as an interval.
-        order (float or None): The key for sorting the column; cells without one come last.
-    """
+    """A cell of the summary: text, smaller text after it, and a key to sort by (None: last)."""
 
     text: str
     small: str = ""
@@ -25,14 +17,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """
-    A column of the summary.
-
-    Attributes:
-
-        name (str): Heading.
-        direction (str or None): Which values are better, "higher" or "lower", if any.
-    """
+    """A column of the summary; ``direction`` says whether "higher" or "lower" is better."""
 
     name: str
     direction: str | None = None
@@ -40,15 +25,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """
-    A row of the summary.
-
-    Attributes:
-
-        name (str): Its heading.
-        tag (str): A word that marks it, such as "control".
-        cells (list): One for each column.
-    """
+    """A row of the summary; ``tag`` is a word that marks it, such as "control"."""
 
     name: str
     tag: str
@@ -84,7 +61,7 @@ class Map:
         height, width (int): Of its values.
         low, high (float): The map's smallest and largest value.
         limit (float): The value of level 127; 0 for a map of zeros.
-        values (str): Integers from -127 to 127 as bytes, in base64.
+        values (str): Levels from -127 to 127 as bytes, in base64.
     """
 
     height: int
@@ -97,13 +74,7 @@ class Map:
 
 @dataclass(frozen=True)
 class Failed:
-    """
-    The place of a missing map.
-
-    Attributes:
-
-        reason (str): Why it is missing.
-    """
+    """The reason why there is no map."""
 
     reason: str
 
@@ -150,7 +121,7 @@ class ShownImage:
         maps (list): A :class:`Map` or :class:`Failed` for each method.
         values (list): For each number its values, one per method or one for the image.
         scale (str): How its maps are colored, if not each by itself.
-        clusters (list): For each map that has clusters; see :class:`ClusterPanel`.
+        clusters (list): For each map that has clusters.
     """
 
     name: str
@@ -169,15 +140,7 @@ class ShownImage:
 
 @dataclass(frozen=True)
 class Number:
-    """
-    A number that images can be ordered and filtered by.
-
-    Attributes:
-
-        name (str): Its name.
-        direction (str or None): As in :class:`Column`.
-        by_method (bool): Whether each method has its own.
-    """
+    """A number to order and filter images by; ``by_method``: each method has its own value."""
 
     name: str
     direction: str | None
@@ -186,14 +149,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Shown:
-    """
-    A method.
-
-    Attributes:
-
-        name (str): Its name.
-        is_control (bool): Whether it is a control, which explains nothing.
-    """
+    """A method."""
 
     name: str
     is_control: bool = False
@@ -214,7 +170,7 @@ class Report:
         methods (list): In the order of each image's maps.
         numbers (list): In the order of each image's values.
         classes (dict): Names of the classes that occur, by number.
-        images (list): The images, each a :class:`ShownImage`.
+        images (list): The images.
     """
 
     title: str
