@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         metrics,
         models,
         report,
+        samples,
         scores,
         visualization,
     )
@@ -54,6 +55,7 @@ __all__ = [
     "models",
     "read_image",
     "report",
+    "samples",
     "scores",
     "tokens_to_map",
     "visualization",

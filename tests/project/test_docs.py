@@ -16,6 +16,7 @@ from captum_clustered import (
     metrics,
     models,
     report,
+    samples,
     scores,
     visualization,
 )
@@ -45,6 +46,7 @@ PUBLIC = [
         metrics,
         models,
         report,
+        samples,
         scores,
         visualization,
     )
