@@ -56,6 +56,7 @@ PHOTOGRAPHS = {
     "astronaut": Photograph("skimage", "astronaut", "space shuttle", 812),
     "rocket": Photograph("skimage", "rocket", "missile", 657),
 }
+"""The photographs by name."""
 
 
 def photographs(names: Iterable[str] = tuple(PHOTOGRAPHS)) -> dict[str, Image.Image]:

@@ -37,8 +37,9 @@ def _members(path: str, options: str) -> list[str]:
     listed = re.search(r"members: \[(.+)\]", options)
     if "members_order: __all__" not in options:
         return listed[1].split(", ") if listed else []
-    source = _REFERENCE.parents[1].joinpath(*path.split("."), "__init__.py").read_text("utf-8")
-    exported = re.search(r"(?ms)^__all__ = (\[.*?\])", source)
+    module = _REFERENCE.parents[1].joinpath(*path.split("."))
+    file = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+    exported = re.search(r"(?ms)^__all__ = (\[.*?\])", file.read_text("utf-8"))
     return list(ast.literal_eval(exported[1])) if exported else []
 
 
