@@ -35,7 +35,9 @@ MAX_CLASSES = 4
 
 
 def clusters(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run with --fit.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of a run with --fit or --clusters.", show_default=False)
+    ],
     examples: Annotated[int, typer.Option(min=1, help="Number of images per cluster.")] = 6,
 ) -> None:
     """
@@ -126,6 +128,7 @@ def _cell(example: Example, prepared: Prepared, cam: ClusteredLayerCAM) -> Sheet
             inputs.to(prepared.model.device),
             example.target,
             attribute_to_layer_input=prepared.explainer.settings.layer_input,
+            layer_baselines=prepared.explainer.settings.layer_baselines,
             return_clusters=True,
         )
     item = shortened(Path(example.item).name, 26)
@@ -139,6 +142,8 @@ def _cell(example: Example, prepared: Prepared, cam: ClusteredLayerCAM) -> Sheet
 
 def _with_labels(prepared: Prepared, run: Run) -> ClusteredLayerCAM:
     cam, labels = prepared.explainer.cam, run.cluster_labels
+    if prepared.explainer.settings.clusters is not None:
+        return cam
     if labels is None:
         raise UserError(
             f"{printable(run.folder / CLUSTERS)} is missing or damaged; start the run's command "

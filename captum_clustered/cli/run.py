@@ -229,6 +229,8 @@ def _explain_data(choices: Choices, folder: Path, engine: Engine, **options: Any
                 folder,
                 target=choices.target,
                 attribute_to_layer_input=explainer.settings.layer_input,
+                layer_baselines=explainer.settings.layer_baselines,
+                perturbations_per_eval=explainer.settings.perturbations_per_eval,
                 names=items.names,
                 about=prepared.about,
                 engine=engine,

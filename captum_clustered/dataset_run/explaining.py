@@ -33,6 +33,8 @@ class RunSettings:
         target (str or int): "prediction", "label" or a class.
         attribute_to_layer_input (bool): As in ``ClusteredLayerCAM.attribute``.
         resolution (str): "layer" or "input": the size of the stored maps.
+        layer_baselines (float or None): The value that replaces ablated channels.
+        perturbations_per_eval (int or None): As in ``ClusteredLayerCAM.attribute``.
 
     Raises:
 
@@ -42,6 +44,8 @@ class RunSettings:
     target: Union[str, int] = PREDICTION
     attribute_to_layer_input: bool = False
     resolution: str = "layer"
+    layer_baselines: Union[float, None] = None
+    perturbations_per_eval: Union[int, None] = None
 
     def __post_init__(self) -> None:
         target = self.target
@@ -50,6 +54,11 @@ class RunSettings:
             raise ValueError(f"target={target!r} must be 'prediction', 'label' or a class number.")
         if self.resolution not in RESOLUTIONS:
             raise ValueError(f"resolution={self.resolution!r} must be 'layer' or 'input'.")
+        baselines: Any = self.layer_baselines
+        # The settings are stored as JSON, which has no tensors.
+        if not isinstance(baselines, (int, float, type(None))):
+            kind = type(baselines).__name__
+            raise ValueError(f"layer_baselines must be a number for a run; got {kind}.")
 
 
 class BatchExplainer:
@@ -117,6 +126,8 @@ class BatchExplainer:
         attribution, clusters = self._cam.attribute(
             inputs,
             attribute_to_layer_input=self._settings.attribute_to_layer_input,
+            layer_baselines=self._settings.layer_baselines,
+            perturbations_per_eval=self._settings.perturbations_per_eval,
             return_clusters=True,
         )
         maps = self._maps(attribution, inputs)

@@ -44,6 +44,8 @@ def explain_dataset(
     *,
     target: str | int = PREDICTION,
     attribute_to_layer_input: bool = False,
+    layer_baselines: float | None = None,
+    perturbations_per_eval: int | None = None,
     resolution: str = "layer",
     names: Sequence[str] | None = None,
     fit: str | int | None = None,
@@ -78,6 +80,10 @@ def explain_dataset(
                     Default: "prediction"
         attribute_to_layer_input (bool, optional): As in ``ClusteredLayerCAM.attribute``.
                     Default: False
+        layer_baselines (float, optional): The value that replaces ablated channels.
+                    Default: None (zero)
+        perturbations_per_eval (int, optional): As in ``ClusteredLayerCAM.attribute``.
+                    Default: None
         resolution (str, optional): Size of the stored maps: the "layer"'s, or the "input"'s
                     by interpolation.
                     Default: "layer"
@@ -133,7 +139,13 @@ def explain_dataset(
         >>> run = explain_dataset(cam, dataset, "out", target="label", fit=1000)
         >>> maps = run.attributions(run.table(["scale", "attribution"]))  # (n, 8, 8)
     """
-    settings = RunSettings(target, bool(attribute_to_layer_input), resolution)
+    settings = RunSettings(
+        target,
+        bool(attribute_to_layer_input),
+        resolution,
+        layer_baselines,
+        perturbations_per_eval,
+    )
     sizes = _Sizes(batch_size, chunk_size, memory)
     n_items = len(dataset)
     if n_items == 0:

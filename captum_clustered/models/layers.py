@@ -189,14 +189,16 @@ def _usual(
             inside = set(last.modules())
             candidates = [m for m in before if m in kinds and m not in inside]
         return candidates[-1] if candidates else None
+    # The maps of a network that ends with a convolution are the classes already.
+    with_weights = [m for m in calls if next(m.parameters(recurse=False), None) is not None]
+    ends_with_maps = bool(with_weights) and isinstance(with_weights[-1], nn.Conv2d)
     n_classes = forward.output.shape[1]
     maps = [
         m
         for m in candidates
         if _depth(names[m]) <= USUAL_DEPTH
         and kinds[m] is not TOKENS
-        # The maps of a network that ends with a convolution are the classes already.
-        and forward.calls[m].outputs[0][kinds[m].channel_dim] != n_classes
+        and not (ends_with_maps and forward.calls[m].outputs[0][kinds[m].channel_dim] == n_classes)
         # These change nothing: VGG's pooling at the usual size, SqueezeNet's dropout.
         and not _is_pooling(m, names[m])
         and not isinstance(m, (nn.Dropout, nn.Identity))

@@ -51,6 +51,19 @@ def test_each_image_has_its_attribution_and_clusters(tmp_path):
     assert len(predictions) > 1
 
 
+def test_baselines_and_perturbations_reach_the_method(tmp_path):
+    options = {"layer_baselines": 0.25, "perturbations_per_eval": 2}
+    found = run(tmp_path, **options)
+    for row in found.table().to_pylist():
+        if row["index"] not in UNREADABLE:
+            _, clusters = expected(row["index"], layer_baselines=0.25)
+            torch.testing.assert_close(torch.tensor(row["importances"]), clusters.importances[0])
+    with pytest.raises(ValueError, match=r"layer_baselines was 0\.25 and is None"):
+        run(tmp_path)
+    with pytest.raises(ValueError, match="layer_baselines must be a number for a run; got Tensor"):
+        run(tmp_path, layer_baselines=torch.zeros(1))
+
+
 def test_images_that_cannot_be_read_are_listed_with_the_reason(tmp_path):
     found = run(tmp_path, names=[f"scan {i}" for i in range(N)])
     errors = [(f"scan {index}", "image file is truncated") for index in UNREADABLE]

@@ -1,0 +1,181 @@
+"""Explaining files, images and tensors."""
+
+import numpy as np
+import pytest
+import small_factories
+import torch
+from captum.attr import LayerGradCam
+from PIL import Image
+from torch import nn
+
+from captum_clustered import ClusteredLayerCAM, tokens_to_map
+from captum_clustered.data import make_preprocessing
+from captum_clustered.explain import ExplainerSettings, ImageExplainer
+from captum_clustered.models import Model
+
+
+@pytest.fixture
+def net():
+    return small_factories.net().eval()
+
+
+@pytest.fixture
+def preprocessing():
+    return make_preprocessing(size=32)
+
+
+def explainer_of(net, preprocessing, **settings):
+    return ImageExplainer(net, ExplainerSettings(**{"layer": "1", **settings}), preprocessing)
+
+
+class TestSources:
+    def test_a_file_an_image_and_a_tensor_give_the_same(self, net, preprocessing, photo):
+        explain = explainer_of(net, preprocessing)
+        image = Image.open(photo)
+        inputs = preprocessing(image)
+        found = [explain(source) for source in (str(photo), photo, image, inputs, inputs[None])]
+        for each in found[1:]:
+            np.testing.assert_array_equal(each.attribution, found[0].attribution)
+            np.testing.assert_array_equal(each.input_image, found[0].input_image)
+        assert [each.image for each in found] == [str(photo)] * 2 + ["image"] * 3
+        assert explain(image, "mine").image == "mine"
+
+    def test_input_image_is_what_the_network_sees(self, net, preprocessing, photo):
+        found = explainer_of(net, preprocessing)(photo)
+        resized = Image.open(photo).resize((32, 32), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(found.input_image, np.asarray(resized))
+
+    @pytest.mark.parametrize("shape", [(2, 3, 32, 32), (32, 32)])
+    def test_one_image_at_a_time(self, net, preprocessing, shape):
+        with pytest.raises(ValueError, match=r"image must be a tensor of shape \(C, H, W\)"):
+            explainer_of(net, preprocessing)(torch.zeros(shape))
+
+    def test_missing_file(self, net, preprocessing):
+        with pytest.raises(FileNotFoundError, match=r"nowhere\.png"):
+            explainer_of(net, preprocessing)("nowhere.png")
+
+
+class TestResults:
+    def test_are_those_of_both_methods(self, net, preprocessing):
+        inputs = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        settings = {
+            "n_clusters": 4,
+            "scaling": "drop",
+            "importance": "shapley",
+            "n_clusterings": 2,
+            "seed": 5,
+            "layer_baselines": 0.25,
+            "perturbations_per_eval": 2,
+        }
+        found = explainer_of(net, preprocessing, target=2, **settings)(inputs)
+        cam = ClusteredLayerCAM(
+            net,
+            net[1],
+            clusterer=4,
+            scaling="drop",
+            importance="shapley",
+            n_clusterings=2,
+            seed=5,
+        )
+        attribution, clusters = cam.attribute(inputs, 2, layer_baselines=0.25, return_clusters=True)
+        np.testing.assert_allclose(found.attribution, attribution[0, 0], rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(found.importances, clusters.importances[0], rtol=1e-4)
+        np.testing.assert_array_equal(found.labels, clusters.labels[0])
+        gradcam = LayerGradCam(net, net[1]).attribute(inputs, 2).detach()
+        np.testing.assert_allclose(found.gradcam, gradcam[0, 0], rtol=1e-5)
+        np.testing.assert_allclose(found.probabilities, net(inputs)[0].softmax(0).detach())
+
+    def test_number_of_samples_reaches_the_method(self, net, preprocessing):
+        # Beyond 10 clusters Shapley values are sampled.
+        options = {"importance": "shapley", "n_clusters": 11, "target": 0}
+        inputs = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+        few = explainer_of(net, preprocessing, n_samples=1, **options)
+        assert few.cam.n_samples == 1
+        assert len(few(inputs).importances) == 11
+
+    def test_the_predicted_class(self, net, preprocessing):
+        inputs = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+        found = explainer_of(net, preprocessing)(inputs)
+        assert found.target == found.prediction == int(net(inputs).argmax())
+
+    def test_names_come_from_the_model(self, net, preprocessing):
+        model = Model("mine", net, categories=["cat", "dog", "cow"])
+        found = explainer_of(model, preprocessing, target=1)(torch.zeros(3, 32, 32))
+        assert found.model == "mine"
+        assert [found.class_name(i) for i in (0, 1, 2, 3)] == ["cat", "dog", "cow", "class 3"]
+
+    def test_tokens_become_a_map_and_gradcam_is_left_out(self, preprocessing):
+        net = small_factories.tokens().eval()
+        inputs = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        found = explainer_of(net, preprocessing, layer="block", channel_dim=-1, target=1)(inputs)
+        cam = ClusteredLayerCAM(net, net.block, channel_dim=-1)
+        expected = tokens_to_map(cam.attribute(inputs, 1), (8, 8), n_prefix=1)
+        np.testing.assert_allclose(found.attribution, expected[0, 0], rtol=1e-4)
+        assert found.gradcam is None
+        assert found.notes == (found.gradcam_missing,)
+        assert "LayerGradCam is left out: it takes channels in dimension 1" in found.gradcam_missing
+
+    def test_a_method_that_fails_is_named(self, net, preprocessing):
+        class Silent(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.net = net
+
+            def forward(self, x):
+                with torch.no_grad():
+                    return self.net(x)
+
+        found = explainer_of(Silent(), preprocessing, layer="net.1")(torch.zeros(3, 32, 32))
+        assert found.gradcam is None
+        assert "LayerGradCam is left out: it fails on this model" in found.gradcam_missing
+
+
+class TestLayer:
+    def test_the_usual_one_if_none_is_given(self, net, preprocessing):
+        assert explainer_of(net, preprocessing, layer="").settings.layer == "1"
+
+    def test_its_channels_are_known(self):
+        net = small_factories.channels_last().eval()
+        explain = explainer_of(net, make_preprocessing(size=32), layer="")
+        assert explain.settings.layer == "block"
+        assert explain.settings.channel_dim == -1
+
+    def test_the_input_of_no_layer(self, net, preprocessing):
+        with pytest.raises(ValueError, match="layer_input needs the name of a layer"):
+            explainer_of(net, preprocessing, layer="", layer_input=True)
+
+
+class TestSavedClusters:
+    LABELS = (0, 1, 1, 0, 2, 2, 0, 1, 2, 0, 0, 1)
+
+    @pytest.mark.parametrize("form", [tuple, list, torch.tensor, np.array])
+    def test_are_those_of_every_image(self, net, preprocessing, form):
+        explain = explainer_of(net, preprocessing, clusters=form(self.LABELS))
+        found = explain(torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0)))
+        assert tuple(found.labels) == self.LABELS
+        assert explain.settings.clusters == self.LABELS
+
+    def test_from_a_file(self, net, preprocessing, workplace):
+        torch.save(torch.tensor(self.LABELS), "labels.pt")
+        explain = explainer_of(net, preprocessing, clusters=workplace / "labels.pt")
+        assert tuple(explain(torch.zeros(3, 32, 32)).labels) == self.LABELS
+        assert explain.settings.clusters == str(workplace / "labels.pt")
+
+    def test_of_another_layer(self, net, preprocessing):
+        with pytest.raises(ValueError, match="clusters are for 2 channels; the layer has 12"):
+            explainer_of(net, preprocessing, clusters=(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"score": "loss"}, "score='loss' must be one of 'logit', 'probability'"),
+        ({"target": 3}, "target=3 is out of range: Sequential has 3 classes, 0 to 2"),
+        ({"scaling": "none"}, "scaling='none' must be"),
+        ({"n_samples": 0}, "n_samples=0 must be"),
+        ({"layer": "9"}, "has no layer '9'"),
+    ],
+)
+def test_mistakes_show_before_any_image(net, preprocessing, settings, message):
+    with pytest.raises(ValueError, match=message):
+        explainer_of(net, preprocessing, **settings)
