@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
+from captum_clustered import ClusteredLayerCAM
 from captum_clustered.cli import compare as command
 from captum_clustered.comparison import compare
 from captum_clustered.data import ImageBatches, ImageList, make_preprocessing
@@ -106,6 +108,27 @@ class TestResults:
         result = run_compare(*FAST)
         assert result.exit_code == 0
         assert "One image is too few" in result.stdout
+
+    def test_the_usual_layer_and_saved_clusters(self, run, images):
+        torch.save(torch.arange(12) % 3, "labels.pt")
+        usual = ("--model", "factories:net", "--size", "32", "--out", "out", "--images", images)
+        options = ("--methods", "LayerGradCam", "--clusters", "labels.pt")
+        result = run("compare", *usual, *options, *FAST)
+        assert result.exit_code == 0
+        assert "--layer 1 is the usual choice" in result.stdout
+        model = load_model("factories:net").module
+        cam = ClusteredLayerCAM(model, model[1], clusterer=torch.arange(12) % 3)
+        data = ImageBatches(ImageList(images, transform=make_preprocessing(size=32)), 8)
+        expected = compare(model, model[1], data, [{"cam": cam}], ["average drop", "complexity"])
+        frame, found = expected.frame, results()
+        values = found[found["method"] == "ClusteredLayerCAM (saved clusters)"]["value"]
+        np.testing.assert_allclose(values, frame[frame["method"] == "cam"]["value"], rtol=1e-6)
+
+    def test_clusters_of_another_layer(self, run_compare):
+        torch.save(torch.arange(5), "labels.pt")
+        result = run_compare(*FAST, "--clusters", "labels.pt")
+        assert result.exit_code == 1
+        assert "labels.pt is for 5 channels; the layer has 12" in result.stderr
 
 
 class TestResume:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from captum_clustered import ClusteredLayerCAM, scores, tokens_to_map
 from captum_clustered.data.preprocessing import make_preprocessing
+from captum_clustered.explain import ExplainerSettings, Explanation
 from captum_clustered.models import load_model
 
 
@@ -131,6 +132,74 @@ class TestArrays:
         np.testing.assert_allclose(arrays()["attribution"], attribution[0, 0], rtol=1e-3, atol=1e-6)
 
 
+class TestOptions:
+    """Options that reach the library, whose effect its own tests show."""
+
+    def test_each_is_in_the_result(self, explain, workplace):
+        torch.save(torch.arange(12) % 5, "labels.pt")
+        options = {
+            "n-samples": 3,
+            "layer-baseline": 0.25,
+            "perturbations-per-eval": 2,
+            "clusters": "labels.pt",
+            "seed": 4,
+        }
+        given = [text for name, value in options.items() for text in (f"--{name}", value)]
+        assert explain(*given, "--importance", "shapley").exit_code == 0
+        found = Explanation.load("out/photo.npz")
+        assert found.settings == ExplainerSettings(
+            layer="1",
+            importance="shapley",
+            n_samples=3,
+            layer_baselines=0.25,
+            perturbations_per_eval=2,
+            clusters="labels.pt",
+            seed=4,
+        )
+        assert found.labels.tolist() == [i % 5 for i in range(12)]
+
+    def test_baseline_changes_the_drops(self, explain):
+        options = ("--n-clusters", "4", "--target", "1")
+        assert explain(*options, "--layer-baseline", "0.5").exit_code == 0
+        module, inputs = tiny()
+        cam = ClusteredLayerCAM(module, module[1], clusterer=4)
+        _, clusters = cam.attribute(inputs, 1, layer_baselines=0.5, return_clusters=True)
+        np.testing.assert_allclose(arrays()["importances"], clusters.importances[0], rtol=1e-4)
+
+    def test_clusters_of_an_explanation(self, explain):
+        assert explain("--n-clusters", "3").exit_code == 0
+        labels = arrays()["labels"]
+        result = explain("--clusters", "out/photo.npz", "--seed", "9", "--out", "again")
+        assert result.exit_code == 0
+        np.testing.assert_array_equal(arrays("again/photo.npz")["labels"], labels)
+
+    def test_the_usual_layer_is_taken_and_printed(self, run, photo):
+        usual = ("--model", "factories:net", "--size", "32", "--out", "out")
+        result = run("explain", photo, *usual)
+        assert result.exit_code == 0
+        assert "Note: --layer 1 is the usual choice for this model." in result.stdout
+        assert Explanation.load("out/photo.npz").settings.layer == "1"
+
+    def test_the_usual_layer_of_a_transformer(self, run, photo):
+        usual = ("--model", "factories:tokens", "--size", "32", "--out", "out")
+        assert run("explain", photo, *usual).exit_code == 0
+        assert Explanation.load("out/photo.npz").settings.channel_dim == -1
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (("--clusters", "nowhere.pt"), "There is no file nowhere.pt"),
+            (("--clusters", "photo.png"), "photo.png cannot be read"),
+            (("--layer", "", "--layer-input"), "layer_input needs the name of a layer"),
+        ],
+    )
+    def test_mistakes(self, explain, options, message):
+        result = explain(*options)
+        assert result.exit_code == 1
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
 class TestTransformers:
     def test_tokens_are_arranged(self, explain):
         options = ("--model", "factories:tokens", "--layer", "block", "--channel-dim", "-1")
@@ -146,18 +215,6 @@ class TestTransformers:
         np.testing.assert_allclose(saved["attribution"], grid[0, 0], rtol=1e-4)
         maps = tokens_to_map(clusters.maps, (8, 8), n_prefix=1)
         np.testing.assert_allclose(saved["maps"], maps[0], rtol=1e-4)
-
-    @pytest.mark.parametrize(
-        ("name", "channel_dim"), [("channels_last", -1), ("cube", -1), ("cube", 1)]
-    )
-    def test_channels_last(self, explain, name, channel_dim):
-        options = ("--model", f"factories:{name}", "--layer", "block", "--target", "1")
-        assert explain(*options, "--channel-dim", channel_dim).exit_code == 0
-        module, inputs = tiny(name)
-        cam = ClusteredLayerCAM(module, module.block, channel_dim=channel_dim)
-        np.testing.assert_allclose(
-            arrays()["attribution"], cam.attribute(inputs, 1)[0, 0], rtol=1e-4
-        )
 
     @pytest.mark.parametrize(
         ("name", "expected"),

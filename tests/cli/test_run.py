@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from captum_clustered.cli import clusters as cli_clusters
@@ -62,6 +63,32 @@ def test_a_folder_is_explained_as_explain_does(start, run, workplace):
     [(item, reason)] = found.errors()
     assert item == "even/6.png"
     assert "cannot be read as an image" in reason
+
+
+def test_options_of_the_method_are_stored_and_continue(start, run, workplace):
+    torch.save(torch.arange(12) % 3, "labels.pt")
+    options = ("--clusters", "labels.pt", "--layer-baseline", "0.25", "--n-samples", "3")
+    more = ("--perturbations-per-eval", "2", "--layer", "")
+    result = start(*options, *more)
+    assert result.exit_code == 0
+    assert "--layer 1 is the usual choice" in result.stdout
+    settings = json.loads((workplace / "out" / "command.json").read_text())["settings"]
+    assert settings["layer"] == "1"
+    assert settings["clusters"] == "labels.pt"
+    assert Run("out").manifest.settings["layer_baselines"] == 0.25
+    assert Run("out").manifest.settings["n_samples"] == 3
+    image = ("explain", "data/odd/1.png", "--model", "factories:net", "--size", "32")
+    assert run(*image, "--out", "one", *options).exit_code == 0
+    table = Run("out").table()
+    row = table.to_pylist()[table["item"].to_pylist().index("odd/1.png")]
+    with np.load("one/1.npz") as arrays:
+        np.testing.assert_allclose(row["importances"], arrays["importances"], atol=1e-5)
+    assert start(*options, *more).exit_code == 0
+    # Clusters that were saved before are those of all images, too.
+    assert run("clusters", "out").exit_code == 0
+    result = start(*options)
+    assert result.exit_code == 1
+    assert "perturbations_per_eval was 2 and is None" in result.stderr
 
 
 def test_the_same_command_goes_on(start, workplace):
