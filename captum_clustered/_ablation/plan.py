@@ -11,6 +11,10 @@ from captum_clustered._ablation.coalitions import CoalitionDesign, Importance
 from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.lazy_tensor import SizeLimit, lazy_ablated, materialize
 
+# The evaluation that keeps every channel. It runs first, or in the first chunk: dataset_run reads
+# the predicted class off it.
+UNABLATED = 0
+
 
 @dataclass(frozen=True)
 class AblationPlan:
@@ -138,7 +142,7 @@ class AblationPlan:
 
     def importances(self, scores: Tensor) -> Tensor:
         """Return the importances of all clusters (R, N, K) from all scores (M, N)."""
-        gains = scores - scores[0]
+        gains = scores - scores[UNABLATED]
         # A design that needs no empty coalition ignores it.
         empty = gains[1:2] if self.with_baseline_score else gains[:1]
         sizes = [len(design.coalitions) for design in self.designs]

@@ -1,13 +1,16 @@
-"""The settings of a method that decide whether two runs are the same."""
+"""What runs need to know about a method: its settings, its model and the device."""
 
 from __future__ import annotations
 
+import platform
 from importlib.metadata import version
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 
+from captum_clustered._ablation import model
 from captum_clustered._storage.fingerprints import (
     describe,
     hash_module,
@@ -17,13 +20,27 @@ from captum_clustered._storage.fingerprints import (
 )
 from captum_clustered._version import __version__
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
-from captum_clustered.scores import model_of
+
+
+def module_of(cam: ClusteredLayerCAM) -> Module:
+    """Return the model, or the layer if a function hides the model."""
+    return model.model_or_layer(cam.forward_func, cam.layer)
+
+
+def device_of(cam: ClusteredLayerCAM) -> torch.device:
+    """Return the device of the first parameter or buffer; the CPU if there is none."""
+    return model.device_of(module_of(cam)) or torch.device("cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """Return kind and name of a device, which the last bits of results depend on."""
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return f"{device.type} ({kind})"
 
 
 def describe_method(cam: ClusteredLayerCAM) -> dict[str, Any]:
     """Return a method's settings and a hash of its model's weights, as JSON values."""
-    model = model_of(cam.forward_func)
-    module = cam.layer if model is None else model
+    module = module_of(cam)
     names = [name for name, part in module.named_modules() if part is cam.layer]
     return {
         "model": qualified_name(module),

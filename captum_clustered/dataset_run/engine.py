@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
-from captum_clustered.dataset_run.devices import device_of, name_of
+from captum_clustered.dataset_run.description import device_name, device_of
 from captum_clustered.dataset_run.explaining import LABEL, BatchExplainer, RunSettings
 from captum_clustered.dataset_run.loading import BatchReader, LoadedBatch, in_processes
 from captum_clustered.dataset_run.store import Manifest, RunStore
@@ -129,7 +129,7 @@ class LocalEngine:
 
     def device_name(self, cam: ClusteredLayerCAM) -> str:
         """See :class:`captum_clustered.dataset_run.engine.Engine`."""
-        return name_of(device_of(cam))
+        return device_name(device_of(cam))
 
     def run(self, job: Job, chunks: Sequence[int], advance: Callable[[int], None]) -> None:
         """See :class:`captum_clustered.dataset_run.engine.Engine`."""

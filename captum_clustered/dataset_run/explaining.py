@@ -12,6 +12,7 @@ import torch
 from captum.attr import LayerAttribution
 from torch import Tensor
 
+from captum_clustered._ablation.plan import UNABLATED
 from captum_clustered._errors import one_line
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run.loading import LoadedBatch
@@ -203,9 +204,9 @@ class TargetScore(ScoreWrapper):
     A forward function that returns one score per image: that of its target.
 
     The predicted class is known only after a forward pass, and a second pass to explain it
-    would double the cost. So this function reads the prediction off evaluation 0 of the
-    ablation plan, which keeps every channel and runs first, and selects the score of the
-    same class in all other evaluations.
+    would double the cost. So this function reads the prediction off the ablation plan's
+    evaluation ``UNABLATED``, which runs first, and selects the score of the same class in all
+    other evaluations.
 
     Attributes:
 
@@ -260,7 +261,7 @@ class TargetScore(ScoreWrapper):
     def select(self, scores: Tensor) -> Tensor:
         """Return the targets' scores, (M, N), of M evaluations' scores (M, N, n_classes)."""
         if self.prediction is None:
-            self.prediction = scores[0].argmax(1)
+            self.prediction = scores[UNABLATED].argmax(1)
         target = self.prediction if self._target is None else self._target.to(scores.device)
         return scores.gather(2, target.expand(len(scores), -1)[..., None])[..., 0]
 

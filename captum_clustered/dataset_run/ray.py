@@ -19,7 +19,7 @@ import torch
 
 from captum_clustered._errors import one_line
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
-from captum_clustered.dataset_run.devices import device_of, module_of, name_of
+from captum_clustered.dataset_run.description import device_name, device_of, module_of
 from captum_clustered.dataset_run.engine import Job
 from captum_clustered.dataset_run.loading import in_threads
 
@@ -93,7 +93,7 @@ class RayEngine:
                 f"gpus_per_worker=0 computes on CPUs, and the model is on {where}: give each "
                 "worker a GPU or a part of one, or move the model to the CPU."
             )
-        return name_of(where)
+        return device_name(where)
 
     def run(self, job: Job, chunks: Sequence[int], advance: Callable[[int], None]) -> None:
         """

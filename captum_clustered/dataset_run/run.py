@@ -21,8 +21,7 @@ from captum_clustered._storage.atomic import write_csv
 from captum_clustered._storage.fingerprints import hash_names
 from captum_clustered._storage.layout import ERRORS
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
-from captum_clustered.dataset_run.description import describe_method, made_with
-from captum_clustered.dataset_run.devices import device_of
+from captum_clustered.dataset_run.description import describe_method, device_of, made_with
 from captum_clustered.dataset_run.engine import Engine, Job, LocalEngine, threads
 from captum_clustered.dataset_run.explaining import PREDICTION, RunSettings
 from captum_clustered.dataset_run.loading import BatchReader, in_threads

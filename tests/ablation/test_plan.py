@@ -7,7 +7,7 @@ import torch
 
 from captum_clustered._ablation.coalitions import IMPORTANCES, LeaveOneOut
 from captum_clustered._ablation.lazy_tensor import LazyAblatedTensor, SizeLimit, materialize
-from captum_clustered._ablation.plan import AblationPlan
+from captum_clustered._ablation.plan import UNABLATED, AblationPlan
 
 VALUES = torch.tensor([[1.0, 2.0, 3.0, 4.0]]).view(1, 4, 1, 1).repeat(2, 1, 1, 2)
 MASKS = torch.tensor([[1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0], [1, 1, 0, 1], [1, 0, 1, 1]]).bool()
@@ -34,6 +34,13 @@ def test_masks_are_those_of_the_worked_example():
     assert masks.shape == (5, 2, 4, 1, 1)
     for example in range(2):
         assert torch.equal(masks[:, example, :, 0, 0], MASKS)
+
+
+def test_one_evaluation_has_no_ablation_and_is_the_first():
+    """dataset_run reads the predicted class off it, before it knows the others."""
+    (masks,) = plan().channel_masks(0, 5)
+    assert masks.flatten(1).all(1).nonzero().tolist() == [[UNABLATED]]
+    assert UNABLATED == 0
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 1), (1, 2), (1, 4), (3, 5), (4, 9)])
