@@ -20,7 +20,7 @@ MODES = ("nearest", "nearest-exact", "area", "bilinear", "bicubic")
 _PLAIN_MODES = ("1", "L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 # Interpolation leaves [0, 1] by rounding errors.
 _TOLERANCE = 1e-3
-_GREY = np.array([0.299, 0.587, 0.114])
+_GRAY = np.array([0.299, 0.587, 0.114])
 
 
 def as_map(attr: ArrayOrTensor, name: str = "attr") -> NDArray[np.float64]:
@@ -118,7 +118,7 @@ def backdrop(picture: NDArray[np.float64]) -> NDArray[np.float64]:
 
     Colors, white and black in the picture would look like colors of the palette.
     """
-    gray = 0.2 + 0.45 * (picture @ _GREY)
+    gray = 0.2 + 0.45 * (picture @ _GRAY)
     return np.repeat(gray[..., None], 3, axis=2)
 
 

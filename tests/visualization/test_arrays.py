@@ -12,7 +12,7 @@ from captum_clustered.visualization.arrays import (
 )
 
 MAP = np.arange(6.0).reshape(2, 3)
-COLOURS = np.arange(24).reshape(2, 4, 3)
+COLORS = np.arange(24).reshape(2, 4, 3)
 
 
 class TestMap:
@@ -55,9 +55,9 @@ class TestMap:
 
 class TestPicture:
     def test_tensors_have_channels_first_and_arrays_last(self):
-        array = as_picture(COLOURS.astype(np.uint8))
-        tensor = torch.tensor(COLOURS, dtype=torch.uint8).permute(2, 0, 1)
-        assert array == pytest.approx(COLOURS / 255)
+        array = as_picture(COLORS.astype(np.uint8))
+        tensor = torch.tensor(COLORS, dtype=torch.uint8).permute(2, 0, 1)
+        assert array == pytest.approx(COLORS / 255)
         for same in (tensor, tensor[None], tensor.float()):
             assert as_picture(same) == pytest.approx(array)
 
