@@ -1,9 +1,10 @@
-"""A report of a run of compare."""
+"""The report of a comparison."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd  # type: ignore[import-untyped]
@@ -45,10 +46,12 @@ SIGNIFICANT = 0.05
 
 def compare_report(state: Path, described: RunDescription | None = None) -> Report:
     """
+    Return the report of a folder that compare has written.
+
     Args:
 
-        state (Path): What ``save_to`` was.
-        described (RunDescription, optional): What the command compare knows beyond that.
+        state (Path): The folder ``save_to``.
+        described (RunDescription, optional): Names and facts from the command compare.
                     Default: None (images and classes have numbers only)
 
     Raises:
@@ -92,27 +95,20 @@ def compare_report(state: Path, described: RunDescription | None = None) -> Repo
     )
 
 
+@dataclass
 class _Images:
-    """Makes what is shown of images."""
+    """Makes the images of a page, and notes whether it shrank their maps."""
 
-    def __init__(
-        self,
-        comparison: Comparison,
-        names: list[str],
-        classes: dict[int, str],
-        side: int,
-        side_of_clusters: int,
-    ) -> None:
-        self.comparison = comparison
-        self.names = names
-        self.classes = classes
-        self.side = side
-        self.side_of_clusters = side_of_clusters
-        self.n_reduced = 0
-        self.n_clusters_reduced = 0
+    comparison: Comparison
+    names: list[str]
+    classes: dict[int, str]
+    side: int
+    side_of_clusters: int
+    has_reduced: bool = False
+    has_reduced_clusters: bool = False
 
     def of(self, result: BatchResult, pictures: Pictures) -> list[ShownImage]:
-        """Those of a batch."""
+        """Return the images of a batch."""
         return [self._of(i, result, pictures) for i in range(len(result.images))]
 
     def _of(self, i: int, result: BatchResult, pictures: Pictures) -> ShownImage:
@@ -155,7 +151,7 @@ class _Images:
             if maps is None or bool(math.isnan(maps[i].flat[0])):
                 found.append(Failed(reasons.get(method, "no map")))
                 continue
-            self.n_reduced += max(maps[i].shape) > self.side
+            self.has_reduced |= max(maps[i].shape) > self.side
             extremes = pictures.ranges[method][i]
             found.append(packed_map(maps[i], limit_of([extremes]), self.side, extremes))
         return found
@@ -166,7 +162,7 @@ class _Images:
             kept = pictures.clusters.get(method)
             if kept is None or not kept.n_clusters[i]:
                 continue
-            self.n_clusters_reduced += max(kept.maps.shape[2:]) > self.side_of_clusters
+            self.has_reduced_clusters |= max(kept.maps.shape[2:]) > self.side_of_clusters
             found.append(
                 packed_clusters(
                     kept.importances[i],
@@ -221,7 +217,7 @@ def _facts(
         "Images": n_images,
     }
     if not stored.is_finished:
-        facts["Not finished"] = "these are the images of the batches so far"
+        facts["Not finished"] = "only the images of the finished batches are shown"
     return [(name, str(value)) for name, value in facts.items()]
 
 
@@ -272,27 +268,21 @@ def _cell(row: pd.Series) -> Cell:
 def _remarks(shown: list[ShownImage], images: _Images) -> list[str]:
     if all(image.picture is None for image in shown):
         return ["The images are not two-dimensional: they and their maps cannot be shown here."]
+    shrunk = "{0} of more than {1} x {1} values were shrunk to that by their means."
     remarks = [
         "Methods have different units, so each map is colored relative to its own largest "
-        "absolute value; its range is given below it.",
-        "Pictures are stretched to their own range, from black to white.",
-        "The map of a cluster is what it adds to its method's map."
-        if any(image.clusters for image in shown)
-        else "There are no clusters: they are kept of a ClusteredLayerCAM alone, and not by older "
-        "versions.",
+        "absolute value; its range is given below it."
     ]
-    if images.n_clusters_reduced:
-        side = images.side_of_clusters
-        remarks.append(
-            f"Maps of clusters of more than {side} x {side} values were shrunk to that by their "
-            "means."
-        )
-    if images.n_reduced:
-        remarks.insert(
-            1,
-            f"Maps of more than {images.side} x {images.side} values were shrunk to that by their "
-            "means.",
-        )
+    if images.has_reduced:
+        remarks.append(shrunk.format("Maps", images.side))
+    remarks += [
+        "Pictures are stretched to their own range, from black to white.",
+        "The map of a cluster is its share of its method's map."
+        if any(image.clusters for image in shown)
+        else "There are no clusters: only a ClusteredLayerCAM has clusters.",
+    ]
+    if images.has_reduced_clusters:
+        remarks.append(shrunk.format("Maps of clusters", images.side_of_clusters))
     return remarks
 
 

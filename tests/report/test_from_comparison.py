@@ -192,7 +192,7 @@ def test_clusters_are_those_of_each_method_that_has_some(report):
     assert "clusterings" not in first.scale
     assert second.title.startswith("method 1: 3 clusters")
     assert second.scale.endswith("These are the first of the 5 clusterings that the map averages.")
-    assert "The map of a cluster is what it adds to its method's map." in report.remarks
+    assert "The map of a cluster is its share of its method's map." in report.remarks
     # It failed on image 2.
     assert [each.title.split(":")[0] for each in report.images[1].clusters] == ["method 0"]
 
@@ -201,7 +201,7 @@ def test_a_run_without_clusters_says_why(tmp_path):
     write_compare_run(tmp_path, n_clustered=0)
     report = report_of(tmp_path)
     assert not any(image.clusters for image in report.images)
-    assert report.remarks[-1].startswith("There are no clusters: they are kept of a Clustered")
+    assert report.remarks[-1].startswith("There are no clusters: only a ClusteredLayerCAM")
 
 
 def test_large_maps_are_said_to_be_shrunk(tmp_path, monkeypatch):
