@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from captum._utils.common import _format_output
 from torch import Tensor
 
+from captum_clustered._ablation.evaluate import evaluate
 from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.request import AblationScores
 from captum_clustered._ablation.torch_settings import without_autocast
 from captum_clustered._clustering.features import channel_first, positions
 from captum_clustered._clustering.membership import cluster_sums, membership
 from captum_clustered.clusters import Clusters
+
+if TYPE_CHECKING:
+    from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,16 @@ def difference(value: Tensor, baseline: Tensor) -> Tensor:
     """Return D = A - B, at least float32: in half precision it can be all rounding."""
     wide = torch.promote_types(value.dtype, torch.float32)
     return value.to(wide) - baseline.to(wide)
+
+
+def cluster_attribution(cam: ClusteredLayerCAM, *args: Any, **kwargs: Any) -> ClusterAttribution:
+    """
+    Return what ``cam.attribute`` computes, before it is formatted.
+
+    Takes the arguments of :func:`evaluate <captum_clustered._ablation.evaluate.evaluate>`.
+    Without ``with_baseline_score``, the clusters cost no extra evaluation.
+    """
+    return ClusterAttribution(evaluate(cam, *args, **kwargs), SCALINGS[cam.scaling])
 
 
 class ClusterAttribution:

@@ -17,7 +17,6 @@ from torch.nn import Module
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.planner import LayerBaselines
-from captum_clustered._attribution import cluster_attribution
 from captum_clustered._checks import check_choice, check_int, is_int
 from captum_clustered._clustering.clusterers import (
     Clusterer,
@@ -26,7 +25,7 @@ from captum_clustered._clustering.clusterers import (
     make_clusterer,
 )
 from captum_clustered._fit import fit_labels
-from captum_clustered._maps import SCALINGS
+from captum_clustered._maps import SCALINGS, cluster_attribution
 from captum_clustered.clusters import Clusters
 
 TensorOrTuple = Union[Tensor, tuple[Tensor, ...]]
@@ -237,6 +236,9 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             >>> attr, clusters = cam.attribute(input, target=3, return_clusters=True)
             >>> clusters.importances  # Nx10: the drop in the score without each cluster
         """
+        if return_convergence_delta:
+            self._checked_clusterer()
+            SCALINGS[self.scaling].check_additive()
         result = cluster_attribution(
             self,
             inputs,
@@ -246,9 +248,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             layer_baselines=layer_baselines,
             perturbations_per_eval=perturbations_per_eval,
             show_progress=show_progress,
-            with_baseline_score=return_clusters,
-            with_delta=return_convergence_delta,
-            stacklevel=3,
+            with_baseline_score=return_convergence_delta or return_clusters,
+            stacklevel=4,
         )
         attributions = result.attributions(attr_dim_summation)
         if relu_attributions:

@@ -47,16 +47,16 @@ class Case:
 
     @property
     def device(self) -> torch.device:
-        """Where everything is."""
+        """Return the device of model and inputs."""
         return self.inputs.device
 
     def first(self) -> Case:
-        """The same with one image."""
+        """Return the same case with one image."""
         return Case(self.model, self.layer, self.inputs[:1])
 
 
 def make_case(model: str, batch_size: int, device: str, size: int = 224, layer: str = "") -> Case:
-    """A network of torchvision on random images."""
+    """Make a case of a torchvision network and random images."""
     torch.manual_seed(0)
     network = models.get_model(model, weights=None).eval().to(device)
     inputs = torch.randn(batch_size, 3, size, size, device=device)
@@ -64,21 +64,21 @@ def make_case(model: str, batch_size: int, device: str, size: int = 224, layer: 
 
 
 def forward(case: Case) -> Tensor:
-    """One forward pass without gradients: the unit of all costs."""
+    """Run one forward pass without gradients: the unit of all costs."""
     with torch.no_grad():
         output: Tensor = case.model(case.inputs)
     return output
 
 
 def clustered(case: Case, perturbations_per_eval: int | None = None, **kwargs: object) -> Tensor:
-    """Our map of class 0."""
+    """Compute our map of class 0."""
     cam = ClusteredLayerCAM(case.model, case.layer, **kwargs)  # type: ignore[arg-type]
     maps: Tensor = cam.attribute(case.inputs, 0, perturbations_per_eval=perturbations_per_eval)
     return maps
 
 
 def make_calls(case: Case) -> dict[str, Callable[[], object]]:
-    """The calls by name; all explain class 0, and the first is the plain forward pass."""
+    """Return the calls by name. All explain class 0; the first is the plain forward pass."""
 
     @functools.cache
     def clusters() -> Tensor:
@@ -87,21 +87,21 @@ def make_calls(case: Case) -> dict[str, Callable[[], object]]:
         return labels[..., None, None]
 
     @functools.cache
-    def rows() -> Tensor:
+    def features() -> Tensor:
         maps = LayerActivation(case.model, case.layer).attribute(case.inputs)
         return channel_features(maps.detach())
 
     calls: dict[str, Callable[[], object]] = {
         FORWARD: lambda: forward(case),
         "ClusteredLayerCAM": lambda: clustered(case),
-        "  its k-means alone": lambda: kmeans(rows(), 10, [0]),
+        "  its k-means alone": lambda: kmeans(features(), 10, [0]),
     }
     for k in (5, 32, 128):
         calls[f"  {k} clusters"] = lambda k=k: clustered(case, clusterer=k)  # type: ignore[misc]
     calls |= {
         "  n_clusterings=5": lambda: clustered(case, n_clusterings=5),
         "  shapley, 8 clusters, exact": lambda: clustered(case, clusterer=8, importance="shapley"),
-        "  the same in chunks of 64": lambda: clustered(
+        "  the same, perturbations_per_eval=64": lambda: clustered(
             case, clusterer=8, importance="shapley", perturbations_per_eval=64
         ),
         "  shapley, 16 clusters, sampled": lambda: clustered(
@@ -116,7 +116,7 @@ def make_calls(case: Case) -> dict[str, Callable[[], object]]:
 
 
 def make_per_channel_calls(case: Case) -> dict[str, Callable[[], object]]:
-    """Those that run the model for each channel of the layer, on one image."""
+    """Return calls on one image that run the model for each channel of the layer."""
     one = case.first()
 
     def torch_cam() -> None:
@@ -143,7 +143,7 @@ def chosen(
     calls: dict[str, Callable[[], object]], names: Sequence[str] | None
 ) -> dict[str, Callable[[], object]]:
     """
-    The calls of these names, with or without the spaces in front, and the plain forward pass.
+    Return the calls of these names, without leading spaces, and the plain forward pass.
 
     Raises:
 

@@ -1,86 +1,92 @@
-"""The entry of this package: from a model and a plan of ablations to their scores."""
+"""The entry of this package: from the arguments of ``attribute`` to the scores of ablations."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import torch
 from captum._utils.progress import progress
 from captum._utils.typing import TargetType
 from torch import Tensor
-from torch.nn import Module
 
-from captum_clustered._ablation.hooks import Tensors
+from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._ablation.loop import per_ablation_loop
-from captum_clustered._ablation.model import ModelState
-from captum_clustered._ablation.planner import AblationPlanner
+from captum_clustered._ablation.model import ModelState, layer_name
+from captum_clustered._ablation.planner import AblationPlanner, LayerBaselines
 from captum_clustered._ablation.request import (
     AblationRequest,
     AblationScores,
     PlanError,
+    format_inputs,
     target_scores,
 )
 from captum_clustered._ablation.torch_settings import eager_mode
 from captum_clustered._ablation.vmap_pass import vmap_pass
+from captum_clustered._checks import check_int
+
+if TYPE_CHECKING:
+    from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 
 
 def evaluate(
-    forward_func: Callable[..., Any],
-    layer: Module,
-    inputs: Tensors,
+    cam: ClusteredLayerCAM,
+    inputs: Union[Tensor, tuple[Tensor, ...]],
     target: TargetType,
-    additional_forward_args: object,
-    attribute_to_layer_input: bool,
+    additional_forward_args: object = None,
+    attribute_to_layer_input: bool = False,
     *,
-    planner: AblationPlanner,
-    perturbations_per_eval: int | None,
-    device_ids: list[int] | None,
-    method: str,
-    show_progress: bool,
-    stacklevel: int,
+    layer_baselines: LayerBaselines = None,
+    perturbations_per_eval: int | None = None,
+    show_progress: bool = False,
+    with_baseline_score: bool = False,
+    stacklevel: int = 2,
 ) -> AblationScores:
     """
-    Run the model with all ablations that ``planner`` chooses.
+    Run the model with all ablations that an attribution needs.
 
     Args:
 
-        forward_func, ..., attribute_to_layer_input, perturbations_per_eval: As in
-                    :class:`ClusteredLayerCAM <captum_clustered.ClusteredLayerCAM>`.
-        planner (AblationPlanner): Chooses the ablations.
-        device_ids (list[int] or None): The devices of a DataParallel model.
-        method (str): The method's name, for warnings and the progress bar.
-        show_progress (bool): Whether to show a progress bar over the ablations.
+        cam (ClusteredLayerCAM): The method.
+        inputs, ..., show_progress: As in ``cam.attribute``.
+        with_baseline_score (bool): Whether to evaluate the baseline, even if the importances
+                    do not need it.
         stacklevel (int): Which caller is warned, as in :func:`warnings.warn`; 1 is the caller
                     of this function.
-
-    Warns:
-
-        UserWarning: If the model is in training mode, or cannot run under
-                    :func:`torch.func.vmap`.
     """
-    state = ModelState(forward_func, layer, inputs)
+    formatted = format_inputs(inputs)
+    if perturbations_per_eval is not None:
+        check_int("perturbations_per_eval", perturbations_per_eval, 1)
+    # First, since it checks the other settings, too.
+    clusterer = cam._current_clusterer(attribute_to_layer_input)
+    importance = IMPORTANCES[cam.importance]
+    planner = AblationPlanner(
+        n_examples=len(formatted[0]),
+        clusterer=clusterer,
+        importance=importance,
+        n_samples=cam.n_samples,
+        seed=cam.seed,
+        channel_dim=cam.channel_dim,
+        layer_baselines=layer_baselines,
+        with_baseline_score=with_baseline_score or importance.needs_baseline_score,
+        layer_name=layer_name(cam.forward_func, cam.layer),
+    )
+    state = ModelState(cam.forward_func, cam.layer, formatted)
 
     def run() -> Tensor:
         with state.restored():
-            return target_scores(forward_func, inputs, target, additional_forward_args)
+            return target_scores(cam.forward_func, formatted, target, additional_forward_args)
 
-    bar = _ProgressBar(f"{method} attribution" if show_progress else None)
+    bar = _ProgressBar(f"{cam.get_name()} attribution" if show_progress else None)
     request = AblationRequest(
-        run=run,
-        layer=layer,
-        attribute_to_layer_input=attribute_to_layer_input,
-        planner=planner,
-        perturbations_per_eval=perturbations_per_eval,
-        progress=bar.show,
+        run, cam.layer, attribute_to_layer_input, planner, perturbations_per_eval, bar.show
     )
     with torch.no_grad(), eager_mode(), bar:
-        scores, failure = _by_either_engine(request, device_ids)
+        scores, failure = _by_either_engine(request, cam._device_ids())
     if failure:
         warnings.warn(
-            f"{method} ran the model once for each ablation instead of once in all, because it "
-            f"cannot run under torch.func.vmap ({failure}).",
+            f"{cam.get_name()} ran the model once for each ablation instead of once in all, "
+            f"because it cannot run under torch.func.vmap ({failure}).",
             stacklevel=stacklevel + 1,
         )
     state.warn_if_training(stacklevel=stacklevel + 1)

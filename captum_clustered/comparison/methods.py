@@ -15,8 +15,7 @@ from captum.attr import LayerAttribution, LayerGradCam, LayerGradientXActivation
 from torch import Tensor
 from torch.nn import Module
 
-from captum_clustered._attribution import cluster_attribution
-from captum_clustered._maps import ClusterAttribution
+from captum_clustered._maps import ClusterAttribution, cluster_attribution
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.comparison.channel_ablation import ChannelAblation
 from captum_clustered.comparison.choices import chosen, unknown

@@ -14,7 +14,7 @@ from captum_clustered._ablation import vmap_pass
 
 
 def explain(net, layer, x, target=0, *, fallback=False, **arguments):
-    """The attribution, with the single pass taken unless ``fallback``."""
+    """The attribution, by the vmapped pass unless ``fallback``."""
     constructor = {k: arguments.pop(k) for k in ("clusterer", "channel_dim") if k in arguments}
     cam = ClusteredLayerCAM(net, layer, **{"clusterer": 2, **constructor})
     if fallback:

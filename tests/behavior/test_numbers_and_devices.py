@@ -24,7 +24,7 @@ def x():
 
 
 def explain(net, layer, x, **arguments):
-    """The single pass's result, without a warning."""
+    """The vmapped pass's result, without a warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return ClusteredLayerCAM(net, layer, **{"clusterer": 4, **arguments}).attribute(

@@ -9,7 +9,7 @@ from small_comparisons import pictures, run
 from torch import nn
 
 from captum_clustered import ClusteredLayerCAM
-from captum_clustered._attribution import cluster_attribution
+from captum_clustered._maps import cluster_attribution
 from captum_clustered.comparison.kept_clusters import MOST_CLUSTERS, KeptClusters
 from captum_clustered.comparison.pictures import MAP_SIDE, Pictures
 from captum_clustered.comparison.stored import StoredComparison
