@@ -15,7 +15,7 @@ from captum_clustered import metrics
 from captum_clustered.comparison.case import Case, RectifiedMap
 from captum_clustered.comparison.choices import chosen, unknown
 from captum_clustered.input_attribution import InputAttribution
-from captum_clustered.metrics.perturbation_curve import area_under
+from captum_clustered.metrics.insertion_deletion import area_under
 
 # Of infidelity: noise as a share of each image's own standard deviation.
 NOISE = 0.1

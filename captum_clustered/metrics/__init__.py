@@ -14,14 +14,11 @@ for each example. None changes the model or its mode, uses torch's global random
 tracks gradients.
 """
 
-from captum_clustered.metrics.adcc import adcc
-from captum_clustered.metrics.average_gain import average_gain
-from captum_clustered.metrics.coherency import coherency
-from captum_clustered.metrics.complexity import complexity
-from captum_clustered.metrics.deletion import deletion, deletion_curve
-from captum_clustered.metrics.faithfulness import average_drop
-from captum_clustered.metrics.increase_in_confidence import increase_in_confidence
+from captum_clustered.metrics.adcc import adcc, coherency, complexity
+from captum_clustered.metrics.faithfulness import average_drop, average_gain, increase_in_confidence
 from captum_clustered.metrics.insertion_deletion import (
+    deletion,
+    deletion_curve,
     insertion,
     insertion_curve,
     insertion_minus_deletion,

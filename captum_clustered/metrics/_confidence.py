@@ -15,8 +15,7 @@ from captum._utils.typing import TargetType
 from torch import Tensor
 
 from captum_clustered._ablation.request import per_example
-from captum_clustered.metrics._filling import Filling, masked_inputs
-from captum_clustered.metrics._masking import explanation_mask, hard_mask
+from captum_clustered.metrics._masking import Filling, explanation_mask, hard_mask, masked_inputs
 
 
 def confidence(

@@ -1,4 +1,4 @@
-"""How fast the class appears when a map's pixels are inserted."""
+"""Insertion and deletion: the class probability while pixels are exchanged in the map's order."""
 
 from __future__ import annotations
 
@@ -9,9 +9,76 @@ import torch
 from captum._utils.typing import TargetType
 from torch import Tensor
 
-from captum_clustered.metrics._filling import Filling
-from captum_clustered.metrics.deletion import deletion
-from captum_clustered.metrics.perturbation_curve import area_under, perturbation_curve
+from captum_clustered.metrics._confidence import confidence_of_variants
+from captum_clustered.metrics._masking import Filling, explanation_mask, fill, pixel_ranks
+
+
+def perturbation_curve(
+    forward_func: Callable[..., Tensor],
+    inputs: Tensor,
+    attributions: Tensor,
+    target: TargetType,
+    additional_forward_args: Any,
+    *,
+    inserting: bool,
+    filling: Filling,
+    n_steps: int,
+    max_examples_per_batch: int | None,
+) -> Tensor:
+    """
+    The target's probability after each step, shape (N, n_steps + 1).
+
+    The arguments are those of :func:`insertion_curve
+    <captum_clustered.metrics.insertion_curve>`; ``inserting`` is whether the pixels with
+    the largest values are the first to come from the input or from the filling.
+    """
+    ranks = pixel_ranks(explanation_mask(attributions, inputs))
+    counts = pixel_counts(ranks[0].numel(), n_steps).to(inputs.device)
+    ranks, canvas = ranks.to(inputs.device), fill(inputs, filling)
+
+    def probabilities(steps: Tensor) -> Tensor:
+        def variant(examples: Tensor, variants: Tensor) -> Tensor:
+            count = counts[steps[variants]].view(-1, *[1] * (inputs.dim() - 1))
+            taken = ranks[examples] < count
+            return torch.where(taken == inserting, inputs[examples], canvas[examples])
+
+        return confidence_of_variants(
+            forward_func,
+            variant,
+            len(steps),
+            inputs,
+            target,
+            additional_forward_args,
+            max_examples_per_batch,
+        )
+
+    # The two ends come each on its own: they are the same whatever the map, so a
+    # forward_func that remembers what it has seen need not evaluate them again.
+    steps = torch.arange(len(counts), device=inputs.device)
+    parts = (steps[:1], steps[1:-1], steps[-1:])
+    return torch.cat([probabilities(part) for part in parts if len(part)], dim=1)
+
+
+def area_under(curve: Tensor, inputs: Tensor) -> Tensor:
+    """The area under each example's curve over the share of pixels, shape (N,)."""
+    n_pixels = inputs[0, 0].numel()
+    shares = pixel_counts(n_pixels, curve.shape[1] - 1).to(curve) / n_pixels
+    return torch.trapezoid(curve, shares, dim=1)
+
+
+def pixel_counts(n_pixels: int, n_steps: int) -> Tensor:
+    """
+    The number of pixels exchanged after each of the steps 0 to n_steps.
+
+    Raises:
+
+        ValueError: If n_steps is not positive.
+    """
+    if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 1:
+        raise ValueError(f"n_steps={n_steps!r} must be an int of at least 1.")
+    steps = torch.arange(n_steps + 1, device="cpu")
+    # Rounded half up.
+    return (2 * n_pixels * steps + n_steps) // (2 * n_steps)
 
 
 def insertion_curve(
@@ -196,3 +263,113 @@ def insertion_minus_deletion(
         for area in (insertion, deletion)
     )
     return inserted - deleted
+
+
+def deletion_curve(
+    forward_func: Callable[..., Tensor],
+    inputs: Tensor,
+    attributions: Tensor,
+    target: TargetType = None,
+    additional_forward_args: Any = None,
+    *,
+    filling: Filling = 0.0,
+    n_steps: int = 20,
+    max_examples_per_batch: int | None = None,
+) -> Tensor:
+    r"""
+    The class probability while the most important pixels are the first to go.
+
+    Point i of the curve is the probability of the target on the input, with the filling
+    at those ``i / n_steps`` of the places (rounded to whole pixels, half up) where the
+    map is largest: Petsiuk et al., "RISE", BMVC 2018. The map is ReLU'd and
+    interpolated to the input as in :func:`average_drop`.
+
+    In [0, 1]; the earlier it falls, the better. For what games it see :func:`deletion`.
+
+    Args:
+
+        forward_func, inputs, attributions, target, additional_forward_args, n_steps,
+                    max_examples_per_batch: As in :func:`insertion_curve`.
+        filling (float, str or Tensor, optional): What takes the place of a deleted
+                    pixel, as in :func:`average_drop`.
+                    Default: 0.0
+
+    Returns:
+        Tensor: Shape (N, n_steps + 1), from the input itself to the filling alone.
+
+    Raises:
+
+        TypeError, ValueError: As :func:`insertion_curve`.
+
+    Examples::
+
+        >>> # net takes images and returns logits.
+        >>> attr = ClusteredLayerCAM(net, net.conv).attribute(input, target=1)
+        >>> curve = deletion_curve(scores.probability(net), input, attr, target=1, n_steps=10)
+        >>> curve.shape
+        torch.Size([2, 11])
+    """
+    with torch.no_grad():
+        return perturbation_curve(
+            forward_func,
+            inputs,
+            attributions,
+            target,
+            additional_forward_args,
+            inserting=False,
+            filling=filling,
+            n_steps=n_steps,
+            max_examples_per_batch=max_examples_per_batch,
+        )
+
+
+def deletion(
+    forward_func: Callable[..., Tensor],
+    inputs: Tensor,
+    attributions: Tensor,
+    target: TargetType = None,
+    additional_forward_args: Any = None,
+    *,
+    filling: Filling = 0.0,
+    n_steps: int = 20,
+    max_examples_per_batch: int | None = None,
+) -> Tensor:
+    r"""
+    Area under the :func:`deletion_curve` over the share of pixels, by trapezoids.
+
+    In [0, 1]; lower is better. Only the order of the pixels counts. Any pixels whose
+    removal leaves nothing like a picture win, whether or not they show the class:
+    scattered ones more than a region, as in adversarial perturbations. Where the filling
+    looks natural, as black does in ultrasound, it measures something else than where it
+    does not: compare with ``filling="blur"``.
+
+    Args:
+
+        forward_func, inputs, attributions, target, additional_forward_args, filling,
+                    n_steps, max_examples_per_batch: As in :func:`deletion_curve`.
+
+    Returns:
+        Tensor: Area of each example, shape (N,).
+
+    Raises:
+
+        TypeError, ValueError: As :func:`insertion_curve`.
+
+    Examples::
+
+        >>> # net takes images and returns logits.
+        >>> attr = ClusteredLayerCAM(net, net.conv).attribute(input, target=1)
+        >>> deletion(scores.probability(net), input, attr, target=1).shape
+        torch.Size([2])
+    """
+    curve = deletion_curve(
+        forward_func,
+        inputs,
+        attributions,
+        target,
+        additional_forward_args,
+        filling=filling,
+        n_steps=n_steps,
+        max_examples_per_batch=max_examples_per_batch,
+    )
+    return area_under(curve, inputs)
