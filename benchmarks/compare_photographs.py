@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from captum_clustered.comparison import compare
-from captum_clustered.comparison.methods import SLOW as SLOW_METHODS
-from captum_clustered.comparison.methods import default_methods
-from captum_clustered.comparison.metrics import DEFAULT
+from captum_clustered.comparison.methods import METHODS, default_methods
+from captum_clustered.comparison.metrics import default_metrics
+from captum_clustered.metrics.registry import METRICS
 from captum_clustered.samples import (
     LAYER,
     LAYER_INPUT,
@@ -32,8 +34,6 @@ from captum_clustered.samples import (
 from captum_clustered.visualization.canvas import save_figure
 
 PHOTOGRAPHS = ("temple", "flower", "astronaut", "cameraman", "cat", "cup", "rocket", "motorcycle")
-# Those that the metrics by default leave out because they take long.
-SLOW = ("ROAD", "max-sensitivity")
 # Side of the smaller cut, as a share of the photograph's shorter side.
 SHARE = 0.75
 
@@ -59,6 +59,11 @@ def inputs(n_photographs: int) -> Tensor:
     return found.to(memory_format=torch.channels_last)
 
 
+def slow(known: Mapping[str, Any]) -> list[str]:
+    """Return the names of slow methods or metrics."""
+    return [name for name, info in known.items() if info.is_slow]
+
+
 def main() -> None:
     """Prints the tables and writes them, the values and the figures."""
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
@@ -81,8 +86,8 @@ def main() -> None:
         model,
         model.get_submodule(LAYER),
         inputs(options.photographs),
-        methods=[*default_methods(), *SLOW_METHODS] if options.slow_methods else None,
-        metrics=[*DEFAULT, *SLOW],
+        methods=[*default_methods(), *slow(METHODS)] if options.slow_methods else None,
+        metrics=[*default_metrics(has_masks=False), *slow(METRICS)],
         attribute_to_layer_input=LAYER_INPUT,
         save_to=options.save_to,
     )

@@ -46,8 +46,8 @@ from captum_clustered.cli.options import (
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.comparison import Comparison
 from captum_clustered.comparison import compare as compare_methods
-from captum_clustered.comparison.left_out import left_out
 from captum_clustered.comparison.methods import default_methods
+from captum_clustered.comparison.result import significance
 from captum_clustered.data.batches import ImageBatches
 from captum_clustered.data.image_list import ImageList
 from captum_clustered.data.preprocessing import Preprocessing
@@ -59,9 +59,7 @@ from captum_clustered.visualization.canvas import save_figure
 __all__ = ["Choices", "compare", "compare_folder"]
 
 FIGURES = ("metrics", "curves", "gallery")
-ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 METRICS_PER_TABLE = 5
-SIGNIFICANT = 0.05
 # The name of the method that has the clusters of --clusters.
 SAVED = "ClusteredLayerCAM (saved clusters)"
 
@@ -215,7 +213,7 @@ def compare_folder(
     data = ImageBatches(images, choices.batch_size)
     comparison = _compare(model, layer, choices, data, folder / STATE)
     comparison.names = data.names
-    failures = data.failures + left_out(comparison, data.names)
+    failures = data.failures + comparison.left_out()
     if comparison.frame.empty:
         raise UserError(
             f"Nothing could be compared: {'; '.join(dict.fromkeys(why for _, why in failures))}"
@@ -349,26 +347,22 @@ def _show_summary(comparison: Comparison) -> None:
     for start in range(0, len(metrics), METRICS_PER_TABLE):
         some = metrics[start : start + METRICS_PER_TABLE]
         show(_table(comparison, summary, some, title if start == 0 else ""))
-    remark = "Dimmed: controls, which explain nothing."
-    if comparison.reference is not None:
-        remark = (
-            f"* differs from {comparison.reference} (sign-flip test, Holm-corrected p < "
-            f"{SIGNIFICANT}). {remark}"
-        )
+    remarks = [comparison.significance_note(), "Dimmed: controls, which ignore the class."]
+    remark = " ".join(filter(None, remarks))
     out.print(Text(remark), soft_wrap=True)
 
 
 def _table(
     comparison: Comparison, summary: pd.DataFrame, metrics: Sequence[str], title: str
 ) -> Group:
-    headers = [metric + ARROWS[comparison.directions[metric]] for metric in metrics]
+    headers = [comparison.heading(metric) for metric in metrics]
     group, table = titled(title, "Method", *headers, right=headers)
     columns = [summary[summary["metric"] == metric].set_index("method") for metric in metrics]
     for method in comparison.methods:
         cells = []
         for column in columns:
             row = column.loc[method]
-            star = "*" if row["p_holm"] < SIGNIFICANT else ""
+            star = significance(row)
             cells.append(f"{row['mean']:.3g}{star}" if row["n"] else "-")
         style = "dim" if method in comparison.controls else None
         table.add_row(Text(method), *cells, style=style)

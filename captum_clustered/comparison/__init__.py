@@ -1,13 +1,12 @@
 """
-Comparing class activation maps: :func:`compare` and its result.
+Comparison of class activation maps: :func:`compare` and its result.
 
-Needs pandas and scipy, tabulate for Markdown and matplotlib for figures; with grad-cam
-installed, its methods can be compared, too.
+It needs pandas and scipy, tabulate for Markdown and matplotlib for figures. If grad-cam is
+installed, its methods can be compared too.
 """
 
 try:
-    from captum_clustered.comparison.case import Case
-    from captum_clustered.comparison.metrics import Metric
+    from captum_clustered.comparison.metrics import Case, Metric
     from captum_clustered.comparison.peers import PeerCAM
     from captum_clustered.comparison.result import Comparison
     from captum_clustered.comparison.runner import compare

@@ -1,4 +1,4 @@
-"""All methods and metrics on one batch, whatever fails."""
+"""Run all methods and metrics on one batch, whatever fails."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ import torch
 from torch import Tensor
 
 from captum_clustered._ablation.model import ModelState
-from captum_clustered.comparison.case import Case, remembered_probability, seed_of
-from captum_clustered.comparison.data import Batch
+from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.forward import Forward
-from captum_clustered.comparison.gallery import N_IMAGES, maps_of, picture
 from captum_clustered.comparison.methods import Method
-from captum_clustered.comparison.metrics import Metric
+from captum_clustered.comparison.metrics import (
+    Case,
+    Metric,
+    remembered_probability,
+    seed_of,
+)
 from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.comparison.store import BatchResult
 
@@ -28,18 +31,24 @@ Target = Union[str, int]
 NAN = float("nan")
 
 
+class WrongModelError(ValueError):
+    """An error that every image would raise, such as a model that returns no logits."""
+
+
 @dataclass
 class BatchRun:
     """
+    Runs all methods and metrics on a batch.
+
     Attributes:
 
-        forward_func (Callable): Returns logits, and leaves its inputs alone.
-        model_state (ModelState): Puts the model back as it was before a batch.
+        forward_func (Callable): Returns logits, and does not change its inputs.
+        model_state (ModelState): Restores the model after a batch.
         methods (list): The methods.
         metrics (dict): The metrics by name.
         target (str or int): "prediction", "label" or a class.
-        at_input (bool): Whether the layer's input is meant.
-        seed (int): Seed of everything.
+        at_input (bool): Whether maps are those of the layer's input.
+        seed (int): Seed of everything random.
     """
 
     forward_func: Forward
@@ -51,55 +60,52 @@ class BatchRun:
     seed: int
 
     def __call__(
-        self, index: int, start: int, batch: Batch, pictures: Pictures | None = None
+        self, index: int, start: int, batch: ImageBatch, pictures: Pictures | None = None
     ) -> BatchResult:
         """
-        The results of a batch whose first image has the number ``start``.
+        Return the results of a batch whose first image has the number ``start``.
 
-        Its pictures are put into ``pictures``, where that is given.
+        If ``pictures`` is given, it takes the pictures of the batch.
         """
-        # Statistics and states of one batch must not reach the next one either: a
-        # comparison that goes on in another process has not seen it.
+        # Statistics and states of a batch must not change the next one, because a resumed
+        # comparison has not seen it.
         with self.model_state.restored():
             return self._run(index, start, batch, pictures)
 
-    def _run(self, index: int, start: int, batch: Batch, pictures: Pictures | None) -> BatchResult:
+    def _run(
+        self, index: int, start: int, batch: ImageBatch, pictures: Pictures | None
+    ) -> BatchResult:
         result = BatchResult()
         whole = batch
         numbers = list(range(start, start + len(whole)))
+
+        def failed(i: int, error: Exception) -> None:
+            _fail(result, numbers[i], "", "", error)
+
         with isolated(seed_of(self.seed, index, "logits"), batch.inputs):
             parts = _piecewise(
                 lambda indices: logits_of(self.forward_func, whole.select(indices).inputs),
                 len(whole),
-                lambda i, error: _fail(result, numbers[i], "", "", error),
+                failed,
             )
         if not parts:
             return result
         indices, logits = _joined(parts)
         n_classes = logits.shape[1]
-        kept = self._with_a_target(
-            whole, indices, n_classes, lambda i, error: _fail(result, numbers[i], "", "", error)
-        )
+        kept = self._with_a_target(whole, indices, n_classes, failed)
         if not kept:
             return result
-        logits = logits[[indices.index(i) for i in kept]]
+        predictions = logits[[indices.index(i) for i in kept]].argmax(1)
         batch = whole.select(kept)
-        numbers = [numbers[i] for i in kept]
-        predictions = logits.argmax(1)
         target = self._target(predictions, batch, n_classes)
         result.images = [
             {
-                "image": numbers[i],
+                "image": numbers[kept[i]],
                 "label": None if batch.labels is None else int(batch.labels[i]),
                 "prediction": int(predictions[i]),
                 "target": int(target[i]),
             }
-            for i in range(len(numbers))
-        ]
-        n_shown = sum(number < N_IMAGES for number in numbers) if batch.inputs.dim() == 4 else 0
-        result.gallery = [
-            {"image": numbers[i], "picture": picture(batch.inputs[i]), "maps": {}}
-            for i in range(n_shown)
+            for i in range(len(kept))
         ]
         if pictures is not None:
             pictures.start(batch)
@@ -108,19 +114,19 @@ class BatchRun:
             try:
                 self._run_method(method, batch, target, probability, index, result, pictures)
             except Exception as error:  # noqa: BLE001
-                # Of what is made of its maps; whatever it is, the other methods go on.
-                for number in numbers:
+                # For example from metrics; the other methods go on.
+                for number in result.numbers():
                     _fail(result, number, method.name, "", error)
         return result
 
     def _with_a_target(
         self,
-        batch: Batch,
+        batch: ImageBatch,
         indices: list[int],
         n_classes: int,
         failed: Callable[[int, Exception], None],
     ) -> list[int]:
-        """Those of the images whose label is a class, if labels are what is explained."""
+        """Return the images whose label is a class, if labels are explained."""
         if self.target != "label":
             return indices
         if batch.labels is None:
@@ -137,34 +143,34 @@ class BatchRun:
             failed(i, error)
         return kept
 
-    def _target(self, predictions: Tensor, batch: Batch, n_classes: int) -> Tensor:
+    def _target(self, predictions: Tensor, batch: ImageBatch, n_classes: int) -> Tensor:
         if self.target == "prediction":
             return predictions
         if self.target == "label" and batch.labels is not None:
             return batch.labels.to(predictions.device)
         if int(self.target) >= n_classes:
             raise ValueError(
-                f"target={self.target} must be a class from 0 to {n_classes - 1}, of which "
-                f"forward_func returns {n_classes}."
+                f"target={self.target} must be a class from 0 to {n_classes - 1}, as forward_func "
+                f"returns {n_classes} classes."
             )
         return torch.full_like(predictions, int(self.target))
 
     def _run_method(
         self,
         method: Method,
-        batch: Batch,
+        batch: ImageBatch,
         target: Tensor,
         probability: Forward,
         index: int,
         result: BatchResult,
         pictures: Pictures | None,
     ) -> None:
-        numbers = [image["image"] for image in result.images]
+        numbers = result.numbers()
 
-        def explain(part: Batch, part_target: Tensor) -> Tensor:
+        def explain(part: ImageBatch, part_target: Tensor) -> Tensor:
             return method.explain(part, part_target, self.at_input)[0]
 
-        rows = method.rows()
+        before = method.forward_examples()
         with isolated(seed_of(self.seed, index, method.name), batch.inputs), _cost() as cost:
             parts = _piecewise(
                 lambda indices: method.explain(
@@ -176,24 +182,22 @@ class BatchRun:
         if not parts:
             return
         indices, maps = _joined([(some, maps) for some, (maps, _) in parts])
-        cost |= {"rows": method.rows() - rows, "images": len(indices)}
+        cost |= {
+            "forward_examples": method.forward_examples() - before,
+            "images": len(indices),
+        }
         result.costs[method.name] = cost
         if pictures is not None:
             pictures.add(method.name, indices, maps)
             try:
                 pictures.add_clusters(method.name, [(some, found) for some, (_, found) in parts])
             except Exception as error:  # noqa: BLE001
-                # There are the maps all the same.
+                # The maps are there all the same.
                 for i in indices:
                     _fail(result, numbers[i], method.name, "clusters", error)
-        # What is behind the maps is as large as the layer; metrics need the memory.
+        # Clusters are as large as the layer, and metrics need the memory.
         del parts
         part = batch.select(indices)
-        for i, packed in zip(
-            indices, maps_of(maps, part.inputs) if result.gallery else [], strict=False
-        ):
-            if i < len(result.gallery):
-                result.gallery[i]["maps"][method.name] = packed
         case = Case(
             method=method.name,
             inputs=part.inputs,
@@ -229,7 +233,7 @@ class BatchRun:
         result: BatchResult,
         curves: Curves,
     ) -> None:
-        numbers = [result.images[i]["image"] for i in indices]
+        numbers = [result.numbers()[i] for i in indices]
         values: list[float | None] = [None] * len(result.images)
         seed = seed_of(self.seed, index, case.method, name)
 
@@ -257,25 +261,28 @@ def _piecewise(
     function: Callable[[list[int]], T], n: int, failed: Callable[[int, Exception], None]
 ) -> list[tuple[list[int], T]]:
     """
-    The function on all of n examples or, should that fail, on each by itself.
+    Call a function on all of n examples or, if that fails, on each alone.
 
-    Gives the examples that it worked for, with its results.
+    Returns the indices of examples that did not fail, with their results.
     """
     everything = list(range(n))
     if n > 1:
         try:
             return [(everything, function(everything))]
+        except WrongModelError:
+            raise
         except Exception:  # noqa: BLE001, S110
-            # Which example it is shows below.
+            # The loop below finds the example.
             pass
     parts = []
     for i in everything:
         try:
             parts.append(([i], function([i])))
+        except WrongModelError:
+            raise
         except Exception as error:  # noqa: BLE001
             failed(i, error)
-            # An exception that lives on, as that of a method that cannot be made, would
-            # keep the images and maps of this batch alive.
+            # The exception may be stored; its traceback would keep this batch alive.
             error.__traceback__ = None
     return parts
 
@@ -298,7 +305,7 @@ def _fail(
 
 
 def data_failure(error: Exception, n_images: int) -> dict[str, Any]:
-    """What stands in the failures for a loader that raises after so many images."""
+    """Return the failure of a loader that raised after ``n_images`` images."""
     images = f"{n_images} image{'s' if n_images != 1 else ''}"
     return _failure(None, "", "", error, f"data raised after {images}: {error}")
 
@@ -317,11 +324,11 @@ def _failure(
 
 def logits_of(forward_func: Forward, inputs: Tensor) -> Tensor:
     """
-    The logits of images, checked.
+    Return the logits of images, checked.
 
     Raises:
 
-        WrongModelError: If there are none, whatever the images.
+        WrongModelError: If the output is not logits, whatever the images.
         ValueError: If they are not finite.
     """
     with torch.no_grad():
@@ -351,12 +358,8 @@ def _hint(inputs: Tensor) -> str:
     )
 
 
-class WrongModelError(BaseException):
-    """A mistake that no other image mends."""
-
-
 def _values(metric: Metric, case: Case) -> list[float]:
-    # A metric may change what it is given, and others come after it.
+    # A copy, because a metric may change tensors in place.
     values = metric.function(case.copied())
     if not isinstance(values, Tensor) or tuple(values.shape) != (len(case.inputs),):
         shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
@@ -370,7 +373,7 @@ def _values(metric: Metric, case: Case) -> list[float]:
 
 @contextmanager
 def isolated(seed: int, inputs: Tensor) -> Iterator[None]:
-    """Gives torch's own generators a seed for a while, and their state back."""
+    """Seed torch's global generators, and restore their state afterwards."""
     device = inputs.device
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
@@ -383,7 +386,7 @@ def isolated(seed: int, inputs: Tensor) -> Iterator[None]:
 
 @contextmanager
 def _cost() -> Iterator[dict[str, Any]]:
-    """Seconds, and bytes on the GPU on top of those in use before."""
+    """Measure seconds, and bytes on the GPU in addition to those in use before."""
     cost: dict[str, Any] = {"seconds": NAN, "peak_memory": NAN}
     on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
     before = 0

@@ -1,8 +1,8 @@
 """
-Maps that explain nothing, as layer attributions.
+Controls: maps that ignore which class is explained, as layer attributions.
 
-A metric that one of these wins does not tell explanations from none, so they stand in
-every table. All of them ignore which class is asked for.
+They are in every table, because a metric that one of them wins is no evidence for any
+method.
 """
 
 from __future__ import annotations
@@ -17,33 +17,27 @@ from captum.log import log_usage
 from torch import Tensor
 
 from captum_clustered._ablation.hooks import record_layer
-from captum_clustered.comparison.forward import Forward, digest
+from captum_clustered._storage.fingerprints import hash_tensor
+from captum_clustered.comparison.forward import Forward
+from captum_clustered.comparison.registry import MethodInfo
 
 # Standard deviation of the center Gaussian, as a share of each side of the image.
-CENTRE_SIGMA = 0.25
+CENTER_SIGMA = 0.25
 
 
 class FakeCAM(LayerAttribution):
     r"""
-    One everywhere but in the first pixel, which is zero.
+    One everywhere except at the first pixel, which is zero.
 
-    Masking with it changes next to nothing, so it has a perfect average drop: Poppi et
+    Masking with it changes almost nothing, so its average drop is nearly perfect: Poppi et
     al., "Revisiting the evaluation of class activation mapping for explainability", CVPR
-    workshops 2021. It points nowhere: of its many largest values the pointing game takes
-    the first in reading order, the second pixel of the image.
+    Workshops 2021. Of its many largest values the pointing game takes the first in reading
+    order, the second pixel of the image.
     """
 
     @log_usage(part_of_slo=True)
     def attribute(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        r"""
-        Args:
-
-            inputs (Tensor): Images of shape (N, channels, \*spatial).
-            *args, **kwargs: Ignored.
-
-        Returns:
-            Tensor: Of shape (N, 1, \*spatial).
-        """
+        r"""Return maps of shape (N, 1, \*spatial of the images)."""
         maps = _like(inputs, 1.0)
         maps.flatten(1)[:, 0] = 0
         return maps
@@ -58,27 +52,19 @@ class CenterGaussian(LayerAttribution):
 
     @log_usage(part_of_slo=True)
     def attribute(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        r"""
-        Args:
-
-            inputs (Tensor): Images of shape (N, channels, \*spatial).
-            *args, **kwargs: Ignored.
-
-        Returns:
-            Tensor: Of shape (N, 1, \*spatial).
-        """
+        r"""Return maps of shape (N, 1, \*spatial of the images)."""
         maps = _like(inputs, 1.0)
         for dimension in range(2, maps.dim()):
             size = maps.shape[dimension]
             # Pixel centers at the same distances from both ends.
             place = (torch.arange(size, device=maps.device, dtype=maps.dtype) + 0.5) / size - 0.5
             shape = [-1 if d == dimension else 1 for d in range(maps.dim())]
-            maps = maps * torch.exp(-((place / CENTRE_SIGMA) ** 2) / 2).view(shape)
+            maps = maps * torch.exp(-((place / CENTER_SIGMA) ** 2) / 2).view(shape)
         return maps
 
 
 class MeanActivation(LayerAttribution):
-    r"""The layer's mean over its channels: where it fires, for whichever class."""
+    r"""The layer's mean over its channels, the same for all classes."""
 
     @log_usage(part_of_slo=True)
     def attribute(
@@ -89,21 +75,7 @@ class MeanActivation(LayerAttribution):
         attribute_to_layer_input: bool = False,
         **kwargs: Any,
     ) -> Tensor:
-        r"""
-        Args:
-
-            inputs (Tensor): Images of shape (N, channels, \*spatial).
-            target (Any, optional): Ignored.
-                        Default: None
-            additional_forward_args (Any, optional): As in Captum.
-                        Default: None
-            attribute_to_layer_input (bool, optional): As in Captum.
-                        Default: False
-            **kwargs: Ignored.
-
-        Returns:
-            Tensor: Of shape (N, 1, \*spatial of the layer).
-        """
+        r"""Return maps of shape (N, 1, \*spatial of the layer)."""
         return layer_values(self, inputs, additional_forward_args, attribute_to_layer_input).mean(
             1, keepdim=True
         )
@@ -113,19 +85,11 @@ class RandomMap(LayerAttribution):
     r"""
     Uniform noise of the layer's size.
 
-    Its seed is ``seed`` and the image itself, so that the same image has the same map in
-    whichever batch it comes, and any other image another one.
+    It is drawn from ``seed`` and the values of the image, so an image has the same map in
+    every batch and different images have different maps.
     """
 
     def __init__(self, forward_func: Forward, layer: torch.nn.Module, seed: int = 0) -> None:
-        r"""
-        Args:
-
-            forward_func (Callable): The forward function of the model.
-            layer (torch.nn.Module): Layer whose size the maps have.
-            seed (int, optional): Seed.
-                        Default: 0
-        """
         super().__init__(forward_func, layer)
         self.seed = seed
 
@@ -138,23 +102,9 @@ class RandomMap(LayerAttribution):
         attribute_to_layer_input: bool = False,
         **kwargs: Any,
     ) -> Tensor:
-        r"""
-        Args:
-
-            inputs (Tensor): Images of shape (N, channels, \*spatial).
-            target (Any, optional): Ignored.
-                        Default: None
-            additional_forward_args (Any, optional): As in Captum.
-                        Default: None
-            attribute_to_layer_input (bool, optional): As in Captum.
-                        Default: False
-            **kwargs: Ignored.
-
-        Returns:
-            Tensor: Of shape (N, 1, \*spatial of the layer), in [0, 1).
-        """
-        # The size is looked up each time: were it remembered, a comparison that goes on in
-        # another process would count other forward passes.
+        r"""Return maps of shape (N, 1, \*spatial of the layer), in [0, 1)."""
+        # The size is found each time: if it were remembered, a resumed comparison would
+        # count fewer forward passes.
         values = layer_values(self, inputs, additional_forward_args, attribute_to_layer_input)
         size = (1, *values.shape[2:])
         maps = [
@@ -163,35 +113,22 @@ class RandomMap(LayerAttribution):
         return torch.stack(maps).to(inputs.device)
 
     def _generator(self, image: Tensor) -> torch.Generator:
-        seed = zlib.crc32(f"{self.seed} {digest(image)}".encode())
+        seed = zlib.crc32(f"{self.seed} {hash_tensor(image)}".encode())
         return torch.Generator().manual_seed(seed)
 
 
 class MaskMap(LayerAttribution):
     r"""
-    The true mask of the object: what a map can reach at best in metrics of place.
+    The mask of the object: the best map for metrics that compare with the mask.
 
-    The masks of the images to come are set before they come.
+    Set ``masks`` before each batch of images.
     """
 
     masks: Tensor | None = None
 
     @log_usage(part_of_slo=True)
     def attribute(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        r"""
-        Args:
-
-            inputs (Tensor): Images of shape (N, channels, \*spatial), or several
-                        perturbed ones of each in a row.
-            *args, **kwargs: Ignored.
-
-        Returns:
-            Tensor: Of shape (N, 1, \*spatial).
-
-        Raises:
-
-            ValueError: If ``masks`` have not been set for these images.
-        """
+        r"""Return maps of shape (N, 1, \*spatial), for inputs or several perturbed ones of each."""
         if self.masks is None or len(inputs) % len(self.masks):
             raise ValueError("masks must be set, one for each image in inputs.")
         maps = self.masks.to(torch.promote_types(inputs.dtype, torch.float32))
@@ -205,7 +142,7 @@ def layer_values(
     attribute_to_layer_input: bool,
 ) -> Tensor:
     """
-    The layer's tensor, at its last call.
+    Return the layer's tensor at its last call.
 
     Raises:
 
@@ -223,3 +160,12 @@ def layer_values(
 def _like(inputs: Tensor, value: float) -> Tensor:
     dtype = torch.promote_types(inputs.dtype, torch.float32)
     return torch.full((len(inputs), 1, *inputs.shape[2:]), value, dtype=dtype, device=inputs.device)
+
+
+CONTROLS = (
+    MethodInfo("Fake-CAM", FakeCAM, "control", "one everywhere except at one pixel"),
+    MethodInfo("random", RandomMap, "control", "noise of the layer's size", is_seeded=True),
+    MethodInfo("center Gaussian", CenterGaussian, "control", "a blob in the middle of the image"),
+    MethodInfo("mean activation", MeanActivation, "control", "mean over the layer's channels"),
+    MethodInfo("mask", MaskMap, "control", "the mask of the object", needs_masks=True),
+)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Union
 
 import torch
 from torch import Tensor
 
-from captum_clustered.comparison.forward import digest
+from captum_clustered._storage.fingerprints import hash_tensor
 
 Data = Union[Tensor, tuple[Tensor, ...], Iterable[Any]]
 _ACCEPTED = (
@@ -19,13 +19,16 @@ _ACCEPTED = (
 
 
 @dataclass(frozen=True)
-class Batch:
+class ImageBatch:
     """
+    One batch of a comparison.
+
     Attributes:
 
         inputs (Tensor): Images of shape (N, channels, \\*spatial).
         labels (Tensor or None): True classes, shape (N,).
-        masks (Tensor or None): Where the object is, of shape (N, 1, \\*spatial), boolean.
+        masks (Tensor or None): Booleans, true inside the object, shape (N, 1,
+                    \\*spatial).
     """
 
     inputs: Tensor
@@ -35,52 +38,53 @@ class Batch:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def select(self, indices: list[int]) -> Batch:
-        """The examples of these indices."""
+    def select(self, indices: list[int]) -> ImageBatch:
+        """Return the examples of these indices."""
         if indices == list(range(len(self))):
             return self
-        return Batch(*(None if tensor is None else tensor[indices] for tensor in self.tensors()))  # type: ignore[arg-type]
+        return self.apply(lambda tensor: tensor[indices])
 
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
-        return Batch(*(None if tensor is None else tensor.to(device) for tensor in self.tensors()))  # type: ignore[arg-type]
+    def to(self, device: torch.device) -> ImageBatch:
+        """Return the batch on a device."""
+        return self.apply(lambda tensor: tensor.to(device))
+
+    def apply(self, function: Callable[[Tensor], Tensor]) -> ImageBatch:
+        """Return the batch with a function applied to each of its tensors."""
+        labels, masks = (
+            None if tensor is None else function(tensor) for tensor in (self.labels, self.masks)
+        )
+        return ImageBatch(function(self.inputs), labels, masks)
 
     def tensors(self) -> tuple[Tensor | None, ...]:
-        """Inputs, labels and masks."""
+        """Return inputs, labels and masks."""
         return self.inputs, self.labels, self.masks
 
     def fingerprint(self) -> str:
-        """A hash of all values."""
-        return " ".join("-" if tensor is None else digest(tensor) for tensor in self.tensors())
+        """Return a hash of all values."""
+        return " ".join("-" if tensor is None else hash_tensor(tensor) for tensor in self.tensors())
 
 
 class DataError(Exception):
-    """
-    What a loader raised.
-
-    Attributes:
-
-        cause (Exception): Its exception.
-    """
+    """An exception that a loader raised, in ``cause``."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
         self.cause = cause
 
 
-def batches(data: Data, batch_size: int) -> tuple[Iterator[Batch], int | None]:
+def batches(data: Data, batch_size: int) -> tuple[Iterator[ImageBatch], int | None]:
     """
-    The data in batches, one at a time, and their number where it is known.
+    Return an iterator of batches, and their number if it is known.
 
     Raises:
 
-        TypeError: If ``data`` is of no accepted kind.
-        ValueError: If its tensors do not go together.
+        TypeError: If ``data`` is of no accepted type.
+        ValueError: If shapes of its tensors do not match.
         DataError: From the iterator, if the loader raises.
     """
     if _is_pair_in_a_list(data):
         raise TypeError(
-            "data is a list of images and labels, where a list is one of batches: give a tuple "
+            "data is a list of images and labels, but a list must hold batches: give a tuple "
             "(inputs, labels[, masks])."
         )
     if isinstance(data, Tensor):
@@ -88,7 +92,8 @@ def batches(data: Data, batch_size: int) -> tuple[Iterator[Batch], int | None]:
     if isinstance(data, tuple) and data and isinstance(data[0], Tensor):
         whole = as_batch(data)
         starts = range(0, len(whole), batch_size)
-        return (_slice(whole, start, batch_size) for start in starts), len(starts)
+        parts = (whole.apply(_part(start, start + batch_size)) for start in starts)
+        return parts, len(starts)
     if not isinstance(data, Iterable) or isinstance(data, (str, bytes, dict)):
         raise TypeError(f"data must be {_ACCEPTED}; got {type(data).__name__}.")
     try:
@@ -98,7 +103,7 @@ def batches(data: Data, batch_size: int) -> tuple[Iterator[Batch], int | None]:
     return _taken(data), total
 
 
-def _taken(data: Iterable[Any]) -> Iterator[Batch]:
+def _taken(data: Iterable[Any]) -> Iterator[ImageBatch]:
     iterator = iter(data)
     while True:
         try:
@@ -111,7 +116,7 @@ def _taken(data: Iterable[Any]) -> Iterator[Batch]:
 
 
 def _is_pair_in_a_list(data: Any) -> bool:
-    """Whether it is [inputs, labels] or [inputs, labels, masks], which are no batches."""
+    """Return whether it is [inputs, labels] or [inputs, labels, masks]."""
     if not isinstance(data, list) or not 2 <= len(data) <= 3:
         return False
     inputs, labels = data[:2]
@@ -124,14 +129,14 @@ def _is_pair_in_a_list(data: Any) -> bool:
     )
 
 
-def as_batch(item: Any) -> Batch:
+def as_batch(item: Any) -> ImageBatch:
     """
-    One batch of a loader, checked.
+    Return one batch of a loader, checked.
 
     Raises:
 
-        TypeError: If it is not of tensors.
-        ValueError: If they do not go together.
+        TypeError: If it does not consist of tensors.
+        ValueError: If their shapes do not match.
     """
     parts = (item,) if isinstance(item, Tensor) else item
     if (
@@ -150,7 +155,7 @@ def as_batch(item: Any) -> Batch:
     labels, masks = (*parts[1:], None, None)[:2]
     labels = None if labels is None else _check_labels(labels, len(inputs))
     masks = None if masks is None else _check_masks(masks, inputs)
-    return Batch(inputs, labels, masks)
+    return ImageBatch(inputs, labels, masks)
 
 
 def _check_labels(labels: Tensor, n_examples: int) -> Tensor:
@@ -174,11 +179,8 @@ def _check_masks(masks: Tensor, inputs: Tensor) -> Tensor:
     return masks > 0
 
 
-def _slice(whole: Batch, start: int, size: int) -> Batch:
-    end = start + size
-    return Batch(
-        *(None if tensor is None else tensor[start:end] for tensor in whole.tensors())  # type: ignore[arg-type]
-    )
+def _part(start: int, end: int) -> Callable[[Tensor], Tensor]:
+    return lambda tensor: tensor[start:end]
 
 
 def _kind(item: Any) -> str:

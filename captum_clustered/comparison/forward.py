@@ -1,21 +1,20 @@
-"""Wrappers of forward_func: which score is explained, how often it runs, what it gave."""
+"""Wrappers of forward_func that copy its inputs, count them or remember its results."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from captum_clustered._storage.fingerprints import hash_tensor
 from captum_clustered.scores import ScoreWrapper
 
 Forward = Callable[..., Tensor]
 
 
 class GuardedForward(ScoreWrapper):
-    """A forward function that works on a copy: in-place operations stay its own affair."""
+    """A forward function that runs on copies, so in-place operations do not reach its inputs."""
 
     def __init__(self, forward_func: Forward) -> None:
         super().__init__(forward_func, _same)
@@ -27,34 +26,32 @@ class GuardedForward(ScoreWrapper):
 
 class CountedForward(GuardedForward):
     """
-    A forward function that counts the examples it is given, and works on a copy of them.
+    A forward function that counts its examples, and runs on copies of them.
 
-    What an attribution evaluates behind the layer, without running the model again,
-    is not seen here.
+    Evaluations of only the layers behind the explained layer are not counted.
     """
 
     def __init__(self, forward_func: Forward) -> None:
         super().__init__(forward_func)
-        self.rows = 0
+        self.n_examples = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         self.count(args[0])
         return super().__call__(*args, **kwargs)
 
     def count(self, inputs: Any) -> None:
-        """Adds the examples of one forward pass."""
+        """Add the examples of one forward pass."""
         if isinstance(inputs, Tensor) and inputs.dim():
-            self.rows += len(inputs)
+            self.n_examples += len(inputs)
 
 
 class Remembered:
     """
-    A function of tensors that is evaluated once for the same values.
+    A function of a tensor that is evaluated once for equal values.
 
-    Metrics ask for the probabilities of the same images again and again: the image
-    itself, and the same masked image in average drop, increase in confidence and
-    average gain. Inputs of more than ``limit`` examples are none of these, and are not
-    looked at.
+    Several metrics need the probabilities of the same inputs: of the image itself, and of
+    the masked image in average drop, increase in confidence and average gain. Inputs of
+    more than ``limit`` examples are none of these and are always evaluated.
     """
 
     def __init__(self, function: Forward, limit: int) -> None:
@@ -65,24 +62,15 @@ class Remembered:
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         if len(args) != 1 or not isinstance(args[0], Tensor) or len(args[0]) > self.limit:
             return self.function(*args, **kwargs)
-        key = (digest(args[0]), *(f"{name}={_text(kwargs[name])}" for name in sorted(kwargs)))
+        key = (hash_tensor(args[0]), *(f"{name}={_text(kwargs[name])}" for name in sorted(kwargs)))
         if key not in self._seen:
             self._seen[key] = self.function(*args, **kwargs)
-        # Not the tensor that is kept: whoever asks may change what they are given.
+        # A copy, because the caller may change it in place.
         return self._seen[key].clone()
 
 
-def digest(tensor: Tensor) -> str:
-    """A hash of a tensor's values, shape and dtype."""
-    values = tensor.detach().cpu().contiguous()
-    found = hashlib.blake2b(f"{tuple(values.shape)} {values.dtype}".encode(), digest_size=16)
-    if values.numel():
-        found.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
-
-
 def _text(value: Any) -> str:
-    return digest(value) if isinstance(value, Tensor) else repr(value)
+    return hash_tensor(value) if isinstance(value, Tensor) else repr(value)
 
 
 def _same(logits: Tensor) -> Tensor:

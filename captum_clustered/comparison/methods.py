@@ -1,68 +1,52 @@
-"""The methods that are compared, by name."""
+"""The methods of a comparison: those known by name, and those of the user."""
 
 from __future__ import annotations
 
+import ast
 import copy
 import functools
 import inspect
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
-from captum.attr import LayerAttribution, LayerGradCam, LayerGradientXActivation
+from captum._utils.typing import TargetType
+from captum.attr import (
+    LayerAttribution,
+    LayerFeatureAblation,
+    LayerGradCam,
+    LayerGradientXActivation,
+)
+from captum.log import log_usage
 from torch import Tensor
 from torch.nn import Module
 
 from captum_clustered._maps import ClusterAttribution, cluster_attribution
+from captum_clustered._storage.fingerprints import describe
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
-from captum_clustered.comparison.channel_ablation import ChannelAblation
-from captum_clustered.comparison.choices import chosen, unknown
-from captum_clustered.comparison.controls import (
-    CenterGaussian,
-    FakeCAM,
-    MaskMap,
-    MeanActivation,
-    RandomMap,
-)
-from captum_clustered.comparison.data import Batch
+from captum_clustered.comparison.controls import CONTROLS, MaskMap, layer_values
+from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.forward import CountedForward, Forward
-from captum_clustered.comparison.peers import PEERS, PeerCAM, peers_installed
-from captum_clustered.scores import ScoreWrapper, model_of
-
-Factory = Callable[[Forward, Module], LayerAttribution]
+from captum_clustered.comparison.peers import PEERS, peers_installed
+from captum_clustered.comparison.registry import Factory, MethodInfo, chosen, unknown
+from captum_clustered.scores import model_of
 
 CLUSTERED = "ClusteredLayerCAM"
-# They run the model for every channel of the layer.
-SLOW = ("LayerFeatureAblation", "ScoreCAM", "AblationCAM")
-_CAPTUM: dict[str, Factory] = {
-    "LayerGradCam": LayerGradCam,
-    "LayerGradientXActivation": LayerGradientXActivation,
-    "LayerFeatureAblation": ChannelAblation,
-}
-CONTROLS = ("Fake-CAM", "random", "center Gaussian", "mean activation")
-MASK_CONTROL = "mask"
-# What may follow ClusteredLayerCAM, and the argument that it sets.
-_VARIANTS = (
-    (re.compile(r"n_clusterings (\d+)"), "n_clusterings"),
-    (re.compile(r"(\d+) clusters"), "clusterer"),
-    (re.compile(r"(shapley|ablation)"), "importance"),
-    (re.compile(r"(drop|density)"), "scaling"),
-)
+_OURS = "captum_clustered"
 
 
 @dataclass
 class Method:
     """
-    A method under its name in the tables.
+    A method to run.
 
     Attributes:
 
-        name (str): Name.
-        build (Callable): Makes the attribution; may fail, as may all that follows.
-        is_control (bool): Whether it explains nothing.
-        settings (str): What tells it from another method of the same name.
+        name (str): Name in tables.
+        build (Callable): Makes the attribution and the counter of its forward passes.
+        is_control (bool): Whether it is a control.
+        settings (str): Distinguishes it from another method of the same name.
     """
 
     name: str
@@ -74,35 +58,35 @@ class Method:
     )
 
     def built(self) -> tuple[LayerAttribution, CountedForward]:
-        """The attribution and the counter of its forward passes."""
+        """Return the attribution and the counter of its forward passes."""
         if self._built is None:
             try:
                 self._built = self.build()
             except Exception as error:  # noqa: BLE001
-                # Not to be tried again for each image.
+                # It is not tried again for each image.
                 self._built = error
         if isinstance(self._built, Exception):
-            # Else the traceback would grow, and hold on to a batch, each time.
+            # Otherwise the traceback would grow each time, and keep a batch alive.
             raise self._built.with_traceback(None)
         return self._built
 
-    def rows(self) -> float:
-        """Examples that went through the model so far."""
+    def forward_examples(self) -> float:
+        """Return the number of examples that went through the model so far."""
         if not isinstance(self._built, tuple):
             return 0.0
-        return float(self._built[1].rows)
+        return float(self._built[1].n_examples)
 
     def explain(
-        self, batch: Batch, target: Tensor, at_input: bool
+        self, batch: ImageBatch, target: Tensor, at_input: bool
     ) -> tuple[Tensor, ClusterAttribution | None]:
         """
-        The maps of a batch, shape (N, 1, \\*spatial), at least float32; and what is behind
-        them, for a ClusteredLayerCAM.
+        Return the maps of a batch, shape (N, 1, \\*spatial) and at least float32, and the
+        clusters behind them for a ClusteredLayerCAM.
 
         Raises:
 
-            ValueError: If they do not have the images' dimensions, are empty, complex or not
-                        finite.
+            ValueError: If the maps do not have the images' number of dimensions, are empty,
+                        complex or not finite.
         """
         attribution, _ = self.built()
         if isinstance(attribution, MaskMap):
@@ -122,7 +106,7 @@ class Method:
 def attribute(
     attribution: LayerAttribution, inputs: Tensor, target: Tensor, at_input: bool
 ) -> Tensor:
-    """The maps of any layer attribution, summed over channels and checked."""
+    """Return the maps of any layer attribution, summed over channels and checked."""
     kwargs: dict[str, Any] = {}
     parameters = inspect.signature(attribution.attribute).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -144,15 +128,15 @@ def _checked(maps: Any, inputs: Tensor) -> Tensor:
         shape = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
         raise ValueError(
             "its attribution must be one tensor (N, channels, *spatial) with the images' number "
-            f"of dimensions; got {shape} for images {tuple(inputs.shape)}. Tokens are arranged by "
-            "tokens_to_map."
+            f"of dimensions; got {shape} for images {tuple(inputs.shape)}. Use tokens_to_map for "
+            "tokens."
         )
     if not maps.numel() or maps.is_complex():
         raise ValueError(
             "its attribution must be of real numbers and not empty; got "
             f"{maps.dtype} of shape {tuple(maps.shape)}."
         )
-    # Before the sum, which half precision could not hold.
+    # Convert before the sum, which could overflow in half precision.
     maps = maps.detach().to(torch.promote_types(maps.dtype, torch.float32))
     maps = maps.sum(1, keepdim=True)
     if not torch.isfinite(maps).all():
@@ -161,10 +145,10 @@ def _checked(maps: Any, inputs: Tensor) -> Tensor:
 
 
 def _ready(attribution: LayerAttribution, inputs: Tensor) -> Tensor:
-    """A copy of the inputs, from which a gradient can flow even if all parameters are frozen."""
+    """Return a copy of the inputs that requires a gradient if all parameters are frozen."""
     model = model_of(attribution.forward_func)
     frozen = model is not None and not any(p.requires_grad for p in model.parameters())
-    # A method may change what it is given; the images are the user's.
+    # A method may change its inputs in place.
     copy_of_inputs = inputs.detach().clone()
     return copy_of_inputs.requires_grad_() if frozen else copy_of_inputs
 
@@ -173,100 +157,104 @@ def make_methods(
     methods: Any, scored: Forward, layer: Module, reference: str | None, has_masks: bool, seed: int
 ) -> list[Method]:
     """
-    The methods to run, in the order of the tables: those asked for, then the controls.
+    Return the methods to run, in the order of the tables: those chosen, then the controls.
 
     Raises:
 
-        TypeError, ValueError: If a method is not known or no LayerAttribution.
+        TypeError, ValueError: If a method is unknown or not a LayerAttribution.
         ImportError: If a method's package is not installed.
     """
     given = chosen("methods", default_methods() if methods is None else methods)
-    controls = [*CONTROLS, MASK_CONTROL] if has_masks else list(CONTROLS)
-    if reference is not None and reference not in [*given, *controls]:
+    controls = {info.name: info for info in CONTROLS if has_masks or not info.needs_masks}
+    if reference is not None and reference not in {*given, *controls}:
         given = {**_reference(reference, given), **given}
     found = []
     for name, value in given.items():
-        if name in (*CONTROLS, MASK_CONTROL):
+        if name in METHODS and METHODS[name].is_control:
             if value is not None:
                 raise ValueError(f"methods has {name!r}, which is the name of a control.")
             if name not in controls:
                 raise ValueError(f"methods has {name!r}, which needs masks in data.")
         elif value is None:
-            factory = _factory(name, known())
+            factory = _factory(name)
+            if name not in METHODS:
+                # Wrong values raise now, and not for each image.
+                factory(scored, layer)
             found.append(Method(name, _build(factory, scored, layer), settings=name))
         else:
             found.append(_users(name, value, scored, layer))
-    for name in controls:
-        build = _build(_control(name, seed), scored, layer)
+    for name, info in controls.items():
+        factory = functools.partial(info.build, seed=seed) if info.is_seeded else info.build
+        build = _build(factory, scored, layer)
         found.append(Method(name, build, is_control=True, settings=name))
     return found
 
 
-def known() -> list[str]:
-    """All names that can be asked for."""
-    return [CLUSTERED, f"{CLUSTERED}, n_clusterings 10", *_CAPTUM, *PEERS, *CONTROLS, MASK_CONTROL]
-
-
 def default_methods() -> list[str]:
-    """The names of those that are run unless others are asked for, without the controls."""
-    peers = [name for name in PEERS if name not in SLOW] if peers_installed() else []
-    captum = [name for name in _CAPTUM if name not in SLOW]
-    return [CLUSTERED, f"{CLUSTERED}, n_clusterings 10", *captum, *peers]
+    """Return the names of the methods that run unless others are chosen, without controls."""
+    sources = ("grad-cam",) if peers_installed() else ()
+    return [
+        name
+        for name, info in METHODS.items()
+        if info.source in (_OURS, "Captum", *sources) and not info.is_slow
+    ]
 
 
 def _reference(name: str, given: dict[str, Any]) -> dict[str, None]:
     try:
-        _factory(name, known())
+        _factory(name)
     except ValueError:
-        names = ", ".join(map(repr, dict.fromkeys([*given, *known()])))
+        names = ", ".join(map(repr, dict.fromkeys([*given, *METHODS])))
         raise ValueError(
             f"reference={name!r} must be the name of a method or None; known are {names}."
         ) from None
     return {name: None}
 
 
-def _factory(name: str, names: list[str]) -> Factory:
-    if name in _CAPTUM:
-        return _CAPTUM[name]
-    if name in PEERS:
-        if not peers_installed():
-            raise ImportError(
-                f"methods has {name!r}, which comes from the package grad-cam, which is not "
-                "installed. Install captum_clustered[peers]."
+def _factory(name: str) -> Factory:
+    info = METHODS.get(name)
+    if info is None:
+        return _variant(name)
+    if info.source == "grad-cam" and not peers_installed():
+        raise ImportError(
+            f"methods has {name!r}, which comes from the package grad-cam, which is not "
+            "installed. Install captum_clustered[peers]."
+        )
+    return info.build
+
+
+def _variant(name: str) -> Factory:
+    """Return the factory of a text such as "ClusteredLayerCAM(n_clusterings=10)"."""
+    try:
+        call = ast.parse(name.strip(), mode="eval").body
+    except (SyntaxError, ValueError):
+        call = None
+    if not (
+        isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == CLUSTERED
+    ):
+        raise unknown("methods", name, METHODS)
+    if call.args or any(keyword.arg is None for keyword in call.keywords):
+        raise ValueError(
+            f"methods has {name!r}: give arguments by name, such as {CLUSTERED}(clusterer=20)."
+        )
+    accepted = list(inspect.signature(ClusteredLayerCAM).parameters)[3:]
+    kwargs = {}
+    for keyword in call.keywords:
+        if keyword.arg not in accepted:
+            raise ValueError(
+                f"methods has {name!r}: {CLUSTERED} has no {keyword.arg!r}; accepted are "
+                f"{', '.join(accepted)}."
             )
-        return lambda forward_func, layer: PeerCAM(forward_func, layer, name)
-    first, *variants = name.split(", ")
-    if first != CLUSTERED:
-        raise unknown("methods", name, names)
-    kwargs: dict[str, Any] = {}
-    for argument, value in (_variant(variant, name) for variant in variants):
-        if argument in kwargs:
-            raise ValueError(f"methods has {name!r}, which sets the {argument} twice.")
-        kwargs[argument] = value
-    return lambda forward_func, layer: ClusteredLayerCAM(forward_func, layer, **kwargs)
-
-
-def _variant(text: str, name: str) -> tuple[str, Any]:
-    for pattern, argument in _VARIANTS:
-        match = pattern.fullmatch(text)
-        if match:
-            value = match.group(1)
-            return argument, int(value) if value.isdigit() else value
-    raise ValueError(
-        f"methods has {name!r}: after {CLUSTERED} and a comma may follow 'n_clusterings R', "
-        f"'K clusters', 'shapley', 'ablation', 'drop' or 'density'; got {text!r}."
-    )
-
-
-def _control(name: str, seed: int) -> Factory:
-    factories: dict[str, Factory] = {
-        "Fake-CAM": FakeCAM,
-        "random": lambda forward_func, layer: RandomMap(forward_func, layer, seed),
-        "center Gaussian": CenterGaussian,
-        "mean activation": MeanActivation,
-        MASK_CONTROL: MaskMap,
-    }
-    return factories[name]
+        if keyword.arg in kwargs:
+            raise ValueError(f"methods has {name!r}, which sets {keyword.arg} twice.")
+        try:
+            kwargs[keyword.arg] = ast.literal_eval(keyword.value)
+        except ValueError:
+            raise ValueError(
+                f"methods has {name!r}: {keyword.arg} must be a number, a text in quotes or "
+                "another literal of Python."
+            ) from None
+    return functools.partial(ClusteredLayerCAM, **kwargs)
 
 
 def _build(
@@ -286,7 +274,7 @@ def _users(name: str, value: Any, scored: Forward, layer: Module) -> Method:
     if isinstance(value, LayerAttribution):
 
         def build() -> tuple[LayerAttribution, CountedForward]:
-            # A shallow copy, so that the user's own does not count.
+            # A shallow copy, so that the user's attribution keeps its forward_func.
             counted = CountedForward(value.forward_func)
             own = copy.copy(value)
             own.forward_func = counted
@@ -303,18 +291,67 @@ def _users(name: str, value: Any, scored: Forward, layer: Module) -> Method:
     return Method(name, _build(value, scored, layer), settings=describe(value))
 
 
-def describe(value: Any) -> str:
-    """What a method or function of the user's is called, from one process to the next."""
-    if isinstance(value, ScoreWrapper):
-        return f"{value.transform.__name__.strip('_')} of {describe(value.forward_func)}"
-    if isinstance(value, functools.partial):
-        return f"partial of {describe(value.func)}"
-    if not isinstance(value, LayerAttribution):
-        named = value if hasattr(value, "__qualname__") else type(value)
-        return f"{named.__module__}.{named.__qualname__}"
-    plain = {
-        key: setting
-        for key, setting in sorted(vars(value).items())
-        if isinstance(setting, (bool, int, float, str, type(None)))
-    }
-    return f"{type(value).__module__}.{type(value).__qualname__} {plain}"
+class ChannelAblation(LayerAttribution):
+    r"""
+    Ablation-CAM by Captum's ``LayerFeatureAblation``.
+
+    Each channel is set to zero alone, and its map is weighted by the drop of the score:
+    :math:`\sum_c d_c A_c`. Drops are not divided by the score as in the paper (Desai and
+    Ramaswamy, WACV 2020): a normalized map would not change, except that a negative score
+    would reverse it. The model runs once for each channel.
+    """
+
+    @log_usage(part_of_slo=True)
+    def attribute(
+        self,
+        inputs: Tensor,
+        target: TargetType = None,
+        additional_forward_args: object = None,
+        attribute_to_layer_input: bool = False,
+        **kwargs: Any,
+    ) -> Tensor:
+        r"""Return maps of shape (N, 1, \*spatial of the layer)."""
+        values = layer_values(self, inputs, additional_forward_args, attribute_to_layer_input)
+        channels = torch.arange(values.shape[1], device=values.device)
+        drops = LayerFeatureAblation(self.forward_func, self.layer).attribute(
+            inputs,
+            target=target,
+            additional_forward_args=additional_forward_args,
+            layer_mask=channels.view(1, -1, *[1] * (values.dim() - 2)),
+            attribute_to_layer_input=attribute_to_layer_input,
+            **kwargs,
+        )
+        if isinstance(drops, tuple):
+            drops = drops[0]
+        return (drops * values).sum(1, keepdim=True)
+
+
+# Name -> method, in the order of tables.
+METHODS = {
+    info.name: info
+    for info in (
+        MethodInfo(CLUSTERED, ClusteredLayerCAM, _OURS, "with its defaults"),
+        MethodInfo(
+            f"{CLUSTERED}(n_clusterings=10)",
+            functools.partial(ClusteredLayerCAM, n_clusterings=10),
+            _OURS,
+            "the mean over ten clusterings",
+        ),
+        MethodInfo("LayerGradCam", LayerGradCam, "Captum", "channels weighted by mean gradients"),
+        MethodInfo(
+            "LayerGradientXActivation",
+            LayerGradientXActivation,
+            "Captum",
+            "gradients times activations (HiResCAM)",
+        ),
+        MethodInfo(
+            "LayerFeatureAblation",
+            ChannelAblation,
+            "Captum",
+            "channels weighted by their drop (Ablation-CAM)",
+            is_slow=True,
+        ),
+        *PEERS.values(),
+        *CONTROLS,
+    )
+}

@@ -1,21 +1,31 @@
-"""The metrics of a comparison, by name."""
+"""The metrics of a comparison: how each is called on the maps of one method."""
 
 from __future__ import annotations
 
+import copy
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from captum.attr import LayerAttribution
+from captum.log import log_usage
 from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
+from torch.nn import Identity
 
-from captum_clustered import metrics
-from captum_clustered.comparison.case import Case, RectifiedMap
-from captum_clustered.comparison.choices import chosen, unknown
+from captum_clustered.comparison.data import ImageBatch
+from captum_clustered.comparison.forward import Forward, Remembered
+from captum_clustered.comparison.registry import chosen, unknown
 from captum_clustered.input_attribution import InputAttribution
-from captum_clustered.metrics.insertion_deletion import area_under
+from captum_clustered.metrics.insertion_deletion import (
+    area_under,
+    deletion_curve,
+    insertion_curve,
+)
+from captum_clustered.metrics.registry import ARROWS, METRICS, MetricInfo, metric
+from captum_clustered.scores import probability
 
 # Of infidelity: noise as a share of each image's own standard deviation.
 NOISE = 0.1
@@ -25,7 +35,86 @@ RADIUS = 0.02
 N_SHIFTS = 3
 # Of the insertion and deletion curves.
 N_STEPS = 10
-DIRECTIONS = ("higher", "lower", None)
+
+
+@dataclass
+class Case:
+    """
+    One method's maps of one batch of images, which a metric evaluates.
+
+    Attributes:
+
+        method (str): The method's name.
+        inputs (Tensor): Images of shape (N, channels, \\*spatial).
+        target (Tensor): The explained class of each image, shape (N,).
+        attributions (Tensor): The method's maps of shape (N, 1, \\*spatial of the layer),
+                    with their sign.
+        labels (Tensor or None): True classes, shape (N,).
+        masks (Tensor or None): Booleans, true inside the object, shape (N, 1,
+                    \\*spatial).
+        forward_func (Callable): Returns logits.
+        probability (Callable): Returns probabilities.
+        explainer (Callable): Computes the method's maps of a batch.
+        seed (int): A seed that differs between batches and is the same for all methods.
+        explain (Callable): ``explain(inputs, target=target)`` computes the method's maps
+                    of other inputs, the same number of each image.
+    """
+
+    method: str
+    inputs: Tensor
+    target: Tensor
+    attributions: Tensor
+    labels: Tensor | None
+    masks: Tensor | None
+    forward_func: Forward
+    probability: Forward
+    explainer: Callable[[ImageBatch, Tensor], Tensor] = field(repr=False)
+    seed: int
+    explain: Callable[..., Tensor] = field(init=False, repr=False)
+    curves: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        def explain(inputs: Tensor, target: Tensor) -> Tensor:
+            return self.explainer(ImageBatch(inputs, masks=self.masks), target)
+
+        # Coherency and ADCC ask for the same maps.
+        self.explain = Remembered(explain, len(self.inputs))
+
+    def generator(self) -> torch.Generator:
+        """Return a new random number generator on the CPU, the same for all methods."""
+        return torch.Generator().manual_seed(self.seed)
+
+    def copied(self) -> Case:
+        """Return the case with copied tensors; remembered results are shared."""
+        case = copy.copy(self)
+        for name in ("inputs", "target", "attributions", "labels", "masks"):
+            tensor = getattr(self, name)
+            setattr(case, name, None if tensor is None else tensor.clone())
+        return case
+
+    def select(self, indices: list[int]) -> Case:
+        """Return the case of some of the images."""
+        if indices == list(range(len(self.inputs))):
+            return self
+        part = ImageBatch(self.inputs, self.labels, self.masks).select(indices)
+        return replace(
+            self,
+            inputs=part.inputs,
+            target=self.target[indices],
+            attributions=self.attributions[indices],
+            labels=part.labels,
+            masks=part.masks,
+        )
+
+
+def remembered_probability(forward_func: Forward, n_examples: int) -> Forward:
+    """Return probabilities of a batch of this size; equal inputs are evaluated once."""
+    return Remembered(probability(forward_func), n_examples)
+
+
+def seed_of(seed: int, batch_index: int, *what: str) -> int:
+    """Return a seed for one purpose in one batch."""
+    return zlib.crc32(" ".join([str(seed), str(batch_index), *what]).encode())
 
 
 @dataclass(frozen=True)
@@ -37,7 +126,7 @@ class Metric:
 
         function (Callable): Takes a :class:`Case` and returns one value for each image, a
                     tensor of shape (N,).
-        direction (str or None): Which values are better, "higher" or "lower", if any.
+        direction (str or None): Which values are better: "higher", "lower" or None.
                     Default: None
     """
 
@@ -45,28 +134,36 @@ class Metric:
     direction: str | None = None
 
     def __post_init__(self) -> None:
-        if self.direction not in DIRECTIONS:
+        if self.direction not in ARROWS:
             raise ValueError(f"direction={self.direction!r} must be 'higher', 'lower' or None.")
+
+
+def default_metrics(has_masks: bool) -> list[str]:
+    """Return the names of the metrics that are evaluated unless others are chosen."""
+    return [
+        name
+        for name, info in sorted(METRICS.items(), key=lambda item: item[1].takes("masks"))
+        if info.is_default and (has_masks or not info.takes("masks"))
+    ]
 
 
 def make_metrics(given: Any, has_masks: bool) -> dict[str, Metric]:
     """
-    The metrics to evaluate, in the order of the tables.
+    Return the metrics to evaluate, in the order of the tables.
 
     Raises:
 
-        TypeError, ValueError: If one is not known, no function, or needs masks.
+        TypeError, ValueError: If one is unknown, not callable or needs masks.
     """
-    if given is None:
-        return {name: METRICS[name] for name in DEFAULT + (DEFAULT_WITH_MASKS if has_masks else ())}
     found = {}
+    given = default_metrics(has_masks) if given is None else given
     for name, value in chosen("metrics", given).items():
         if value is None:
             if name not in METRICS:
                 raise unknown("metrics", name, METRICS)
-            if name in NEEDS_MASKS and not has_masks:
+            if METRICS[name].takes("masks") and not has_masks:
                 raise ValueError(f"metrics has {name!r}, which needs masks in data.")
-            found[name] = METRICS[name]
+            found[name] = _of_cases(METRICS[name])
         elif isinstance(value, Metric):
             found[name] = value
         elif callable(value):
@@ -81,86 +178,77 @@ def make_metrics(given: Any, has_masks: bool) -> dict[str, Metric]:
     return found
 
 
-def _kept(name: str, filling: float | str, keep: float | None) -> Callable[[Case], Tensor]:
+def _of_cases(info: MetricInfo) -> Metric:
+    """Return a metric that takes its arguments from a case."""
+
     def function(case: Case) -> Tensor:
-        metric = getattr(metrics, name)
-        result: Tensor = metric(
-            case.probability,
-            case.inputs,
-            case.attributions,
-            target=case.target,
-            filling=filling,
-            keep=keep,
-        )
-        return result
+        given = {
+            "case": case,
+            "explanation_func": case.explain,
+            "forward_func": case.probability,
+            "inputs": case.inputs,
+            "attributions": case.attributions,
+            "masks": case.masks,
+            "target": case.target,
+            "max_examples_per_batch": len(case.inputs),
+        }
+        taken = {name: value for name, value in given.items() if info.takes(name)}
+        # The keyword arguments of some functions are those of explanation_func.
+        if info.takes("explanation_func"):
+            taken["target"] = case.target
+        values = info.function(**taken, **info.options)
+        values = getattr(values, info.part) if info.part else values
+        if case.masks is not None and info.takes("masks"):
+            # A missing value where the mask is empty: no map could hit it.
+            there = case.masks.flatten(1).any(1).to(values.device)
+            values = torch.where(there, values, torch.nan)
+        found: Tensor = values
+        return found
 
-    return function
+    return Metric(_CURVES.get(info.label, function), info.direction)
 
 
-def curve(case: Case, name: str, filling: float | str) -> Tensor:
-    """An insertion or deletion curve, computed once for each case, (N, n_steps + 1)."""
-    key = f"{name} {filling}"
+def curve(case: Case, name: str, baseline: float | str) -> Tensor:
+    """Return an insertion or deletion curve, computed once per case, (N, n_steps + 1)."""
+    key = f"{name} {baseline}"
     if key not in case.curves:
-        case.curves[key] = getattr(metrics, f"{name}_curve")(
+        function = {"insertion": insertion_curve, "deletion": deletion_curve}[name]
+        case.curves[key] = function(
             case.probability,
             case.inputs,
             case.attributions,
             target=case.target,
-            filling=filling,
+            baseline=baseline,
             n_steps=N_STEPS,
             max_examples_per_batch=len(case.inputs),
         )
     return case.curves[key]
 
 
-def _area(case: Case, name: str, filling: float | str) -> Tensor:
-    area: Tensor = area_under(curve(case, name, filling), case.inputs)
-    return area
+def _area(case: Case, name: str, baseline: float | str) -> Tensor:
+    return area_under(curve(case, name, baseline), case.inputs)
 
 
-def _insertion(case: Case) -> Tensor:
-    return _area(case, "insertion", "blur")
+# Metrics that share curves, which figures show too.
+_CURVES: dict[str, Callable[[Case], Tensor]] = {
+    "insertion": lambda case: _area(case, "insertion", "blur"),
+    "deletion": lambda case: _area(case, "deletion", 0.0),
+    "insertion - deletion": lambda case: (
+        _area(case, "insertion", "blur") - _area(case, "deletion", "blur")
+    ),
+}
 
 
-def _deletion(case: Case) -> Tensor:
-    return _area(case, "deletion", 0.0)
-
-
-def _insertion_minus_deletion(case: Case) -> Tensor:
-    return _insertion(case) - _area(case, "deletion", "blur")
-
-
-def _complexity(case: Case) -> Tensor:
-    return metrics.complexity(case.attributions, case.inputs)
-
-
-def _coherency(case: Case) -> Tensor:
-    return metrics.coherency(case.explain, case.inputs, case.attributions, target=case.target)
-
-
-def _adcc(case: Case) -> Tensor:
-    return metrics.adcc(
-        case.explain, case.probability, case.inputs, case.attributions, target=case.target
-    )
-
-
-def _road(case: Case) -> Tensor:
-    return metrics.road(
-        case.probability,
-        case.inputs,
-        case.attributions,
-        target=case.target,
-        max_examples_per_batch=len(case.inputs),
-    )
-
-
+@metric(
+    "infidelity",
+    direction="lower",
+    meaning="whether the map predicts how noise of a tenth of the image's standard deviation "
+    "changes p, with `normalize=True`",
+    values="at least 0",
+    won_by="flat maps, where p hardly changes",
+)
 def _infidelity(case: Case) -> Tensor:
-    """
-    Captum's infidelity of the probability, with ``normalize=True``.
-
-    The perturbation is Gaussian noise of a tenth of the image's standard deviation, the
-    same for all methods, ten times; the map is signed and interpolated to the input.
-    """
+    # The map keeps its sign and is interpolated to the input.
     generator = case.generator()
 
     def perturb(inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -182,12 +270,16 @@ def _infidelity(case: Case) -> Tensor:
     return result
 
 
+@metric(
+    "max-sensitivity",
+    direction="lower",
+    meaning="largest relative change of the map when the input changes by at most 0.02",
+    values="at least 0",
+    won_by="maps that do not depend on the input",
+    is_slow=True,
+    defaults=(),
+)
 def _max_sensitivity(case: Case) -> Tensor:
-    """
-    Captum's max-sensitivity of the ReLU'd map, interpolated to the input.
-
-    Three uniform perturbations of at most 0.02, the same for all methods.
-    """
     generator = case.generator()
 
     def perturb(inputs: Any, radius: float) -> Any:
@@ -197,7 +289,7 @@ def _max_sensitivity(case: Case) -> Tensor:
         return inputs + (2 * noise - 1) * radius
 
     result: Tensor = sensitivity_max(
-        InputAttribution(RectifiedMap(case)).attribute,
+        InputAttribution(_RectifiedMap(case)).attribute,
         case.inputs,
         perturb,
         perturb_radius=RADIUS,
@@ -209,89 +301,26 @@ def _max_sensitivity(case: Case) -> Tensor:
 
 
 class _Given(LayerAttribution):
-    """Maps that are already there."""
+    """Maps that were computed before."""
 
     def __init__(self, case: Case) -> None:
-        super().__init__(case.forward_func, torch.nn.Identity())
+        super().__init__(case.forward_func, Identity())
         self.maps = case.attributions
 
     def attribute(self, inputs: Tensor) -> Tensor:
-        """The maps."""
+        """Return the maps."""
         return self.maps.to(inputs.dtype)
 
 
-def _of_place(metric: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Case], Tensor]:
-    """NaN, a missing value, where the mask is empty: no map could hit it."""
+class _RectifiedMap(LayerAttribution):
+    """A method whose maps are ReLU'd, with the interface that Captum's metrics need."""
 
-    def function(case: Case) -> Tensor:
-        if case.masks is None:
-            raise ValueError("data must hold masks for this metric.")
-        values = metric(case.attributions, case.masks)
-        there = case.masks.flatten(1).any(1).to(values.device)
-        return torch.where(there, values, torch.nan)
+    def __init__(self, case: Case) -> None:
+        super().__init__(case.forward_func, Identity())
+        self.case = case
 
-    return function
-
-
-def _share(name: str) -> Callable[[Case], Tensor]:
-    def share(attributions: Tensor, masks: Tensor) -> Tensor:
-        found: Tensor = getattr(metrics.energy_shares(attributions, masks), name)
-        return found
-
-    return _of_place(share)
-
-
-# Names of fillings in tables.
-_FILLINGS: dict[str, float | str] = {"": 0.0, " (mean)": "mean", " (blur)": "blur"}
-_KEPT = {
-    "average drop": ("average_drop", "lower"),
-    "increase in confidence": ("increase_in_confidence", "higher"),
-    "average gain": ("average_gain", "higher"),
-}
-METRICS: dict[str, Metric] = {
-    f"{name}{half}{filling_name}": Metric(_kept(function, filling, keep), direction)
-    for name, (function, direction) in _KEPT.items()
-    for half, keep in (("", None), (" 50%", 0.5))
-    for filling_name, filling in _FILLINGS.items()
-} | {
-    "insertion": Metric(_insertion, "higher"),
-    "deletion": Metric(_deletion, "lower"),
-    "insertion - deletion": Metric(_insertion_minus_deletion, "higher"),
-    "complexity": Metric(_complexity, "lower"),
-    "coherency": Metric(_coherency, "higher"),
-    "ADCC": Metric(_adcc, "higher"),
-    "ROAD": Metric(_road, "higher"),
-    "infidelity": Metric(_infidelity, "lower"),
-    "max-sensitivity": Metric(_max_sensitivity, "lower"),
-    "pointing game": Metric(_of_place(metrics.pointing_game), "higher"),
-    "energy in mask": Metric(_of_place(metrics.energy_pointing_game), "higher"),
-    "IoU": Metric(_of_place(metrics.iou), "higher"),
-    "energy lesion": Metric(_share("lesion"), "higher"),
-    "energy ring": Metric(_share("ring")),
-    "energy background": Metric(_share("background"), "lower"),
-}
-NEEDS_MASKS = (
-    "pointing game",
-    "energy in mask",
-    "IoU",
-    "energy lesion",
-    "energy ring",
-    "energy background",
-)
-DEFAULT = (
-    *(
-        f"{name}{variant}"
-        for name in ("average drop", "increase in confidence")
-        for variant in ("", " (mean)", " (blur)", " 50%")
-    ),
-    "average gain",
-    "insertion",
-    "deletion",
-    "insertion - deletion",
-    "complexity",
-    "coherency",
-    "ADCC",
-    "infidelity",
-)
-# "energy in mask" is the same number as "energy lesion".
-DEFAULT_WITH_MASKS = tuple(name for name in NEEDS_MASKS if name != "energy in mask")
+    @log_usage(part_of_slo=True)
+    def attribute(self, inputs: Tensor | tuple[Tensor, ...], target: Tensor) -> Tensor:
+        """Return maps of images (a tensor or a tuple of one) and their classes."""
+        images = inputs[0] if isinstance(inputs, tuple) else inputs
+        return torch.relu(self.case.explain(images, target=target))

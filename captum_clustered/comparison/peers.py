@@ -8,6 +8,8 @@ import importlib
 import importlib.util
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,20 +19,12 @@ from torch import Tensor
 from torch.nn import Identity, Module
 
 from captum_clustered.comparison.forward import CountedForward, Forward
+from captum_clustered.comparison.registry import MethodInfo
 from captum_clustered.scores import ScoreWrapper, model_of
-
-# The classes' names in pytorch_grad_cam.
-PEERS = {
-    "GradCAM++": "GradCAMPlusPlus",
-    "LayerCAM": "LayerCAM",
-    "EigenCAM": "EigenCAM",
-    "ScoreCAM": "ScoreCAM",
-    "AblationCAM": "AblationCAM",
-}
 
 
 def peers_installed() -> bool:
-    """Whether the grad-cam package is there."""
+    """Return whether the package grad-cam is installed."""
     return importlib.util.find_spec("pytorch_grad_cam") is not None
 
 
@@ -38,15 +32,13 @@ class PeerCAM(LayerAttribution):
     r"""
     A method of the ``grad-cam`` package (pytorch-grad-cam) with Captum's interface.
 
-    It works on a deep copy of the model, so that nothing it does to a model, its
-    gradients or its layers reaches the user's. The copy's layer hands on a clone, for
-    operations in place behind the layer would otherwise change the activations that
-    grad-cam keeps. The score that is explained is that of ``forward_func``: wrappers of
-    :mod:`captum_clustered.scores` are put on the copy as well. The map is taken at the
-    layer's size and with its sign, before grad-cam cuts, scales and enlarges it; all
-    weights are grad-cam's own. What it does with them stays as it is: AblationCAM
-    divides by the score, which turns the map around where that is negative, and ablates
-    layers with negative values by -1e7.
+    It works on a deep copy of the model, so the user's model and gradients do not change.
+    The layer of the copy passes on a clone, because later in-place operations would change
+    the activations that grad-cam stores. It explains the score of ``forward_func``:
+    wrappers of :mod:`captum_clustered.scores` are applied to the copy too. The map has the
+    layer's size and its sign, before grad-cam clips, scales and enlarges it. The weights
+    are those of grad-cam. AblationCAM divides by the score, which reverses the map where
+    the score is negative, and ablates layers with negative values by -1e7.
     """
 
     def __init__(self, forward_func: Forward, layer: Module, cam: str = "GradCAM++") -> None:
@@ -55,8 +47,8 @@ class PeerCAM(LayerAttribution):
 
             forward_func (Callable): A module, or a module wrapped by functions of
                         :mod:`captum_clustered.scores`.
-            layer (torch.nn.Module): A layer of it with one tensor as output, called once
-                        in a forward pass.
+            layer (torch.nn.Module): A layer of it with one output tensor, called once in a
+                        forward pass.
             cam (str, optional): "GradCAM++", "LayerCAM", "EigenCAM", "ScoreCAM" or
                         "AblationCAM".
                         Default: "GradCAM++"
@@ -64,8 +56,8 @@ class PeerCAM(LayerAttribution):
         Raises:
 
             ImportError: If grad-cam is not installed.
-            ValueError: If there is no such method, forward_func is no module or layer is
-                        not in it.
+            ValueError: If cam is unknown, forward_func is not a module or layer is not in
+                        it.
 
         Examples::
 
@@ -105,6 +97,8 @@ class PeerCAM(LayerAttribution):
         attribute_to_layer_input: bool = False,
     ) -> Tensor:
         r"""
+        Compute the maps.
+
         Args:
 
             inputs (Tensor): Images of shape (N, channels, \*spatial).
@@ -128,7 +122,7 @@ class PeerCAM(LayerAttribution):
         try:
             maps = self._run(inputs, targets, attribute_to_layer_input)
         except BaseException:
-            # It may have left its copy of the model changed.
+            # The copy of the model may be left changed.
             self._cams.clear()
             raise
         return torch.as_tensor(maps, device=inputs.device).unsqueeze(1)
@@ -152,13 +146,13 @@ class PeerCAM(LayerAttribution):
         cam.get_cam_image = get_cam_image
         outputs = importlib.import_module("pytorch_grad_cam.utils.model_targets")
         try:
-            # Two of them show a progress bar for each image, which cannot be switched off.
+            # Two methods show a progress bar per image that cannot be switched off.
             with contextlib.redirect_stderr(io.StringIO()), torch.enable_grad():
                 cam(inputs.detach(), [outputs.ClassifierOutputTarget(index) for index in targets])
         finally:
             del cam.get_cam_image
             cam.activations_and_grads.clear()
-            # It hangs on to the graph of its last forward pass.
+            # Otherwise it keeps the graph of its last forward pass.
             cam.outputs = None
         return raw[0]
 
@@ -167,16 +161,18 @@ class PeerCAM(LayerAttribution):
         probe = _replace(model, self._layer_name, at_input)
         module = importlib.import_module("pytorch_grad_cam")
         kwargs = {"ablation_layer": module.AblationLayer()} if self.cam == "AblationCAM" else {}
-        return getattr(module, PEERS[self.cam])(model=model, target_layers=[probe], **kwargs)
+        return getattr(module, PEERS[self.cam].class_name)(
+            model=model, target_layers=[probe], **kwargs
+        )
 
 
 class _ScoredCopy(Module):
-    """A deep copy of a model whose outputs are the scores of a forward function."""
+    """A deep copy of a model that returns the scores of a forward function."""
 
     def __init__(self, model: Module, forward_func: Forward) -> None:
         super().__init__()
         self.model = copy.deepcopy(model)
-        # Frozen models have gradients of their layers, too.
+        # Layers of frozen models have gradients too.
         for parameter in self.model.parameters():
             parameter.grad = None
             if parameter.is_floating_point():
@@ -192,15 +188,15 @@ class _ScoredCopy(Module):
     def forward(self, inputs: Tensor) -> Tensor:
         for counter in self.counters:
             counter.count(inputs)
-        # grad-cam runs some models several times on one tensor, which they may change.
+        # grad-cam runs models several times on one tensor, which they may change in place.
         output: Tensor = self.model(inputs.clone())
         for transform in self.transforms:
             output = transform(output)
         return output
 
 
-class _Tapped(Module):
-    """A layer with a place for hooks at its output or input, safe from what follows."""
+class _LayerWithProbe(Module):
+    """A layer with an identity for hooks at its output or input, safe from in-place changes."""
 
     def __init__(self, layer: Module, at_input: bool) -> None:
         super().__init__()
@@ -217,17 +213,44 @@ class _Tapped(Module):
 
 def _replace(model: _ScoredCopy, name: str, at_input: bool) -> Module:
     if not name:
-        tapped = _Tapped(model.model, at_input)
-        model.model = tapped
-        return tapped.probe
+        wrapped = _LayerWithProbe(model.model, at_input)
+        model.model = wrapped
+        return wrapped.probe
     parent_name, _, last = name.rpartition(".")
     parent = model.model.get_submodule(parent_name)
-    tapped = _Tapped(model.model.get_submodule(name), at_input)
-    # Modules under several names are the same module under all of them.
+    wrapped = _LayerWithProbe(model.model.get_submodule(name), at_input)
+    # A module may be registered under several names.
     for module in list(model.model.modules()):
         for key, child in list(module._modules.items()):
-            if child is tapped.layer and module is not tapped:
-                module._modules[key] = tapped
-    if getattr(parent, last) is not tapped:
-        setattr(parent, last, tapped)
-    return tapped.probe
+            if child is wrapped.layer and module is not wrapped:
+                module._modules[key] = wrapped
+    if getattr(parent, last) is not wrapped:
+        setattr(parent, last, wrapped)
+    return wrapped.probe
+
+
+@dataclass(frozen=True)
+class _Peer(MethodInfo):
+    """A method of grad-cam; class_name is that in pytorch_grad_cam."""
+
+    class_name: str = ""
+
+
+def _peer(name: str, class_name: str, meaning: str, is_slow: bool = False) -> _Peer:
+    return _Peer(
+        name, partial(PeerCAM, cam=name), "grad-cam", meaning, is_slow, False, False, class_name
+    )
+
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        _peer("GradCAM++", "GradCAMPlusPlus", "gradients weighted by their squares and cubes"),
+        _peer("LayerCAM", "LayerCAM", "activations times positive gradients at each position"),
+        _peer("EigenCAM", "EigenCAM", "first principal component of the activations"),
+        _peer("ScoreCAM", "ScoreCAM", "channels weighted by the score they keep", is_slow=True),
+        _peer(
+            "AblationCAM", "AblationCAM", "channels weighted by their relative drop", is_slow=True
+        ),
+    )
+}

@@ -1,8 +1,9 @@
-"""What a report shows of a batch: small pictures of its images, their masks and all maps."""
+"""Small pictures of images, masks, maps and clusters, for figures and the report."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile
@@ -14,28 +15,142 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from captum_clustered._maps import ClusterAttribution
-from captum_clustered.comparison.data import Batch
-from captum_clustered.comparison.kept_clusters import KeptClusters
+from captum_clustered.comparison.data import ImageBatch
 
-# The longer side of pictures, and of maps that are not of a layer's size, such as a mask's.
+# Longer side of pictures, and of maps larger than a layer's, such as a mask's.
 SIDE = 224
 MAP_SIDE = 64
+# Clusters stored per image. One for each channel would fill the disk.
+MOST_CLUSTERS = 20
+# Images in the gallery of a comparison.
+N_GALLERY = 6
+
+
+@dataclass(frozen=True)
+class KeptClusters:
+    """
+    The clusters behind one method's maps of n images.
+
+    If the method averages several clusterings, they are those of the first.
+
+    Attributes:
+
+        importance (str): Kind of the importances, a name in ``IMPORTANCES``.
+        n_runs (int): Number of clusterings that the method averages.
+        n_clusters (numpy.ndarray): Number of non-empty clusters of each image, shape (n,);
+                    0 where the method failed. Of more than ``MOST_CLUSTERS``, those with
+                    the largest absolute importance are stored.
+        maps (numpy.ndarray): The part of each cluster in the method's map, shape
+                    (n, k, height, width).
+        ranges (numpy.ndarray): Smallest and largest value of each map before it was
+                    shrunk, shape (n, k, 2).
+        importances (numpy.ndarray): Shape (n, k).
+        sizes (numpy.ndarray): Number of channels, shape (n, k); 0 if there is no cluster.
+    """
+
+    importance: str
+    n_runs: int
+    n_clusters: NDArray[np.int64]
+    maps: NDArray[np.float32]
+    ranges: NDArray[np.float32]
+    importances: NDArray[np.float32]
+    sizes: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        n_images: int,
+        parts: list[tuple[list[int], ClusterAttribution]],
+        small: Callable[[Tensor], Tensor],
+    ) -> KeptClusters:
+        """
+        Collect the clusters of n images.
+
+        Args:
+
+            n_images (int): The number n of images.
+            parts (list): Indices of some of the images, and their attributions.
+            small (Callable): Shrinks maps (N, k, height, width) to the stored size.
+
+        Raises:
+
+            ValueError: If a map or an importance is not finite.
+        """
+        found = [(some, *_most_important(result)) for some, result in parts]
+        # Images may differ in their number of clusters.
+        k = max(sizes.shape[1] for *_, sizes, _ in found)
+
+        def of_all(values: list[Tensor]) -> NDArray[Any]:
+            kept = values[0].new_zeros(n_images, k, *values[0].shape[2:])
+            for (some, *_), value in zip(found, values, strict=True):
+                kept[some, : value.shape[1]] = value
+            return kept.cpu().numpy()
+
+        n_clusters = np.zeros(n_images, np.int64)
+        for some, *_, counts in found:
+            n_clusters[some] = counts.cpu()
+        return cls(
+            parts[0][1].importance.name,
+            parts[0][1].n_clusterings,
+            n_clusters,
+            of_all([small(maps) for _, maps, *_ in found]),
+            of_all([torch.stack(maps.flatten(2).aminmax(dim=2), 2) for _, maps, *_ in found]),
+            of_all([importances for _, _, importances, *_ in found]),
+            of_all([sizes for *_, sizes, _ in found]),
+        )
+
+    def arrays(self, prefix: str) -> dict[str, Any]:
+        """Return all arrays, under names that start with the prefix."""
+        return {f"{prefix}{name}": np.asarray(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def read(cls, arrays: Mapping[str, Any], prefix: str) -> KeptClusters | None:
+        """
+        Return what :meth:`arrays` gave, or None if there is none.
+
+        Raises:
+
+            KeyError: If an array is missing.
+        """
+        if f"{prefix}maps" not in arrays:
+            return None
+        values = {each.name: arrays[prefix + each.name] for each in fields(cls)}
+        values["importance"] = str(values["importance"])
+        values["n_runs"] = int(values["n_runs"])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class GalleryImage:
+    """
+    One image under all methods.
+
+    Attributes:
+
+        number (int): Its place in the data.
+        picture (numpy.ndarray): Shape (height, width, 1 or 3), from 0 to 255.
+        maps (dict): Method -> its map with its sign, unless it failed.
+    """
+
+    number: int
+    picture: NDArray[np.uint8]
+    maps: dict[str, NDArray[np.float32]]
 
 
 @dataclass
 class Pictures:
     r"""
-    Of the n images of a batch that were compared; empty where images are not 2-D.
+    Pictures of the n compared images of a batch; empty unless images are 2-D.
 
     Attributes:
 
         images (numpy.ndarray or None): Shape (n, height, width, 1 or 3), from 0 to 255.
         masks (numpy.ndarray or None): Shape (n, height, width), boolean.
         maps (dict): Method -> its maps with their sign, shape (n, \*spatial of the layer),
-                    NaN where it failed. Without the methods that failed on all of them.
-        ranges (dict): Method -> its maps' smallest and largest values, which large maps do
-                    not keep here, shape (n, 2).
-        clusters (dict): Method -> the clusters behind its maps, of those that have them.
+                    NaN where it failed. Methods that failed on all images are missing.
+        ranges (dict): Method -> smallest and largest value of its maps before they were
+                    shrunk, shape (n, 2).
+        clusters (dict): Method -> the clusters behind its maps, if it has clusters.
     """
 
     images: NDArray[np.uint8] | None = None
@@ -44,13 +159,13 @@ class Pictures:
     ranges: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     clusters: dict[str, KeptClusters] = field(default_factory=dict)
 
-    def start(self, batch: Batch) -> None:
-        """Takes the images and their masks."""
+    def start(self, batch: ImageBatch) -> None:
+        """Take the images and their masks."""
         if batch.inputs.dim() != 4:
             return
         small = shrunk(torch.stack([stretched(image) for image in batch.inputs]), SIDE)
         if (small == small[:, :1]).all():
-            # Gray in three channels.
+            # Gray images in three channels.
             small = small[:, :1]
         self.images = as_bytes(small)
         if batch.masks is not None:
@@ -58,7 +173,7 @@ class Pictures:
             self.masks = masks[:, 0].cpu().numpy()
 
     def add(self, method: str, indices: list[int], maps: Tensor) -> None:
-        """Takes a method's maps (N, 1, height, width) of some of the images."""
+        """Take a method's maps (N, 1, height, width) of some of the images."""
         if self.images is None:
             return
         maps = maps.detach().float()
@@ -70,7 +185,7 @@ class Pictures:
         self, method: str, parts: list[tuple[list[int], ClusterAttribution | None]]
     ) -> None:
         """
-        Takes the clusters behind a method's maps of some of the images, where there are any.
+        Take the clusters behind a method's maps of some of the images, if there are any.
 
         Raises:
 
@@ -83,6 +198,20 @@ class Pictures:
             len(self.images), known, lambda maps: shrunk(maps, MAP_SIDE)
         )
 
+    def gallery(self, numbers: list[int]) -> list[GalleryImage]:
+        """Return those images of the batch that belong to the gallery, by their numbers."""
+        if self.images is None:
+            return []
+        return [
+            GalleryImage(
+                number,
+                self.images[i],
+                {name: maps[i] for name, maps in self.maps.items() if not np.isnan(maps[i]).all()},
+            )
+            for i, number in enumerate(numbers)
+            if number < N_GALLERY
+        ]
+
     def _of_all(self, indices: list[int], values: Tensor) -> NDArray[np.float32]:
         n = 0 if self.images is None else len(self.images)
         found = np.full((n, *values.shape[1:]), np.nan, np.float32)
@@ -90,13 +219,13 @@ class Pictures:
         return found
 
     def write(self, file: IO[bytes]) -> None:
-        """Writes all of it as arrays (.npz)."""
+        """Write everything as arrays (.npz)."""
         arrays: dict[str, Any] = {"methods": np.array(list(self.maps), dtype=np.str_)}
         if self.images is not None:
             arrays["images"] = self.images
         if self.masks is not None:
             arrays["masks"] = self.masks
-        # Names of methods may have any letters, those of files in an archive may not.
+        # Numbers, because names of methods may hold letters that an archive does not accept.
         for kind in ("maps", "ranges"):
             found = getattr(self, kind)
             arrays |= {f"{kind}_{i}": values for i, values in enumerate(found.values())}
@@ -108,14 +237,14 @@ class Pictures:
     @classmethod
     def read(cls, path: Path) -> Pictures:
         """
-        What :meth:`write` has written.
+        Read what :meth:`write` has written.
 
         Raises:
 
-            ValueError: If the file holds something else, or only part of it.
+            ValueError: If the file is damaged or holds something else.
         """
         try:
-            # Of a damaged file that it had opened itself, np.load leaves the handle open.
+            # np.load does not close a damaged file that it opened itself.
             with path.open("rb") as file, np.load(file) as arrays:
                 methods = arrays["methods"].tolist()
                 clusters = {
@@ -138,7 +267,7 @@ def _prefix(i: int) -> str:
 
 
 def stretched(image: Tensor) -> Tensor:
-    """An image (channels, height, width) in color or gray, stretched to its own range."""
+    """Return an image (channels, height, width) in color or gray, stretched to [0, 1]."""
     shown = image.detach().float()
     if len(shown) != 3:
         shown = shown.mean(0, keepdim=True)
@@ -147,7 +276,7 @@ def stretched(image: Tensor) -> Tensor:
 
 
 def shrunk(pictures: Tensor, side: int) -> Tensor:
-    """Pictures (N, channels, height, width) whose longer side is not above ``side``."""
+    """Return pictures (N, channels, height, width) shrunk to a longer side of ``side``."""
     height, width = pictures.shape[2:]
     scale = side / max(height, width)
     if scale >= 1:
@@ -157,6 +286,28 @@ def shrunk(pictures: Tensor, side: int) -> Tensor:
 
 
 def as_bytes(pictures: Tensor) -> NDArray[np.uint8]:
-    """Pictures (N, channels, height, width) in [0, 1] as (N, height, width, channels)."""
+    """Convert pictures (N, channels, height, width) in [0, 1] to (N, height, width, channels)."""
     values = (pictures.clamp(0, 1) * 255).round().to(torch.uint8)
     return values.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def _most_important(result: ClusterAttribution) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return maps, importances and sizes of the clusters to store, and their number."""
+    clusters = result.clusters()
+    maps, importances, sizes = clusters.maps, clusters.importances, clusters.sizes
+    if isinstance(maps, tuple) or isinstance(importances, tuple) or isinstance(sizes, tuple):
+        raise ValueError("the layer has several tensors, whose clusters have no common map.")
+    if not (torch.isfinite(maps).all() and torch.isfinite(importances).all()):
+        raise ValueError("maps or importances of its clusters are not finite.")
+    # Empty clusters come last.
+    order = torch.where(sizes > 0, importances.abs(), -1).argsort(
+        dim=1, descending=True, stable=True
+    )
+    kept = order[:, :MOST_CLUSTERS].sort(1).values
+    rows = torch.arange(len(kept), device=kept.device)[:, None]
+    return (
+        maps[rows, kept].float(),
+        importances[rows, kept].float(),
+        sizes[rows, kept],
+        (sizes > 0).sum(1),
+    )

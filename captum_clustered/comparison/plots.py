@@ -7,30 +7,31 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-from captum_clustered.comparison.gallery import unpack
+from captum_clustered.metrics._masking import explanation_mask
 from captum_clustered.visualization import visualize_methods
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from captum_clustered.comparison.pictures import GalleryImage
     from captum_clustered.comparison.result import Comparison
 
-# Okabe and Ito's colors, which color-blind people can tell apart.
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+# Okabe and Ito's colors, which color-blind people can distinguish.
+_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
 _CONTROL = "#7A7A7A"
 _REFERENCE = "#000000"
 _METHOD = "#0072B2"
 _STYLES: list[Any] = ["-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1))]
-_ARROWS = {"higher": "higher is better", "lower": "lower is better", None: ""}
 _CURVE_METRICS = {"insertion", "deletion", "insertion - deletion"}
 _PANELS_PER_ROW = 3
-# Of the small print, a little fewer than fit.
+# Letters of the small print, slightly fewer than fit.
 _LETTERS_PER_INCH = 16
 
 
 def metrics(comparison: Comparison) -> Figure:
-    """A panel for each metric: means and 95% intervals, a line at the reference."""
+    """Draw a panel for each metric: means and 95% intervals, and a line at the reference."""
     summary = comparison.summary()
     names = list(comparison.directions)
     n_columns = min(_PANELS_PER_ROW, len(names))
@@ -51,7 +52,9 @@ def metrics(comparison: Comparison) -> Figure:
             if not math.isnan(row["low"]):
                 axis.hlines(place, row["low"], row["high"], color=color, linewidth=1.6, zorder=2)
             axis.plot(row["mean"], place, marker, color=color, markersize=5, zorder=3)
-        axis.set_title(f"{name}\n{_ARROWS[comparison.directions[name]]}".rstrip(), fontsize=9)
+        direction = comparison.directions[name]
+        better = f"\n{direction} is better" if direction else ""
+        axis.set_title(f"{name}{better}", fontsize=9)
         axis.set_yticks(places, methods, fontsize=8)
         axis.set_ylim(-0.7, len(methods) - 0.3)
         axis.tick_params(axis="x", labelsize=8)
@@ -62,7 +65,7 @@ def metrics(comparison: Comparison) -> Figure:
         axis.tick_params(axis="y", length=0)
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
-    note = "Mean and 95% bootstrap interval. Gray squares: controls, blind to the model's decision."
+    note = "Mean and 95% bootstrap interval. Gray squares: controls, which ignore the class."
     if comparison.reference:
         note += f" Black diamond and dotted line: {comparison.reference}."
     figure.supxlabel(textwrap.fill(note, int(width * _LETTERS_PER_INCH)), fontsize=8)
@@ -70,7 +73,7 @@ def metrics(comparison: Comparison) -> Figure:
 
 
 def curves(comparison: Comparison) -> Figure:
-    """Mean insertion and deletion curves of all methods."""
+    """Draw mean insertion and deletion curves of all methods."""
     kinds = [
         (title, key)
         for title, keys in (
@@ -103,16 +106,16 @@ def curves(comparison: Comparison) -> Figure:
 
 
 def gallery(comparison: Comparison) -> Figure:
-    """The first images, a row each, under every method."""
+    """Draw the first images, a row each, under every method."""
     shown = comparison.gallery
     if not shown:
         raise ValueError("kind='gallery' needs 2-D images; there are none to show.")
     methods = comparison.methods
-    maps = {method: [_mask(item["maps"].get(method)) for item in shown] for method in methods}
+    maps = {method: [_mask(item, method) for item in shown] for method in methods}
     figure, axes = visualize_methods(
         maps,
-        [unpack(item["picture"]) for item in shown],
-        label="map as metrics see it: from 0 to 1",
+        [item.picture for item in shown],
+        label="map as metrics use it: from 0 to 1",
         names=_names(comparison),
         use_pyplot=False,
     )
@@ -121,18 +124,20 @@ def gallery(comparison: Comparison) -> Figure:
     return figure
 
 
-def _mask(packed: dict[str, Any] | None) -> Any:
-    return None if packed is None else unpack(packed) / 255
+def _mask(image: GalleryImage, method: str) -> Any:
+    if method not in image.maps:
+        return None
+    maps = torch.from_numpy(image.maps[method])[None, None]
+    return explanation_mask(maps, torch.empty(1, 1, *image.picture.shape[:2]))[0, 0].numpy()
 
 
 def _names(comparison: Comparison) -> list[str]:
-    """Each shown image's name and class."""
+    """Return each shown image's name and class."""
     facts = comparison.frame.drop_duplicates("image").set_index("image")
     names = []
-    for number in (item["image"] for item in comparison.gallery):
-        known = comparison.names
-        name = f"image {number}" if known is None else _short(known[number])
-        # An image under which every metric failed has no row.
+    for number in (image.number for image in comparison.gallery):
+        name = _short(comparison.name_of(number))
+        # An image without values has no row.
         target = f"\nclass {facts.loc[number, 'target']}" if number in facts.index else ""
         names.append(f"{name}{target}")
     return names
@@ -145,14 +150,14 @@ def _draw_curves(axis: Any, comparison: Comparison, key: str) -> None:
         values = comparison.curves.get(method, {}).get(key)
         layer = 2.0
         if method == comparison.reference:
-            # Wide and behind the others, so that it is seen even where one lies upon it.
+            # Wide and behind the others, so it is visible where another curve covers it.
             color, style, width, layer = _REFERENCE, _STYLES[0], 3.2, 1.9
         elif method in comparison.controls:
             place = comparison.controls.index(method)
             color, style, width = _CONTROL, _STYLES[place % len(_STYLES)], 1.1
         else:
-            turn, place = divmod(methods.index(method), len(_COLOURS))
-            color, style, width = _COLOURS[place], _STYLES[turn % len(_STYLES)], 1.6
+            turn, place = divmod(methods.index(method), len(_COLORS))
+            color, style, width = _COLORS[place], _STYLES[turn % len(_STYLES)], 1.6
         if values is not None:
             share = np.linspace(0, 1, len(values))
             axis.plot(
@@ -175,14 +180,15 @@ def _look(comparison: Comparison, method: str) -> tuple[str, str]:
 
 
 def _short(name: str) -> str:
-    """A name that fits beside a picture; file names differ at their ends."""
+    """Return a name that fits beside a picture; file names differ at their ends."""
     return name if len(name) <= 16 else f"…{name[-15:]}"
 
 
 def _broken(name: str) -> str:
-    """A long name over several lines."""
+    """Break a long name into several lines."""
     return (
         name.replace(", ", ",\n")
+        .replace("(", "\n(")
         .replace("LayerCAM", "\nLayerCAM")
         .replace("GradientX", "\nGradientX\n")
         .replace(" ", "\n")

@@ -1,4 +1,4 @@
-"""One forward pass before a comparison, which shows what cannot work on any image."""
+"""One forward pass before a comparison, which finds errors that every image would raise."""
 
 from __future__ import annotations
 
@@ -13,50 +13,53 @@ from torch.nn import Module
 from captum_clustered._ablation.hooks import Tensors, record_layer
 from captum_clustered._ablation.model import ModelState, layer_name
 from captum_clustered._ablation.request import not_reached
-from captum_clustered.comparison.batch import isolated, logits_of
-from captum_clustered.comparison.data import Batch
+from captum_clustered.comparison.batch import WrongModelError, isolated, logits_of
+from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.forward import Forward
 from captum_clustered.scores import model_of
 
-# Of the logits that tell a forward_func from another one, so many are kept.
+# Number of logits that identify a forward_func.
 MOST_LOGITS = 1000
 
 
 def probe(
-    forward_func: Forward, layer: Module, first: Batch, at_input: bool, state: ModelState
+    forward_func: Forward, layer: Module, first: ImageBatch, at_input: bool, state: ModelState
 ) -> list[float]:
     """
-    Runs the model on an image of the first batch and looks at the layer.
+    Run the model on an image of the first batch and check the layer.
 
     Args:
 
-        forward_func (Callable): Returns logits, and leaves its inputs alone.
+        forward_func (Callable): Returns logits, and does not change its inputs.
         layer (Module): The layer.
-        first (Batch): The first batch, on the model's device.
-        at_input (bool): Whether the layer's input is meant.
-        state (ModelState): Puts the model back.
+        first (ImageBatch): The first batch, on the model's device.
+        at_input (bool): Whether maps are those of the layer's input.
+        state (ModelState): Restores the model.
 
     Returns:
-        list[float]: Logits, mean and standard deviation of the layer's values, by which
-        this forward_func and layer are known again; empty if the model takes no image.
+        list[float]: Logits, and mean and standard deviation of the layer's values, which
+        identify forward_func and layer; empty if the model accepts no image.
 
     Raises:
 
-        ValueError: If the layer is not called, or its tensors are not one map.
+        ValueError: If the model does not return logits, or the layer is not called or does
+                    not have one map.
     """
-    # One that cannot be read says nothing about the model; and a model may need several.
+    # Single images first: one may be broken. The model may also need several at once.
     everything = list(range(len(first)))
     for indices in [*([i] for i in everything), everything]:
         images = first.select(indices).inputs
         try:
             with state.restored(), isolated(0, images), record_layer(layer, at_input) as seen:
                 logits = logits_of(forward_func, images)
+        except WrongModelError:
+            raise
         except Exception:  # noqa: BLE001, S112
-            # Why will be among the failures.
+            # The comparison reports it for each image.
             continue
         _warn_of_probabilities(logits)
         tensors = seen.gathered(getattr(forward_func, "device_ids", None)) if seen.tensors else None
-        # A function may call other threads or processes, where no hook sees the layer.
+        # A function may run the layer in another thread or process, without hooks.
         if model_of(forward_func) is not None:
             _check_layer(forward_func, layer, tensors, images)
         summary = [
@@ -96,7 +99,7 @@ def _warn_of_probabilities(logits: Tensor) -> None:
         sums, torch.ones_like(sums), atol=1e-4
     ):
         warnings.warn(
-            "forward_func seems to return probabilities, for its rows lie in [0, 1] and sum to 1; "
-            "it must return logits, of which probabilities are made here.",
+            "forward_func seems to return probabilities: its outputs lie in [0, 1] and sum to 1. "
+            "It must return logits.",
             stacklevel=4,
         )

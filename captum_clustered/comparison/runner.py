@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import operator
 import os
+import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Union
@@ -16,17 +16,20 @@ from torch import Tensor
 from torch.nn import Module
 
 from captum_clustered._ablation.model import ModelState, device_of, layer_name, model_or_layer
+from captum_clustered._storage.fingerprints import describe, hash_module, hash_tensor
 from captum_clustered._version import __version__
-from captum_clustered.comparison.batch import BatchRun, WrongModelError, data_failure
-from captum_clustered.comparison.case import Case
-from captum_clustered.comparison.data import Batch, Data, DataError, batches
-from captum_clustered.comparison.forward import GuardedForward, digest
-from captum_clustered.comparison.methods import Factory, describe, make_methods
-from captum_clustered.comparison.metrics import Metric, make_metrics
-from captum_clustered.comparison.pictures import Pictures
+from captum_clustered.comparison.batch import BatchRun, data_failure
+from captum_clustered.comparison.data import Data, DataError, ImageBatch, batches
+from captum_clustered.comparison.forward import GuardedForward
+from captum_clustered.comparison.methods import METHODS, make_methods
+from captum_clustered.comparison.metrics import Case, Metric, make_metrics
+from captum_clustered.comparison.pictures import N_GALLERY, Pictures
 from captum_clustered.comparison.probe import probe
+from captum_clustered.comparison.registry import Factory
 from captum_clustered.comparison.result import Comparison
-from captum_clustered.comparison.store import FIRST_IMAGE, OUTPUTS, BatchResult, Store
+from captum_clustered.comparison.store import FIRST_IMAGE, OUTPUTS, BatchResult, ComparisonStore
+from captum_clustered.metrics._documentation import fill_in
+from captum_clustered.metrics.registry import METRICS
 from captum_clustered.scores import SCORES
 
 MethodChoice = Union[str, Mapping[str, Union[LayerAttribution, Factory]]]
@@ -50,124 +53,101 @@ def compare(
     show_progress: bool = True,
 ) -> Comparison:
     r"""
-    Compares class activation maps on the same images, layer and score.
+    Compare class activation maps on the same images, layer and score.
 
-    All methods explain the same score of the same class; all metrics of faithfulness are
-    measured in its probability. Next to the methods stand controls that explain nothing:
-    "Fake-CAM" (one everywhere but in one pixel), "random", "center Gaussian", "mean
-    activation" and, if there are masks, "mask". They cannot be left out, for a metric
-    that one of them wins does not speak for a method.
+    All methods explain the same score of the same class. All metrics of faithfulness
+    measure the probability of that class. Controls, which ignore the class, always run: a
+    metric that a control wins is no evidence for any method.
 
-    Images are taken one batch at a time. An image that the model cannot take or whose
-    label is no class, and a method or metric that raises, do not stop the rest: the batch
-    is then taken image by image, and what is missing is in the result's ``failures``, as
-    it is if the data raise after the first batch. Metrics of masks are NaN for empty
-    masks. torch's global random number generators are neither used nor changed; a method
-    or metric that draws from them is given the same numbers each time.
+    Images are processed one batch at a time. If an image, a method or a metric raises, the
+    batch is processed image by image, and what is missing is in the ``failures`` of the
+    result. The same holds if the data raise after the first batch. Metrics that need masks
+    are NaN for empty masks. torch's global random generators are not used or changed; a
+    method or metric that uses them gets the same numbers each time.
 
-    Ranks of methods on one model and one kind of image say little about others, and what
-    is best at one score need not be at another: see :attr:`Comparison.controls`,
-    intervals and classes before believing in a difference.
+    The ranking of methods depends on model, images and score. Look at the controls, the
+    intervals and the classes before you believe in a difference.
 
     Args:
 
         forward_func (Callable): Returns logits of shape (N, n_classes). It should be in
                     evaluation mode. It runs on copies of the images, and the model is
-                    left as it was.
-        layer (torch.nn.Module): Layer for which maps are computed; usually the last
-                    convolutional one. It must be called and give one map (N, channels,
-                    \*spatial), which is checked beforehand if forward_func is a module or
-                    a wrapper of :mod:`captum_clustered.scores`.
+                    restored afterwards.
+        layer (torch.nn.Module): Layer whose maps are computed; usually the last
+                    convolutional one. It must have one map, (N, channels, \*spatial). This
+                    is checked first if forward_func is a module or a wrapper of
+                    :mod:`captum_clustered.scores`.
         data (Tensor, tuple or Iterable): Images of shape (N, channels, \*spatial); a
                     tuple (images, labels\[, masks\]) of tensors; or an iterable of
                     batches, each a tensor or (images, labels\[, masks\]), such as a
-                    DataLoader. Labels are integers (N,) or None, masks (N, 1, \*spatial) or
-                    (N, \*spatial), positive inside the object. Each batch is moved to
-                    the model's device.
-        methods (list, dict or str, optional): Names, and dictionaries of a name and a
+                    DataLoader. Labels are integers (N,) or None. Masks are (N, 1,
+                    \*spatial) or (N, \*spatial), positive inside the object. Batches are
+                    moved to the model's device.
+        methods (list, dict or str, optional): Names, and dictionaries from a name to a
                     ``LayerAttribution`` or a function (forward_func, layer) that makes
-                    one. Such a function is given the chosen score; a ``LayerAttribution``
-                    explains what its own forward_func returns. Names are
+                    one. Such a function gets the chosen score; a ``LayerAttribution``
+                    explains its own forward_func. "ClusteredLayerCAM(clusterer=20)" and
+                    the like set arguments of its constructor to literals. Names are
 
-                    - "ClusteredLayerCAM", and with any of its variants after commas:
-                      "ClusteredLayerCAM, n_clusterings 10", ", 20 clusters", ", shapley",
-                      ", drop"
-                    - Captum's "LayerGradCam", "LayerGradientXActivation" (HiResCAM) and
-                      "LayerFeatureAblation" by channel (Ablation-CAM)
-                    - with grad-cam installed, its "GradCAM++", "LayerCAM", "EigenCAM",
-                      "ScoreCAM" and "AblationCAM", on a copy of the model
+                    $methods
 
-                    Default: None (all but those that run the model for each channel:
-                    LayerFeatureAblation, ScoreCAM and AblationCAM)
-        metrics (list, dict or str, optional): Names, and dictionaries of a name and a
-                    function that takes a :class:`Case` and returns one value for each
-                    image, or a :class:`Metric`, which also says which values are better.
-                    Names are
+                    Default: None (all that are not slow)
+        metrics (list, dict or str, optional): Names, and dictionaries from a name to a
+                    function that takes a :class:`Case` and returns one value per image, or
+                    to a :class:`Metric`, which also has a direction. Names are
 
-                    - "average drop", "increase in confidence" and "average gain", which
-                      fill with zero, each also with " 50%" (only the better half of the
-                      pixels is kept, entirely), " (mean)" or " (blur)", in this order
-                    - "insertion", "deletion", "insertion - deletion" (curves of ten
-                      steps), "complexity", "coherency", "ADCC", "infidelity" (Captum's, normalized)
-                    - slow: "ROAD" and "max-sensitivity" (Captum's, of the positive part)
-                    - with masks "pointing game", "energy in mask", "IoU", "energy
-                      lesion" (the same as "energy in mask"), "energy ring" and "energy
-                      background"
+                    $metrics
 
-                    Default: None (all but the slow ones, variants of both kinds and
-                    "energy in mask")
-        score (str, optional): What is explained: "logit", "margin", "probability" or
+                    Default: None (those marked *)
+        score (str, optional): The explained score: "logit", "margin", "probability" or
                     "log_probability", see :mod:`captum_clustered.scores`.
                     Default: "logit"
-        target (str or int, optional): The class that is explained: the model's
-                    "prediction", the "label" or always the same.
+        target (str or int, optional): The explained class: the model's "prediction", the
+                    "label" or a fixed class.
                     Default: "prediction"
-        attribute_to_layer_input (bool, optional): Whether the layer's input is meant
+        attribute_to_layer_input (bool, optional): Whether to explain the layer's input
                     instead of its output.
                     Default: False
         reference (str, optional): The method that others are compared with, image by
-                    image. If it is known but not among the methods, it is added.
+                    image. It is added if it is not among the methods.
                     Default: "LayerGradCam"
-        batch_size (int, optional): Images at a time, for data in tensors.
+        batch_size (int, optional): Images per batch, for data in tensors.
                     Default: 8
-        save_to (str or PathLike, optional): A folder where each finished batch is kept.
-                    Started again with the same arguments, the comparison goes on with the
-                    first batch that is missing, and its table is the same to the last
-                    bit; a loader must give the same batches again. What failed in a
-                    finished batch is not tried again. Methods and metrics of the user's
-                    are told from others by their names alone, forward_func also by what
-                    it returns for the first image. Small pictures, all maps and the
-                    clusters behind those of a ClusteredLayerCAM are kept, too, for
-                    :func:`captum_clustered.report.write_report`.
+        save_to (str or PathLike, optional): A folder for finished batches. Called again
+                    with the same arguments, the comparison resumes after them, with
+                    identical results; a loader must give the same batches again. Failures
+                    in finished batches are not tried again. Methods and metrics of the
+                    user are identified by name only, forward_func also by its output for
+                    the first image. The folder also holds small pictures, maps and
+                    clusters for :func:`captum_clustered.report.write_report`.
                     Default: None
-        seed (int, optional): Seed of everything that is random.
+        seed (int, optional): Seed of everything random.
                     Default: 0
         show_progress (bool, optional): Displays the progress over the batches.
                     Default: True
 
     Returns:
-        Comparison: Results of each image, their summary, tables and figures.
+        Comparison: Values of each image, their summary, tables and figures.
 
     Raises:
 
-        TypeError: If an argument is of no accepted kind.
-        ValueError: If an argument is not one of the values above, if data is empty or its
-                    tensors do not go together, if forward_func does not return logits, if
-                    layer is not called or gives no map, or if ``save_to`` has another
-                    comparison's results.
-        ImportError: If a method is asked for whose package is not installed.
+        TypeError: If an argument is of no accepted type.
+        ValueError: If an argument is none of the accepted values, data is empty or its
+                    shapes do not match, forward_func does not return logits, layer is not
+                    called or has no map, or ``save_to`` holds another comparison.
+        ImportError: If the package of a method is not installed.
 
     Warns:
 
-        UserWarning: If something failed, if forward_func is in training mode or seems to
-                    return probabilities, or if a file in ``save_to`` is damaged.
+        UserWarning: If something failed, forward_func is in training mode or seems to
+                    return probabilities, or a file in ``save_to`` is damaged.
 
     Examples::
 
         >>> result = compare(net, net.layer4, (images, labels), seed=1)
         >>> print(result.to_markdown())
         >>> result.summary(by="class")
-        >>> # A method and a metric of one's own
+        >>> # Your own method and metric
         >>> compare(
         >>>     net,
         >>>     net.layer4,
@@ -196,23 +176,18 @@ def compare(
     run = BatchRun(
         guarded, state, chosen_methods, chosen_metrics, target, attribute_to_layer_input, seed
     )
-    results = []
+    found, gallery = [], []
     bar = None
     try:
-        outputs = probe(
-            guarded,
-            layer,
-            first if device is None else first.to(device),
-            attribute_to_layer_input,
-            state,
-        )
+        first_on_device = first if device is None else first.to(device)
+        outputs = probe(guarded, layer, first_on_device, attribute_to_layer_input, state)
         state.warn_if_training(stacklevel=2)
         store = None
         if save_to is not None:
             settings = {
                 "version": __version__,
                 "forward_func": describe(forward_func),
-                "model": _model_fingerprint(forward_func, layer),
+                "model": hash_module(model_or_layer(forward_func, layer)),
                 "layer": layer_name(forward_func, layer),
                 "methods": {method.name: method.settings for method in chosen_methods},
                 "metrics": {name: metric.direction for name, metric in chosen_metrics.items()},
@@ -221,31 +196,30 @@ def compare(
                 "attribute_to_layer_input": attribute_to_layer_input,
                 "batch_size": batch_size if isinstance(data, (Tensor, tuple)) else None,
                 "seed": seed,
-                FIRST_IMAGE: digest(first.inputs[:1]),
+                FIRST_IMAGE: hash_tensor(first.inputs[:1]),
                 OUTPUTS: outputs,
             }
-            store = Store(save_to, settings)
+            store = ComparisonStore(save_to, settings)
         bar = progress(desc="comparison", total=n_batches) if show_progress else None
-        for result in _results(first, stream, run, store, device):
-            results.append(result)
+        for result, pictures in _results(first, stream, run, store, device):
+            found.append(result)
+            gallery += pictures.gallery(result.numbers()) if pictures else []
             if bar is not None:
                 bar.update(1)
         if store is not None:
-            of_batches = [result for result in results if result.n_images]
-            others = [f for result in results if not result.n_images for f in result.failures]
-            store.finish(reference, len(of_batches), others)
-    except WrongModelError as error:
-        raise ValueError(str(error)) from None
+            others = [f for result in found if not result.n_images for f in result.failures]
+            store.finish(reference, sum(result.n_images > 0 for result in found), others)
     finally:
         if bar is not None:
             bar.close()
     comparison = Comparison.from_batches(
-        results,
+        found,
         methods=[method.name for method in chosen_methods],
         controls=[method.name for method in chosen_methods if method.is_control],
         directions={name: metric.direction for name, metric in chosen_metrics.items()},
         reference=reference,
         seed=seed,
+        gallery=gallery,
     )
     if len(comparison.failures):
         warnings.warn(
@@ -255,11 +229,10 @@ def compare(
     return comparison
 
 
-def _first(stream: Iterator[Batch]) -> Batch:
+def _first(stream: Iterator[ImageBatch]) -> ImageBatch:
     try:
         first = next(stream, None)
     except DataError as error:
-        # There is nothing that would be lost by stopping here.
         raise error.cause from None
     if first is None:
         raise ValueError("data must hold at least one batch; it is empty.")
@@ -267,31 +240,36 @@ def _first(stream: Iterator[Batch]) -> Batch:
 
 
 def _results(
-    first: Batch,
-    others: Iterator[Batch],
+    first: ImageBatch,
+    others: Iterator[ImageBatch],
     run: BatchRun,
-    store: Store | None,
+    store: ComparisonStore | None,
     device: torch.device | None,
-) -> Iterator[BatchResult]:
+) -> Iterator[tuple[BatchResult, Pictures | None]]:
+    """Yield results of batches, and pictures of those that belong to the gallery."""
     start, index = 0, 0
-    batch: Batch | None = first
+    batch: ImageBatch | None = first
     while batch is not None:
         _check_like(batch, first)
-        fingerprint = batch.fingerprint() if store else ""
-        result = store.load(index, fingerprint, len(batch)) if store else None
-        if result is None:
-            pictures = Pictures() if store else None
+        in_gallery = start < N_GALLERY
+        stored, fingerprint = None, ""
+        if store:
+            fingerprint = batch.fingerprint()
+            stored = store.load(index, fingerprint, len(batch), with_pictures=in_gallery)
+        if stored is None:
+            pictures = Pictures() if store or in_gallery else None
             result = run(index, start, batch if device is None else batch.to(device), pictures)
             result.fingerprint, result.n_images = fingerprint, len(batch)
             if store and pictures:
                 store.save(index, result, pictures)
+            stored = result, pictures if in_gallery else None
         start, index = start + len(batch), index + 1
-        yield result
+        yield stored
         try:
             batch = next(others, None)
         except DataError as error:
-            # Not stored: when the comparison goes on, the loader is asked again.
-            yield BatchResult(failures=[data_failure(error.cause, start)])
+            # It is not stored: a resumed comparison asks the loader again.
+            yield BatchResult(failures=[data_failure(error.cause, start)]), None
             return
 
 
@@ -304,7 +282,7 @@ def _check_arguments(
         raise TypeError(f"layer must be a torch.nn.Module; got {type(layer).__name__}.")
     if not isinstance(score, str) or score not in SCORES:
         raise ValueError(f"score={score!r} must be one of {', '.join(map(repr, SCORES))}.")
-    # Of a string or not, for a tensor is compared with one element by element.
+    # A tensor would be compared with the words element by element.
     words = ("prediction", "label")
     if not (target in words if isinstance(target, str) else _is_int(target, 0)):
         raise ValueError(
@@ -323,14 +301,14 @@ def _integer(name: str, value: Any, minimum: int) -> int:
 
 
 def _is_int(value: Any, minimum: int) -> bool:
-    """Whether it is an integer, be it Python's, numpy's or a tensor of one."""
+    """Return whether it is an integer of Python or numpy, or a tensor of one."""
     try:
         return not isinstance(value, bool) and operator.index(value) >= minimum
     except (TypeError, ValueError):
         return False
 
 
-def _check_like(batch: Batch, first: Batch) -> None:
+def _check_like(batch: ImageBatch, first: ImageBatch) -> None:
     for name, part, other in zip(
         ("labels", "masks"), batch.tensors()[1:], first.tensors()[1:], strict=True
     ):
@@ -338,9 +316,32 @@ def _check_like(batch: Batch, first: Batch) -> None:
             raise ValueError(f"data must have {name} in all batches or in none.")
 
 
-def _model_fingerprint(forward_func: Any, layer: Module) -> str:
-    found = hashlib.blake2b(digest_size=16)
-    for name, tensor in model_or_layer(forward_func, layer).state_dict().items():
-        if isinstance(tensor, Tensor):
-            found.update(f"{name} {digest(tensor)} ".encode())
-    return found.hexdigest()
+def _listed(lines: dict[str, list[str]]) -> str:
+    """Return a list of names in Markdown, an item for each key."""
+    return "\n".join(
+        textwrap.fill(
+            f"- {key}: {', '.join(names)}", 72, subsequent_indent="  ", break_on_hyphens=False
+        )
+        for key, names in lines.items()
+        if names
+    )
+
+
+def _methods_listed() -> str:
+    lines: dict[str, list[str]] = {}
+    for info in METHODS.values():
+        slow = " (slow)" if info.is_slow else ""
+        lines.setdefault(info.source, []).append(f'"{info.name}"{slow}')
+    return _listed(lines)
+
+
+def _metrics_listed() -> str:
+    lines: dict[str, list[str]] = {"metrics": [], "variants": [], "slow": [], "with masks": []}
+    for name, info in METRICS.items():
+        key = "variants" if info.is_variant else "slow" if info.is_slow else "metrics"
+        key = "with masks" if info.takes("masks") else key
+        lines[key].append(f'"{name}"{" *" if info.is_default else ""}')
+    return _listed(lines)
+
+
+fill_in(compare, methods=_methods_listed(), metrics=_metrics_listed())

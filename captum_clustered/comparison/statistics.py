@@ -1,4 +1,4 @@
-"""Means, their intervals, and whether two methods differ."""
+"""Bootstrap intervals of means, and tests for differences between methods."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from scipy import stats  # type: ignore[import-untyped]
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
+# A difference is significant if its Holm-corrected p-value is below.
+SIGNIFICANCE = 0.05
 N_BOOTSTRAP = 2000
-# Above it the jackknife behind BCa, quadratic in the images, costs more than it mends.
+# For more images the jackknife of BCa, quadratic in their number, is too slow.
 MOST_FOR_BCA = 2000
 N_FLIPS = 9999
-# Up to so many differences, all sign patterns are gone through.
+# For up to this number of differences, all sign patterns are evaluated.
 MOST_FOR_EXACT = 13
 NAN = float("nan")
 
 
 def interval(values: Floats, seed: int = 0) -> tuple[float, float]:
     """
-    The bootstrap's 95% interval of the mean: BCa, or percentiles where BCa has none.
+    Return the 95% bootstrap interval of the mean: BCa, or percentiles where BCa fails.
 
     Args:
 
@@ -36,8 +38,8 @@ def interval(values: Floats, seed: int = 0) -> tuple[float, float]:
                     Default: 0
 
     Returns:
-        tuple[float, float]: Lower and upper end; both the mean if all values are equal,
-                    and NaN with fewer than two.
+        tuple[float, float]: Lower and upper end; both are the mean if all values are
+                    equal, and NaN for fewer than two values.
     """
     if len(values) < 2:
         return NAN, NAN
@@ -50,22 +52,22 @@ def bootstrap_interval(
     units: NDArray[Any], statistic: Callable[..., Any], seed: int
 ) -> tuple[float, float]:
     """
-    The bootstrap's 95% interval of any statistic of units that are drawn.
+    Return the 95% bootstrap interval of any statistic.
 
     Args:
 
-        units (numpy.ndarray): What is drawn, shape (n,) with n at least 2.
-        statistic (Callable): Of (drawn units, axis).
+        units (numpy.ndarray): The units to resample, shape (n,) with n at least 2.
+        statistic (Callable): Function of (resampled units, axis).
         seed (int): Seed of the resamples.
 
     Returns:
-        tuple[float, float]: BCa's interval, or that of percentiles where BCa has none.
+        tuple[float, float]: BCa's interval, or that of percentiles where BCa fails.
     """
     for method in ("BCa", "percentile"):
         if method == "BCa" and len(units) > MOST_FOR_BCA:
             continue
         with warnings.catch_warnings():
-            # Of data that BCa is not made for, which the NaN below says.
+            # BCa warns where it fails; the NaN shows below.
             warnings.simplefilter("ignore")
             found = stats.bootstrap(
                 (units,),
@@ -83,27 +85,28 @@ def bootstrap_interval(
 
 def sign_flip_test(differences: Floats, seed: int = 0) -> float:
     """
-    The two-sided p-value of a mean difference of 0, by flipping signs at random.
+    Return the two-sided p-value of a mean difference of 0, by flipping signs.
 
-    Exact for up to 13 differences, else with 9999 patterns of signs; the observed one
-    counts among them, so that it is never 0. Ties and zeros need no special care.
+    It is exact for up to 13 differences. For more it uses 9999 random sign patterns and
+    the observed one, so it is never 0. ``scipy.stats.permutation_test`` computes the same
+    exact values, but takes ten times as long for hundreds of images.
 
     Args:
 
-        differences (numpy.ndarray): One for each image, shape (n,). Those that are not
+        differences (numpy.ndarray): One for each image, shape (n,). Values that are not
                     finite are left out.
         seed (int, optional): Seed of the signs.
                     Default: 0
 
     Returns:
-        float: NaN with no differences.
+        float: p-value, NaN without differences.
     """
     differences = differences[np.isfinite(differences)]
     n = len(differences)
     if n == 0:
         return NAN
     observed = abs(differences.sum())
-    # Sums of the same numbers in another order are equal but for rounding.
+    # Sums that are equal may differ by rounding.
     slack = 1e-12 * np.abs(differences).sum()
     if n <= MOST_FOR_EXACT:
         signs = np.array(list(itertools.product((-1.0, 1.0), repeat=n)))
@@ -120,7 +123,7 @@ def sign_flip_test(differences: Floats, seed: int = 0) -> float:
 
 def holm(p_values: list[float]) -> list[float]:
     """
-    Holm's correction for several tests; NaN stays NaN and does not count as a test.
+    Apply Holm's correction for several tests; NaN stays NaN and does not count as a test.
 
     Args:
 
@@ -140,12 +143,12 @@ def holm(p_values: list[float]) -> list[float]:
 
 def summarize(table: pd.DataFrame, reference: str | None, seed: int) -> list[dict[str, Any]]:
     """
-    One row for each method, of one metric and one group of images.
+    Return one row for each method, for one metric and one group of images.
 
     Args:
 
         table (pandas.DataFrame): Values, a row for each image and a column for each
-                    method, NaN where there is none; infinite ones are missing as well.
+                    method. NaN and infinite values are missing.
         reference (str or None): The method that others are compared with.
         seed (int): Seed of resamples and signs.
 

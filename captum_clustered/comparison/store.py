@@ -1,4 +1,4 @@
-"""Finished batches on disk, so that a comparison can go on where it stopped."""
+"""Finished batches on disk, from which an interrupted comparison resumes."""
 
 from __future__ import annotations
 
@@ -12,36 +12,39 @@ from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
 
-from captum_clustered._storage.atomic import remove_unfinished, write_whole
+from captum_clustered._storage.atomic import (
+    read_json_object,
+    remove_unfinished,
+    write_json,
+    write_whole,
+)
+from captum_clustered._storage.layout import FINISHED, SETTINGS
 from captum_clustered.comparison.pictures import Pictures
 
-SETTINGS = "settings.json"
-# What is known only at the end; not there while a comparison runs.
-FINISHED = "finished.json"
 PREFIX = "batch-"
-# Settings that tell functions without a name from each other.
+# Settings that distinguish functions without a name.
 FIRST_IMAGE = "first image"
 OUTPUTS = "outputs of forward_func and layer on the first image"
-# Another number of threads, or another processor, may change the last bits of outputs.
+# Another number of threads or processor may change the last bits of outputs.
 SLACK = 1e-3
 
 
 @dataclass
 class BatchResult:
     """
-    What one batch came to: plain values only, which JSON gives back as they were.
+    The results of one batch: plain values, which JSON returns unchanged.
 
     Attributes:
 
         fingerprint (str): A hash of the batch.
-        n_images (int): The number of its images, failed ones among them.
+        n_images (int): Number of its images, including failed ones.
         images (list): For each image its index, label, prediction and target.
         values (dict): Method -> metric -> one value for each image, None where it failed.
-        costs (dict): Method -> seconds, rows and bytes of its maps and the images' number.
+        costs (dict): Method -> seconds, forward examples and bytes of its maps, and their
+                    number of images.
         metric_seconds (dict): Method -> metric -> seconds.
         curves (dict): Method -> curve -> number of images and the sum of their curves.
-        failures (list): Image, method, metric, error and message of what went wrong.
-        gallery (list): Pictures of the first images, see :mod:`gallery`.
+        failures (list): Image, method, metric, error and message of each failure.
     """
 
     fingerprint: str = ""
@@ -52,31 +55,33 @@ class BatchResult:
     metric_seconds: dict[str, dict[str, float]] = field(default_factory=dict)
     curves: dict[str, dict[str, Any]] = field(default_factory=dict)
     failures: list[dict[str, Any]] = field(default_factory=list)
-    gallery: list[dict[str, Any]] = field(default_factory=list)
+
+    def numbers(self) -> list[int]:
+        """Return the indices of the compared images in the data."""
+        return [image["image"] or 0 for image in self.images]
 
 
-class Store:
+class ComparisonStore:
     """
-    A folder with the settings of a comparison and two files for each finished batch: results
-    (.json) and, for a report, its pictures (.npz).
+    A folder with the settings of a comparison and two files for each finished batch.
 
-    Files appear whole or not at all, whatever happens to the process or the machine.
+    The files hold results (.json) and pictures (.npz). They appear whole or not at all,
+    even if the process or the machine dies.
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: dict[str, Any]) -> None:
         """
         Args:
 
-            folder (str or PathLike): Made if it is not there.
-            settings (dict): All that must be the same for its batches to be of use. A list
-                        of numbers need only be nearly the same.
+            folder (str or PathLike): Created if missing.
+            settings (dict): Everything that must equal the stored settings. Lists of
+                        numbers need only be nearly equal.
 
         Raises:
 
-            TypeError: If the folder is no path.
-            ValueError: If the folder is a file or is of a comparison with other settings;
-                        the message names those that differ. If its settings cannot be
-                        read.
+            TypeError: If the folder is not a path.
+            ValueError: If the folder is a file, holds a comparison with other settings,
+                        which the message names, or its settings cannot be read.
         """
         if not isinstance(folder, (str, os.PathLike)):
             raise TypeError(f"save_to must be the path of a folder; got {type(folder).__name__}.")
@@ -89,51 +94,59 @@ class Store:
         # As JSON gives them back.
         settings = json.loads(json.dumps(settings))
         if path.exists():
-            stored = read_object(path)
+            stored = read_json_object(path)
             if stored is None:
                 raise ValueError(
                     f"save_to has {path}, which is damaged: it does not hold the settings of a "
-                    "comparison. Choose another folder, or delete this one, for nobody knows what "
-                    "its results are of."
+                    "comparison. Choose another folder, or delete this one."
                 )
             _check_same(stored, settings)
         else:
-            _write_json(path, settings)
+            write_json(path, settings)
         (self.folder / FINISHED).unlink(missing_ok=True)
 
-    def load(self, index: int, fingerprint: str, n_images: int) -> BatchResult | None:
+    def load(
+        self, index: int, fingerprint: str, n_images: int, *, with_pictures: bool
+    ) -> tuple[BatchResult, Pictures | None] | None:
         """
-        A finished batch, or None.
+        Return a finished batch, or None.
 
         Args:
 
             index (int): Its number.
-            fingerprint (str): Of the batch as it is now.
-            n_images (int): The number of its images now.
+            fingerprint (str): Hash of the batch in the data.
+            n_images (int): Number of its images in the data.
+            with_pictures (bool): Whether to read its pictures.
 
         Raises:
 
-            ValueError: If it was of other images.
+            ValueError: If the data differ from those of the stored batch.
 
         Warns:
 
-            UserWarning: If the file is there, but is no batch's.
+            UserWarning: If a file is damaged.
         """
         path = batch_path(self.folder, index)
         if not path.exists():
             return None
         result = read_batch(path)
         if result is None:
-            # It was not we who left it like this: our files appear whole.
             warnings.warn(
                 f"{path} is damaged or is no result of a batch; the batch is computed again.",
                 stacklevel=2,
             )
             return None
-        pictures = pictures_path(self.folder, index)
-        if not pictures.exists() or not is_zipfile(pictures):
+        path = pictures_path(self.folder, index)
+        pictures = None
+        try:
+            is_damaged = not is_zipfile(path)
+            if with_pictures and not is_damaged:
+                pictures = Pictures.read(path)
+        except ValueError:
+            is_damaged = True
+        if is_damaged:
             warnings.warn(
-                f"{pictures} is missing or damaged; the batch is computed again.", stacklevel=2
+                f"{path} is missing or damaged; the batch is computed again.", stacklevel=2
             )
             return None
         if result.n_images != n_images:
@@ -148,56 +161,43 @@ class Store:
                 "the same batches in the same order (shuffle=False, no random augmentation); for "
                 "other data choose another folder."
             )
-        return result
+        return result, pictures
 
     def save(self, index: int, result: BatchResult, pictures: Pictures) -> None:
-        """Stores a finished batch."""
-        # First, for where there are results, the batch is taken for finished.
+        """Store a finished batch."""
+        # Before the results, which mark the batch as finished.
         file = io.BytesIO()
         pictures.write(file)
         write_whole(pictures_path(self.folder, index), file.getvalue())
-        _write_json(batch_path(self.folder, index), asdict(result))
+        write_json(batch_path(self.folder, index), asdict(result))
 
     def finish(self, reference: str | None, n_batches: int, failures: list[dict[str, Any]]) -> None:
         """
-        Stores what is known at the end.
+        Store what is known at the end.
 
         Args:
 
             reference (str or None): The method that others are compared with.
             n_batches (int): The number of batches.
-            failures (list): Those that belong to no batch.
+            failures (list): Failures outside of batches.
         """
         content = {"reference": reference, "n_batches": n_batches, "failures": failures}
-        _write_json(self.folder / FINISHED, content)
+        write_json(self.folder / FINISHED, content)
 
 
 def batch_path(folder: Path, index: int) -> Path:
-    """The file of a batch's results."""
+    """Return the path of a batch's results."""
     return folder / f"{PREFIX}{index:06d}.json"
 
 
 def pictures_path(folder: Path, index: int) -> Path:
-    """The file of a batch's pictures."""
+    """Return the path of a batch's pictures."""
     return batch_path(folder, index).with_suffix(".npz")
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_whole(path, json.dumps(content).encode())
-
-
-def read_object(path: Path) -> dict[str, Any] | None:
-    """A JSON object, such as the settings; None if the file holds anything else."""
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return None
-    return settings if isinstance(settings, dict) else None
-
-
 def read_batch(path: Path) -> BatchResult | None:
-    """A batch's results; None if the file holds anything else."""
-    content = read_object(path)
+    """Return a batch's results, or None if the file holds anything else."""
+    content = read_json_object(path)
     if content is None:
         return None
     try:
@@ -213,7 +213,7 @@ def read_batch(path: Path) -> BatchResult | None:
 
 
 def _check_same(stored: dict[str, Any], given: dict[str, Any]) -> None:
-    # Outputs for another image say nothing; that the data are others shows in the batches.
+    # Outputs for another image cannot be compared; different data show in the batches.
     is_other_image = stored.get(FIRST_IMAGE) != given.get(FIRST_IMAGE)
     ignored = {FIRST_IMAGE, OUTPUTS} if is_other_image else set()
     names = [
@@ -255,7 +255,7 @@ def _difference(stored: Any, given: Any) -> str:
         "now with": [name for name in given if name not in stored],
         "otherwise made": [n for n in given if n in stored and stored[n] != given[n]],
     }
-    # The same ones in another order would have been equal.
+    # Dictionaries that differ only in their order are equal.
     return "are others, " + ", ".join(
         f"{what} {', '.join(map(repr, which))}" for what, which in parts.items() if which
     )

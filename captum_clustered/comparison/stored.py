@@ -1,4 +1,4 @@
-"""A comparison that was stored, read without its model and images."""
+"""A stored comparison, read without its model and data."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from captum_clustered.comparison.methods import CONTROLS, MASK_CONTROL
-from captum_clustered.comparison.pictures import Pictures
+from captum_clustered._storage.atomic import read_json_object
+from captum_clustered._storage.layout import FINISHED, SETTINGS
+from captum_clustered.comparison.controls import CONTROLS
+from captum_clustered.comparison.pictures import N_GALLERY, Pictures
 from captum_clustered.comparison.result import Comparison
 from captum_clustered.comparison.store import (
-    FINISHED,
-    SETTINGS,
     BatchResult,
     batch_path,
     pictures_path,
     read_batch,
-    read_object,
 )
 
 REFERENCE = "LayerGradCam"
@@ -36,11 +35,13 @@ _NEEDED = (
 @dataclass(frozen=True)
 class StoredComparison:
     """
+    The content of a folder that ``compare`` was given as ``save_to``.
+
     Attributes:
 
-        folder (Path): What ``save_to`` was.
-        settings (dict): See :func:`captum_clustered.comparison.compare`.
-        results (list): Of the finished batches.
+        folder (Path): The folder.
+        settings (dict): Settings of the comparison.
+        results (list): Results of the finished batches.
         reference (str or None): The method that others are compared with.
         is_finished (bool): Whether these are all batches.
     """
@@ -54,17 +55,19 @@ class StoredComparison:
     @classmethod
     def read(cls, folder: Path) -> StoredComparison:
         """
+        Read a folder.
+
         Raises:
 
             ValueError: If a file is missing, damaged or of another version.
         """
-        settings = read_object(folder / SETTINGS)
+        settings = read_json_object(folder / SETTINGS)
         if settings is None or not set(settings).issuperset(_NEEDED):
             raise ValueError(f"{folder / SETTINGS} is damaged or holds no settings of compare.")
         finished = _finished(folder)
         results = list(_results(folder, None if finished is None else finished["n_batches"]))
         if finished is None:
-            # The default; that of the call is known at the end only.
+            # The reference of the call is stored only at the end.
             reference = REFERENCE if REFERENCE in settings["methods"] else None
         else:
             reference = finished["reference"]
@@ -72,20 +75,34 @@ class StoredComparison:
         return cls(folder, settings, results, reference, finished is not None)
 
     def comparison(self) -> Comparison:
-        """The result, as :func:`captum_clustered.comparison.compare` gives it."""
+        """
+        Return the result, as :func:`captum_clustered.comparison.compare` does.
+
+        Raises:
+
+            ValueError: If pictures of the gallery are damaged.
+        """
         methods = list(self.settings["methods"])
+        controls = {info.name for info in CONTROLS}
+        gallery = []
+        for index, result in enumerate(self.results):
+            numbers = result.numbers()
+            if numbers and numbers[0] < N_GALLERY:
+                pictures = Pictures.read(pictures_path(self.folder, index))
+                gallery += pictures.gallery(numbers)
         return Comparison.from_batches(
             self.results,
             methods=methods,
-            controls=[name for name in methods if name in (*CONTROLS, MASK_CONTROL)],
+            controls=[name for name in methods if name in controls],
             directions=self.settings["metrics"],
             reference=self.reference,
             seed=self.settings["seed"],
+            gallery=gallery,
         )
 
     def batches(self) -> Iterator[tuple[BatchResult, Pictures]]:
         """
-        Each batch with its pictures, which are read one batch at a time.
+        Return each batch with its pictures, which are read one batch at a time.
 
         Raises:
 
@@ -100,7 +117,7 @@ def _finished(folder: Path) -> dict[str, Any] | None:
     path = folder / FINISHED
     if not path.exists():
         return None
-    found = read_object(path)
+    found = read_json_object(path)
     if found is None or set(found) != {"reference", "n_batches", "failures"}:
         raise ValueError(f"{path} is damaged. {_AGAIN}")
     return found

@@ -1,4 +1,4 @@
-"""The probability of the target, on the inputs and on what is made of them."""
+"""The probability of the target on inputs and on perturbed inputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from captum._utils.typing import TargetType
 from torch import Tensor
 
 from captum_clustered._ablation.request import per_example
-from captum_clustered.metrics._masking import Filling, explanation_mask, hard_mask, masked_inputs
+from captum_clustered.metrics._masking import Baseline, explanation_mask, hard_mask, masked_inputs
 
 
 def confidence(
@@ -25,6 +25,8 @@ def confidence(
     additional_forward_args: Any = None,
 ) -> Tensor:
     r"""
+    Return the target's probability on each example.
+
     Args:
 
         forward_func (Callable): Returns probabilities.
@@ -35,32 +37,17 @@ def confidence(
                     Default: None
 
     Returns:
-        Tensor: The target's probability on each example, shape (N,), in [0, 1] and
-        float32 at least.
+        Tensor: Shape (N,), in [0, 1] and at least float32.
 
     Raises:
 
-        ValueError: If forward_func returns values outside of [0, 1], so no probabilities,
-                    or not one for each example, or if target has another number of
-                    examples or is no class.
+        ValueError: If forward_func returns values outside of [0, 1] or not one for each
+                    example, or if target has another number of examples or is not a class.
     """
     _check_target(target, len(inputs))
     # A copy: a forward_func that works in place must not change the caller's inputs.
     output = _run_forward(forward_func, inputs.clone(), None, additional_forward_args)
-    # All classes are looked at: a target's logit alone could lie in [0, 1] by chance.
-    # Half precision may round a probability up by this much.
-    slack = 1e-3
-    if (
-        not isinstance(output, Tensor)
-        or output.is_complex()
-        or not output.numel()
-        # Not the other way round: every comparison with NaN is false.
-        or not (output.min() >= 0 and output.max() <= 1 + slack)
-    ):
-        raise ValueError(
-            "forward_func must return probabilities, in [0, 1], and here it does not. Wrap a "
-            "network that returns logits in captum_clustered.scores.probability."
-        )
+    _check_probabilities(output)
     _check_class(target, output)
     return per_example(_select_targets(output, target), len(inputs)).clamp(max=1)
 
@@ -75,19 +62,18 @@ def confidence_of_variants(
     max_examples_per_batch: int | None = None,
 ) -> Tensor:
     r"""
-    The target's probability on several variants of each example.
+    Return the target's probability on several variants of each example.
 
     Args:
 
         forward_func (Callable): Returns probabilities.
         variant (Callable): Called as variant(examples, variants) with two LongTensors of
-                    shape (R,); makes that variant of that example in each of its R rows.
+                    shape (R,); returns R inputs, that variant of that example.
         n_variants (int): V, at least 1.
         inputs (Tensor): Shape (N, channels, \*spatial).
-        target, additional_forward_args: As in :func:`confidence`; what belongs to the
-                    examples is repeated for their variants.
+        target, additional_forward_args: As in :func:`confidence`; repeated for the variants.
         max_examples_per_batch (int, optional): The largest R, which bounds the memory.
-                    Default: None (all rows at once)
+                    Default: None (all at once)
 
     Returns:
         Tensor: Shape (N, V).
@@ -103,8 +89,8 @@ def confidence_of_variants(
     _check_target(target, n_examples)
     arguments = _format_additional_forward_args(additional_forward_args) or ()
     found = []
-    rows = torch.arange(n_examples * n_variants, device=inputs.device)
-    for chunk in rows.split(limit or len(rows)):
+    indices = torch.arange(n_examples * n_variants, device=inputs.device)
+    for chunk in indices.split(limit or len(indices)):
         examples, variants = chunk // n_variants, chunk % n_variants
         found.append(
             confidence(
@@ -123,21 +109,39 @@ def masked_confidence(
     attributions: Tensor,
     target: TargetType,
     additional_forward_args: Any,
-    filling: Filling,
-    keep: float | None,
+    baseline: Baseline,
+    top_fraction: float | None,
 ) -> tuple[Tensor, Tensor]:
     """
-    The target's probability on the inputs, p, and on their explanations, o.
+    Return the target's probability on the inputs and on the masked inputs.
 
-    The arguments are those of :func:`average_drop
-    <captum_clustered.metrics.faithfulness>`; both results have shape (N,).
+    The arguments are those of :func:`average_drop`; both results have shape (N,).
     """
     mask = explanation_mask(attributions, inputs)
-    if keep is not None:
-        mask = hard_mask(mask, keep)
-    masked = masked_inputs(inputs, mask, filling)
+    if top_fraction is not None:
+        mask = hard_mask(mask, top_fraction)
+    masked = masked_inputs(inputs, mask, baseline)
     before = confidence(forward_func, inputs, target, additional_forward_args)
     return before, confidence(forward_func, masked, target, additional_forward_args)
+
+
+def _check_probabilities(output: Any) -> None:
+    # All classes are checked: the target's logit alone could lie in [0, 1] by chance.
+    hint = "Wrap a network that returns logits in captum_clustered.scores.probability."
+    if not isinstance(output, Tensor) or output.is_complex() or not output.numel():
+        found = (
+            f"{output.dtype} of shape {tuple(output.shape)}"
+            if isinstance(output, Tensor)
+            else type(output).__name__
+        )
+        raise ValueError(f"forward_func must return probabilities; got {found}. {hint}")
+    low, high = float(output.min()), float(output.max())
+    # Half precision may round a probability up by 1e-3. Comparisons with NaN are false.
+    if not (low >= 0 and high <= 1 + 1e-3):
+        raise ValueError(
+            "forward_func must return probabilities in [0, 1]; got values from "
+            f"{low:.3g} to {high:.3g}. {hint}"
+        )
 
 
 def _check_target(target: TargetType, n_examples: int) -> None:
@@ -149,7 +153,7 @@ def _check_target(target: TargetType, n_examples: int) -> None:
 
 
 def _check_class(target: TargetType, output: Tensor) -> None:
-    """A class that is not there, which Captum or the GPU would find without naming target."""
+    # Captum or the GPU would notice a missing class without naming target.
     if output.dim() != 2 or target is None:
         return
     if isinstance(target, Tensor):
@@ -160,8 +164,8 @@ def _check_class(target: TargetType, output: Tensor) -> None:
     bad = [i for i in classes if isinstance(i, int) and not -n_classes <= i < n_classes]
     if bad:
         raise ValueError(
-            f"target must be a class from 0 to {n_classes - 1}, of which forward_func returns "
-            f"{n_classes}; got {bad[0]}."
+            f"target must be a class from 0 to {n_classes - 1}, as forward_func returns "
+            f"{n_classes} classes; got {bad[0]}."
         )
 
 

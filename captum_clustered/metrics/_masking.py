@@ -1,4 +1,4 @@
-"""From an attribution to a mask on the input."""
+"""Turn attributions into masks, and masks into masked inputs."""
 
 from __future__ import annotations
 
@@ -12,29 +12,33 @@ from torch import Tensor
 
 from captum_clustered.input_attribution import LINEAR
 
+Baseline = Union[float, str, Tensor]
+
+# Standard deviation of the blur as a share of the image's size: 11 pixels at 224.
+BLUR = 1 / 20
+
 
 def explanation_mask(attributions: Tensor, inputs: Tensor, name: str = "attributions") -> Tensor:
     r"""
-    The attribution as a mask in [0, 1] of shape (N, 1, \*spatial of the inputs).
+    Return the attribution as a mask in [0, 1], shape (N, 1, \*spatial of the inputs).
 
-    What speaks against the target is cut off (ReLU), the map is brought to the input's
-    size (linearly) and then stretched to [0, 1] for each example. A constant map says
-    nothing about where, and becomes a mask of zeros.
+    The map is ReLU'd, interpolated linearly to the size of the inputs and min-max
+    normalized for each example. A constant map becomes a mask of zeros.
 
     Args:
 
         attributions (Tensor): Shape (N, c, \*spatial) of any size; summed over c.
         inputs (Tensor): Shape (N, channels, \*spatial).
-        name (str, optional): What messages call the attributions.
+        name (str, optional): Name of the attributions in error messages.
                     Default: "attributions"
 
     Raises:
 
-        TypeError: If one of them is no tensor, or the attributions are complex.
-        ValueError: If the shapes do not go together, or the attributions are not finite.
+        TypeError: If one of them is not a tensor, or the attributions are complex.
+        ValueError: If the shapes do not match, or the attributions are not finite.
     """
     _check(attributions, inputs, name)
-    # Before the sum, which half precision could not hold.
+    # Convert before the sum, which could overflow in half precision.
     maps = attributions.detach().to(torch.promote_types(attributions.dtype, torch.float32))
     maps = torch.relu(maps.sum(1, keepdim=True))
     maps = F.interpolate(maps, tuple(inputs.shape[2:]), mode=LINEAR[inputs.dim() - 2])
@@ -48,9 +52,9 @@ def explanation_mask(attributions: Tensor, inputs: Tensor, name: str = "attribut
 
 def pixel_ranks(maps: Tensor, descending: bool = True) -> Tensor:
     r"""
-    The rank of each pixel among those of its example, 0 for the first to be taken.
+    Return the rank of each pixel within its example, 0 for the first.
 
-    Among equal pixels the first in reading order comes first, in both directions.
+    Equal pixels rank in reading order, in both directions.
 
     Args:
 
@@ -66,32 +70,32 @@ def pixel_ranks(maps: Tensor, descending: bool = True) -> Tensor:
     return torch.empty_like(order).scatter_(1, order, places).view_as(maps)
 
 
-def hard_mask(mask: Tensor, keep: float) -> Tensor:
+def hard_mask(mask: Tensor, top_fraction: float) -> Tensor:
     r"""
-    Ones at the share ``keep`` of the pixels where the mask is largest, zeros elsewhere.
+    Return a mask of ones at the pixels with the largest values and zeros elsewhere.
 
-    Exactly ``round(keep * n_pixels)`` ones (Python's ``round``), among equal pixels those
-    first in reading order. An all-zero mask, which comes of a constant map, stays zero:
-    it prefers no pixel, so none is kept.
+    There are exactly ``round(top_fraction * n_pixels)`` ones (Python's ``round``), among
+    equal pixels the first in reading order. An all-zero mask, which a constant map gives,
+    stays zero.
 
     Args:
 
-        mask (Tensor): What :func:`explanation_mask` returns.
-        keep (float): In [0, 1].
+        mask (Tensor): As :func:`explanation_mask` returns it.
+        top_fraction (float): In [0, 1].
 
     Raises:
 
-        ValueError: If keep is not in [0, 1].
+        ValueError: If top_fraction is not in [0, 1].
     """
-    if not is_number(keep) or not 0 <= keep <= 1:
-        raise ValueError(f"keep={keep!r} must be None or a share of the pixels, from 0 to 1.")
-    kept = pixel_ranks(mask) < round(keep * mask[0].numel())
-    says_something = mask.flatten(1).any(1).view(-1, *[1] * (mask.dim() - 1))
-    return (kept & says_something).to(mask.dtype)
+    if not is_number(top_fraction) or not 0 <= top_fraction <= 1:
+        raise ValueError(f"top_fraction={top_fraction!r} must be None or a number from 0 to 1.")
+    kept = pixel_ranks(mask) < round(top_fraction * mask[0].numel())
+    is_used = mask.flatten(1).any(1).view(-1, *[1] * (mask.dim() - 1))
+    return (kept & is_used).to(mask.dtype)
 
 
 def is_number(value: Any) -> bool:
-    """Whether an argument is a real number, Python's or numpy's."""
+    """Return whether a value is a real number, of Python or numpy."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
@@ -115,90 +119,81 @@ def _check(attributions: Tensor, inputs: Tensor, name: str) -> None:
             f"{tuple(inputs.shape)}: there must be at least one example, none of them empty."
         )
     if attributions.is_complex():
-        raise TypeError(f"{name} must be of real numbers; got {attributions.dtype}.")
+        raise TypeError(f"{name} must be real; got {attributions.dtype}.")
     if not torch.isfinite(attributions).all():
-        raise ValueError(f"{name} must be finite; there is NaN or infinity among them.")
+        raise ValueError(f"{name} must be finite; they have NaN or infinity.")
 
 
-Filling = Union[float, str, Tensor]
-
-# Standard deviation of the blur as a share of the image's size: 11 pixels at 224.
-BLUR = 1 / 20
-
-
-def fill(inputs: Tensor, filling: Filling) -> Tensor:
+def baseline_inputs(inputs: Tensor, baseline: Baseline) -> Tensor:
     r"""
-    The input with everything hidden, in the inputs' shape and dtype.
+    Return what replaces hidden pixels, in the shape and dtype of the inputs.
 
     Args:
 
         inputs (Tensor): Shape (N, channels, \*spatial).
-        filling (float, str or Tensor): A number, for every element (0 is the mean color
-                    of normalized images); ``"mean"``, the mean of each channel of each
-                    example; ``"blur"``, the input blurred by a Gaussian whose standard
-                    deviation is a twentieth of the size along each spatial dimension
-                    (:func:`gaussian_blur`); or a tensor that broadcasts to the inputs.
+        baseline (float, str or Tensor): A number; ``"mean"``, the mean of each channel of
+                    each example; ``"blur"``, as :func:`gaussian_blur`; or a tensor that
+                    broadcasts to the inputs.
 
     Raises:
 
-        TypeError: If the inputs are no floating-point numbers or filling is of no
-                    accepted kind.
-        ValueError: If filling is an unknown word, does not broadcast or is not finite.
+        TypeError: If the inputs are not floating-point or baseline is of no accepted type.
+        ValueError: If baseline is an unknown word, does not broadcast or is not finite.
     """
     if not inputs.is_floating_point():
         raise TypeError(f"inputs must be of a floating-point dtype; got {inputs.dtype}.")
-    if isinstance(filling, Tensor):
-        if not torch.isfinite(filling).all():
-            raise ValueError("filling must be finite; there is NaN or infinity in the Tensor.")
+    if isinstance(baseline, Tensor):
+        if not torch.isfinite(baseline).all():
+            raise ValueError("baseline must be finite; it has NaN or infinity.")
         try:
-            return filling.to(inputs).expand_as(inputs)
+            return baseline.to(inputs).expand_as(inputs)
         except RuntimeError:
             raise ValueError(
-                f"filling of shape {tuple(filling.shape)} does not broadcast to inputs of shape "
+                f"baseline of shape {tuple(baseline.shape)} does not broadcast to inputs of shape "
                 f"{tuple(inputs.shape)}."
             ) from None
-    if isinstance(filling, str):
-        if filling == "mean":
+    if isinstance(baseline, str):
+        if baseline == "mean":
             dims = tuple(range(2, inputs.dim()))
             return inputs.mean(dims, keepdim=True).expand_as(inputs)
-        if filling == "blur":
+        if baseline == "blur":
             return gaussian_blur(inputs)
-        raise ValueError(f"filling={filling!r} must be a number, 'mean', 'blur' or a Tensor.")
-    if not is_number(filling):
+        raise ValueError(f"baseline={baseline!r} must be a number, 'mean', 'blur' or a Tensor.")
+    if not is_number(baseline):
         raise TypeError(
-            f"filling must be a number, 'mean', 'blur' or a Tensor; got {type(filling).__name__}."
+            f"baseline must be a number, 'mean', 'blur' or a Tensor; got {type(baseline).__name__}."
         )
-    if not math.isfinite(filling):
-        raise ValueError(f"filling={filling!r} must be finite.")
-    return torch.full_like(inputs, float(filling))
+    if not math.isfinite(baseline):
+        raise ValueError(f"baseline={baseline!r} must be finite.")
+    return torch.full_like(inputs, float(baseline))
 
 
-def masked_inputs(inputs: Tensor, mask: Tensor, filling: Filling) -> Tensor:
+def masked_inputs(inputs: Tensor, mask: Tensor, baseline: Baseline) -> Tensor:
     r"""
-    The inputs where the mask is 1, the filling where it is 0, their mixture between.
+    Return the inputs where the mask is 1, the baseline where it is 0, and mixtures between.
 
     Args:
 
         inputs (Tensor): Shape (N, channels, \*spatial).
         mask (Tensor): Shape (N, 1, \*spatial), in [0, 1].
-        filling (float, str or Tensor): As in :func:`fill`.
+        baseline (float, str or Tensor): As in :func:`baseline_inputs`.
 
     Raises:
 
-        TypeError, ValueError: As :func:`fill`.
+        TypeError, ValueError: As :func:`baseline_inputs`.
     """
-    canvas = fill(inputs, filling)
+    hidden = baseline_inputs(inputs, baseline)
     mask = mask.to(inputs)
-    return mask * inputs + (1 - mask) * canvas
+    return mask * inputs + (1 - mask) * hidden
 
 
 def gaussian_blur(inputs: Tensor) -> Tensor:
     r"""
-    Each channel blurred along one to three spatial dimensions.
+    Blur each channel along one to three spatial dimensions.
 
-    Along a dimension of size L, a pixel becomes the mean of all pixels of the line with
-    weights ``exp(-d^2 / (2 s^2))`` of their distance d, where s = L / 20, normalized to a
-    sum of 1 among the pixels that exist: nothing is padded or cut off.
+    Along a dimension of size L, a pixel becomes the weighted mean of all pixels of its
+    line. The weights are ``exp(-d^2 / (2 s^2))`` with the distance d and s = L / 20,
+    normalized to a sum of 1. Nothing is padded or cut off.
 
     Args:
 

@@ -11,33 +11,36 @@ from torch import Tensor
 
 from captum_clustered.metrics._masking import explanation_mask, masked_inputs
 from captum_clustered.metrics.faithfulness import average_drop
+from captum_clustered.metrics.registry import metric
+
+__all__ = ["adcc", "coherency", "complexity"]
 
 
+@metric(
+    "complexity",
+    direction="lower",
+    meaning="mean of m: how much of the image the map shows",
+    values="0 to 1",
+    won_by="a single pixel; a constant map has 0",
+)
 def complexity(attributions: Tensor, inputs: Tensor) -> Tensor:
     r"""
-    Mean of the normalized map over the pixels, ``||m||_1 / n_pixels``.
+    Compute the mean of the normalized map over the pixels, ``||m||_1 / n_pixels``.
 
-    The map m is ReLU'd, interpolated to the input and min-max normalized to [0, 1], as in
-    :func:`average_drop`. Poppi et al., "Revisiting the evaluation of class activation
-    mapping for explainability", CVPR Workshops 2021; divided by the number of pixels as
-    in their published numbers.
+    Poppi et al., "Revisiting the evaluation of class activation mapping for
+    explainability", CVPR Workshops 2021, divided by the number of pixels as in their
+    published numbers. It does not depend on the network.
 
-    In [0, 1]; lower is better, as less is highlighted. It knows nothing of the network:
-    the best maps by it highlight a single pixel, and a constant map, which is normalized
-    to zeros, has 0.
+    $verdict
 
     Args:
 
-        attributions (Tensor): Shape (N, c, \*spatial) of any size; summed over c.
-        inputs (Tensor): Shape (N, channels, \*spatial); only its size counts.
+        $arguments
 
     Returns:
         Tensor: Complexity of each example, shape (N,).
 
-    Raises:
-
-        TypeError: If inputs or attributions are no tensor.
-        ValueError: If the shapes do not go together, or attributions are not finite.
+    $raises
 
     Examples::
 
@@ -49,6 +52,13 @@ def complexity(attributions: Tensor, inputs: Tensor) -> Tensor:
         return explanation_mask(attributions, inputs).flatten(1).mean(1)
 
 
+@metric(
+    "coherency",
+    direction="higher",
+    meaning="`(r + 1) / 2`, r the correlation of m with the map of `m * x`; 0.5 if one is constant",
+    values="0 to 1",
+    won_by="maps that do not depend on the input",
+)
 def coherency(
     explanation_func: Callable[..., Tensor],
     inputs: Tensor,
@@ -56,37 +66,26 @@ def coherency(
     **kwargs: Any,
 ) -> Tensor:
     r"""
-    Correlation of the map with the map of what it shows, scaled to [0, 1].
+    Compute the correlation of the map with the map of the masked input.
 
-    ``(r + 1) / 2`` with Pearson's correlation r over the pixels between the mask m of the
-    attribution and that of ``explanation_func(m * x)``; masks as in
-    :func:`average_drop`. Poppi et al., "Revisiting the evaluation of class activation
+    With the mask m of the attribution, it is ``(r + 1) / 2`` with Pearson's correlation r
+    over the pixels between m and the mask of ``explanation_func(m * x)``. It is 0.5 if one
+    of the two is constant. Poppi et al., "Revisiting the evaluation of class activation
     mapping for explainability", CVPR Workshops 2021.
 
-    In [0, 1]; higher is better. 0.5 is no correlation, and also the value where one of
-    the two maps is constant. It is won by maps that do not depend on the input: a
-    Gaussian in the middle is perfectly coherent.
+    $verdict
 
     Args:
 
-        explanation_func (Callable): Returns the attribution of the inputs that it is
-                    given, shape (N, c, \*spatial) of any size, such as the ``attribute``
-                    of the method that made the attributions.
-        inputs (Tensor): Shape (N, channels, \*spatial) with one to three spatial
-                    dimensions.
-        attributions (Tensor): Shape (N, c, \*spatial) of any size.
+        $arguments
         **kwargs (Any, optional): Passed on to explanation_func, as Captum's
                     ``sensitivity_max`` does: the ``target`` and everything else that the
-                    attributions were made with.
+                    attributions were computed with.
 
     Returns:
         Tensor: Coherency of each example, shape (N,).
 
-    Raises:
-
-        TypeError: If inputs, attributions or what explanation_func returns are no tensor,
-                    or inputs no floating-point numbers.
-        ValueError: If the shapes do not go together, or attributions are not finite.
+    $raises
 
     Examples::
 
@@ -104,13 +103,13 @@ def coherency(
         return (r + 1) / 2
 
 
-def _correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Pearson's r of each example, 0 where one of the maps is constant."""
-    a, b = (maps.flatten(1) - maps.flatten(1).mean(1, keepdim=True) for maps in (first, second))
-    norm = a.norm(dim=1) * b.norm(dim=1)
-    return torch.where(norm > 0, (a * b).sum(1) / norm, 0).clamp(-1, 1)
-
-
+@metric(
+    "ADCC",
+    direction="higher",
+    meaning="`3 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - drop))`, 0 if a term is",
+    values="0 to 1",
+    won_by="a Gaussian in the middle",
+)
 def adcc(
     explanation_func: Callable[..., Tensor],
     forward_func: Callable[..., Tensor],
@@ -121,39 +120,30 @@ def adcc(
     **kwargs: Any,
 ) -> Tensor:
     r"""
-    Harmonic mean of coherency, 1 - complexity and 1 - average drop.
+    Compute the harmonic mean of coherency, 1 - complexity and 1 - average drop.
 
-    ``3 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - drop))`` with the drop as a
-    share, and 0 if one of the three is 0: Poppi et al., "Revisiting the evaluation of
-    class activation mapping for explainability", CVPR Workshops 2021. Formed for each
-    example; the mean over examples is not the harmonic mean of the three mean values.
+    It is ``3 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - drop))`` with the drop as
+    a fraction, and 0 if one of the three terms is 0: Poppi et al., "Revisiting the
+    evaluation of class activation mapping for explainability", CVPR Workshops 2021. It is
+    computed for each example; the mean over examples is not the harmonic mean of the
+    three means.
 
-    In [0, 1]; higher is better. A map that keeps everything has a complexity near 1 and
-    gets next to nothing. It is still gamed: a Gaussian in the middle of the image is
-    coherent and simple, and drops little where objects are in the middle.
+    $verdict
+
+    A map that keeps everything has a complexity near 1, and so nearly 0. A Gaussian in the
+    middle is coherent and simple, and drops little where objects are in the middle.
 
     Args:
 
-        explanation_func (Callable): Returns the attribution of the inputs that it is
-                    given, as in :func:`coherency`. Gets target and
-                    additional_forward_args, unless they are None, and kwargs.
-        forward_func (Callable): Returns probabilities, as in :func:`average_drop`. What
-                    explanation_func explains may be another score, such as the logit.
-        inputs (Tensor): Shape (N, channels, \*spatial) with one to three spatial
-                    dimensions.
-        attributions (Tensor): Shape (N, c, \*spatial) of any size.
-        target (int, tuple, Tensor or list, optional): As in Captum.
-                    Default: None
-        additional_forward_args (Any, optional): As in Captum.
-                    Default: None
-        **kwargs (Any, optional): Passed on to explanation_func.
+        $arguments
+        **kwargs (Any, optional): Passed on to explanation_func, with target and
+                    additional_forward_args unless they are None. It may explain another
+                    score than forward_func returns, such as the logit.
 
     Returns:
         Tensor: ADCC of each example, shape (N,).
 
-    Raises:
-
-        TypeError, ValueError: As :func:`average_drop` and :func:`coherency`.
+    $raises
 
     Examples::
 
@@ -172,5 +162,12 @@ def adcc(
             1 - complexity(attributions, inputs).to(drop.device),
             1 - drop / 100,
         )
-        # 3 / infinity is 0 where a term is.
+        # 3 / infinity is 0 where a term is 0.
         return 3 / torch.stack([1 / term.clamp(min=0) for term in terms]).sum(0)
+
+
+def _correlation(first: Tensor, second: Tensor) -> Tensor:
+    """Return Pearson's r of each example, 0 where one of the maps is constant."""
+    a, b = (maps.flatten(1) - maps.flatten(1).mean(1, keepdim=True) for maps in (first, second))
+    norm = a.norm(dim=1) * b.norm(dim=1)
+    return torch.where(norm > 0, (a * b).sum(1) / norm, 0).clamp(-1, 1)

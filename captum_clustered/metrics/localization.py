@@ -1,4 +1,4 @@
-"""Where a map points, against a mask of what it should point at."""
+"""Localization: whether a map lies where the object is, by a mask."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from captum_clustered.metrics._masking import explanation_mask, is_number, pixel_ranks
+from captum_clustered.metrics.registry import metric
+
+__all__ = ["EnergyShares", "energy_pointing_game", "energy_shares", "iou", "pointing_game"]
 
 _MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
 class EnergyShares(NamedTuple):
     """
+    Result of :func:`energy_shares`.
+
     Attributes:
 
         lesion (Tensor): Share of the map's energy in the mask, shape (N,).
@@ -27,35 +32,31 @@ class EnergyShares(NamedTuple):
     background: Tensor
 
 
+@metric(
+    "pointing game",
+    direction="higher",
+    meaning="1 if the largest value of m lies in the mask, else 0",
+    values="0 or 1",
+    won_by="a Gaussian in the middle of centered objects; one pixel",
+)
 def pointing_game(attributions: Tensor, masks: Tensor) -> Tensor:
     r"""
-    Whether the largest value of the map lies in the mask.
+    Compute whether the largest value of the map lies in the mask.
 
-    Zhang et al., "Top-down neural attention by excitation backprop", ECCV 2016, without
-    their tolerance of 15 pixels, which is a dilated mask. The map is ReLU'd, interpolated
-    to the mask's size and min-max normalized to [0, 1], as in :func:`average_drop`.
+    Zhang et al., "Top-down neural attention by excitation backprop", ECCV 2016. Their
+    tolerance of 15 pixels is left out; dilate the mask for it. Of several largest values
+    the first in reading order counts. A constant map points nowhere: 0.
 
-    1 for a hit, 0 for a miss; higher is better. Of several largest values the first in
-    reading order counts. An all-zero or constant map points nowhere: 0. The network has no
-    part in it, and a single pixel decides: a Gaussian in the middle hits most centered
-    objects, and one pixel in the mask wins whatever the rest of the map says.
+    $verdict
 
     Args:
 
-        attributions (Tensor): Shape (N, c, \*spatial) of any size, with one to three
-                    spatial dimensions; summed over c.
-        masks (Tensor): Booleans, or zeros and ones, of shape (N, 1, \*spatial) or
-                    (N, \*spatial). An example whose mask is empty cannot be hit: leave
-                    such examples out.
+        $arguments
 
     Returns:
         Tensor: Hit of each example, shape (N,).
 
-    Raises:
-
-        TypeError: If attributions or masks are no tensor.
-        ValueError: If the shapes do not go together, if masks have other values than 0
-                    and 1, or if attributions are not finite.
+    $raises
 
     Examples::
 
@@ -68,29 +69,34 @@ def pointing_game(attributions: Tensor, masks: Tensor) -> Tensor:
     return (first & inside).flatten(1).any(1).to(maps.dtype)
 
 
+@metric(
+    "energy in mask",
+    direction="higher",
+    meaning="`sum(m * mask) / sum(m)`, NaN for a map without energy",
+    values="0 to 1",
+    won_by="tiny maps in the mask. A map without knowledge gets the mask's share of the image",
+    defaults=(),
+)
 def energy_pointing_game(attributions: Tensor, masks: Tensor) -> Tensor:
     r"""
-    Share of the map's energy in the mask, ``sum(m * mask) / sum(m)``.
+    Compute the share of the map's energy in the mask, ``sum(m * mask) / sum(m)``.
 
-    Wang et al., "Score-CAM", CVPR Workshops 2020, section 4.3, with any mask in the place
-    of the bounding box. The map m is prepared as in :func:`pointing_game`; the smallest
-    value counts as 0 by the normalization.
+    Wang et al., "Score-CAM", CVPR Workshops 2020, section 4.3, with any mask instead of a
+    bounding box. It is NaN for a map without energy, a constant one: count those
+    separately.
 
-    In [0, 1]; higher is better. NaN for a map without energy, an all-zero or constant one:
-    count those apart. The share of the image that the mask covers is what a map without
-    any knowledge gets, so masks of other sizes do not compare. Tiny maps win, a single
-    pixel in the mask has 1, and so does the mask itself, whatever the network looks at.
+    $verdict
+
+    So results for masks of different sizes cannot be compared.
 
     Args:
 
-        attributions, masks: As in :func:`pointing_game`.
+        $arguments
 
     Returns:
         Tensor: Share of each example, shape (N,).
 
-    Raises:
-
-        TypeError, ValueError: As :func:`pointing_game`.
+    $raises
 
     Examples::
 
@@ -102,31 +108,33 @@ def energy_pointing_game(attributions: Tensor, masks: Tensor) -> Tensor:
     return _share(maps, inside)
 
 
+@metric(
+    "IoU",
+    direction="higher",
+    meaning="overlap over union of `m > threshold` and the mask",
+    values="0 to 1",
+    won_by="maps of the right size",
+)
 def iou(attributions: Tensor, masks: Tensor, threshold: float = 0.5) -> Tensor:
     r"""
-    Intersection over union of the mask and the map above a threshold.
+    Compute the intersection over union of the mask and the map above a threshold.
 
-    The map, prepared as in :func:`pointing_game`, is cut at ``m > threshold``, and both
-    regions are compared by the number of pixels: ``|A and B| / |A or B|``, and 0 if both
-    are empty.
+    Both regions are compared by their numbers of pixels, ``|A and B| / |A or B|``, and 0
+    if both are empty. A constant map has 0. The result depends on the threshold; choose
+    it on other images.
 
-    In [0, 1]; higher is better; an all-zero or constant map has 0. The result depends on
-    the threshold, which should be chosen on other images, and maps of the right size win
-    over those that point right. The network has no part in it.
+    $verdict
 
     Args:
 
-        attributions, masks: As in :func:`pointing_game`.
-        threshold (float, optional): In [0, 1), of the largest value of the map.
+        $arguments
+        threshold (float, optional): In [0, 1), relative to the largest value of the map.
                     Default: 0.5
 
     Returns:
         Tensor: Intersection over union of each example, shape (N,).
 
-    Raises:
-
-        TypeError: As :func:`pointing_game`.
-        ValueError: As :func:`pointing_game`, or if threshold is not in [0, 1).
+    $raises
 
     Examples::
 
@@ -143,23 +151,45 @@ def iou(attributions: Tensor, masks: Tensor, threshold: float = 0.5) -> Tensor:
     return common.to(maps.dtype) / either.clamp(min=1)
 
 
+@metric(
+    "energy background",
+    direction="lower",
+    meaning="share of m in the rest of the image",
+    values="0 to 1",
+    won_by="as energy in mask",
+    part="background",
+)
+@metric(
+    "energy ring",
+    direction=None,
+    meaning="share of m in the ring around the mask: what surrounds a lesion",
+    values="0 to 1",
+    won_by="nothing: whether the ring matters depends on the finding",
+    part="ring",
+)
+@metric(
+    "energy lesion",
+    direction="higher",
+    meaning="share of m in the mask; equals energy in mask",
+    values="0 to 1",
+    won_by="as energy in mask",
+    part="lesion",
+)
 def energy_shares(attributions: Tensor, masks: Tensor, ring: float = 0.1) -> EnergyShares:
     r"""
-    Shares of the map's energy in the lesion, in the ring around it and elsewhere.
+    Compute the shares of the map's energy in the lesion, a ring around it and elsewhere.
 
-    Each is ``sum(m * region) / sum(m)``; the first is :func:`energy_pointing_game`. The
-    ring is the mask dilated by a box of ``round(ring * size)`` pixels, at least one, to
-    each side along each spatial dimension, minus the mask: the margin of a lesion, where
-    what surrounds it is seen.
+    Each is ``sum(m * region) / sum(m)``; the lesion's is :func:`energy_pointing_game`. The
+    ring is the mask dilated by ``round(ring * size)`` pixels, at least one, to each side
+    along each spatial dimension, minus the mask: the margin and surroundings of a lesion.
 
-    Each in [0, 1], together 1; more lesion is better, and whether the ring is right or
-    wrong depends on the finding. NaN for an all-zero or constant map. What games it is
-    as in :func:`energy_pointing_game`; the shares of a constant positive map would be
-    those of the areas.
+    The three are in [0, 1] and sum to 1. More lesion and less background is better;
+    whether the ring is right depends on the finding. They are NaN for a map without
+    energy, a constant one. What wins is the same as for :func:`energy_pointing_game`.
 
     Args:
 
-        attributions, masks: As in :func:`pointing_game`.
+        $arguments
         ring (float, optional): Width of the ring as a share of the image's size, in
                     [0, 1]; 0 is no ring.
                     Default: 0.1 (22 pixels at 224)
@@ -167,10 +197,7 @@ def energy_shares(attributions: Tensor, masks: Tensor, ring: float = 0.1) -> Ene
     Returns:
         EnergyShares: lesion, ring and background, each of shape (N,).
 
-    Raises:
-
-        TypeError: As :func:`pointing_game`.
-        ValueError: As :func:`pointing_game`, or if ring is not in [0, 1].
+    $raises
 
     Examples::
 
@@ -192,7 +219,7 @@ def energy_shares(attributions: Tensor, masks: Tensor, ring: float = 0.1) -> Ene
 
 
 def _aligned(attributions: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """The normalized maps and the masks as booleans, both of shape (N, 1, *spatial)."""
+    """Return normalized maps and boolean masks, both of shape (N, 1, *spatial)."""
     for name, value in (("attributions", attributions), ("masks", masks)):
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} must be one Tensor; got {type(value).__name__}.")
@@ -210,8 +237,8 @@ def _aligned(attributions: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         )
     if not ((inside == 0) | (inside == 1)).all():
         raise ValueError(
-            "masks must be booleans or zeros and ones; got other values. Masks stored as "
-            "images of 0 and 255 become so by masks > 0."
+            "masks must be booleans or zeros and ones; got other values. Convert images of 0 and "
+            "255 by masks > 0."
         )
     with torch.no_grad():
         maps = explanation_mask(attributions, inside)

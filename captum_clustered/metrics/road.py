@@ -1,4 +1,4 @@
-"""Remove and debias: what is lost with a map's pixels when no edges give them away."""
+"""Remove and debias: the loss of probability when pixels are replaced by imputation."""
 
 from __future__ import annotations
 
@@ -9,14 +9,28 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from captum._utils.typing import TargetType
-from scipy import sparse
-from scipy.sparse.linalg import splu
 from torch import Tensor
 
 from captum_clustered.metrics._confidence import confidence, confidence_of_variants
 from captum_clustered.metrics._masking import explanation_mask, is_number, pixel_ranks
+from captum_clustered.metrics.registry import metric
+
+__all__ = ["road"]
+
+# Half of the offsets of the eight neighbors and their weights; the others are opposite.
+_NEIGHBORS = (((0, 1), 1 / 6), ((1, 0), 1 / 6), ((1, 1), 1 / 12), ((1, -1), 1 / 12))
 
 
+@metric(
+    "ROAD",
+    direction="higher",
+    meaning="`(p without the least relevant pixels - p without the most relevant) / 2`, removed "
+    "by noisy imputation; 0 is expected of a random map",
+    values="-0.5 to 0.5",
+    won_by="a Gaussian in the middle",
+    is_slow=True,
+    defaults=(),
+)
 def road(
     forward_func: Callable[..., Tensor],
     inputs: Tensor,
@@ -31,70 +45,48 @@ def road(
     max_examples_per_batch: int | None = None,
 ) -> Tensor:
     r"""
-    Change of the class probability when pixels are removed by noisy linear imputation.
+    Compute the change of the probability when pixels are removed by noisy imputation.
 
-    Each share of the pixels is removed in turn, those where the map is largest (MoRF,
+    Each share of the pixels is removed in turn: those where the map is largest (MoRF,
     most relevant first) or smallest (LeRF, least relevant first). A removed pixel becomes
-    the mean of its neighbors, as the solution of a sparse linear system, plus normal
-    noise: a network cannot tell the removed region by its edges, as it can with a
-    constant filling. Rong et al., "A consistent and efficient evaluation strategy for
-    attribution methods", ICML 2022. With d(share) the probability after the removal minus
-    p, before it, the result is the mean over the shares of
+    the weighted mean of its neighbors, found by solving a sparse linear system, plus
+    normal noise. So the network cannot recognize the removed region by its edges. Rong et
+    al., "A consistent and efficient evaluation strategy for attribution methods", ICML
+    2022. With d the probability after the removal minus the one before, the result is the
+    mean over the shares of
 
     - ``"morf"``: d under MoRF, in [-1, 1]; lower is better,
     - ``"lerf"``: d under LeRF, in [-1, 1]; higher is better,
-    - ``"combined"``: ``(lerf - morf) / 2``, in [-0.5, 0.5]; higher is better, and a random
-      order is 0 in expectation. Multiplied by 2 it compares to accuracies.
+    - ``"combined"``: ``(lerf - morf) / 2``, in [-0.5, 0.5]; higher is better, and 0 is
+      expected of a random order. Twice this value compares to differences of accuracies.
 
-    Only the order of the pixels counts, so keeping everything earns nothing: a constant
-    map removes the same pixels in both orders and is exactly 0 in the combination. A
-    Gaussian in the middle of the image does well on images with an object there. Small
-    removed regions are imputed nearly perfectly, which hides the loss of fine detail.
+    $verdict
+
+    Only the order of the pixels matters. A constant map removes the same pixels in both
+    orders, so its combination is exactly 0. Small removed regions are imputed nearly
+    perfectly, which hides the loss of fine detail.
 
     Args:
 
-        forward_func (Callable): Returns probabilities, as in :func:`average_drop`.
-        inputs (Tensor): Shape (N, channels, height, width); two spatial dimensions only.
-        attributions (Tensor): Shape (N, c, \*spatial) of any size; ReLU'd and interpolated
-                    to the input. Equal pixels are taken in reading order.
-        target (int, tuple, Tensor or list, optional): As in Captum.
-                    Default: None
-        additional_forward_args (Any, optional): As in Captum; tensors with N entries are
-                    repeated along with the examples.
-                    Default: None
-        shares (sequence of float, optional): The shares of pixels to remove, each between
-                    0 and 1 and rounded to whole pixels, of which one must remain.
+        $arguments
+        shares (sequence of float, optional): Shares of pixels to remove, each between 0
+                    and 1 and rounded to whole pixels, of which one must remain.
                     Default: (0.2, 0.4, 0.6, 0.8)
         noise (float, optional): Standard deviation of the noise, in units of the inputs.
                     Default: 0.01
-        seed (int, optional): Of the noise, which is drawn once, on the CPU, and is the
+        seed (int, optional): Seed of the noise. It is drawn once, on the CPU, and is the
                     same for all examples, shares and orders. Torch's global generator is
-                    left alone.
+                    not used.
                     Default: 0
         order (str, optional): "combined", "morf" or "lerf".
                     Default: "combined"
-        max_examples_per_batch (int, optional): The largest number of perturbed inputs in
-                    one forward pass; bounds the memory. It may be smaller than N.
-                    Default: None (all at once)
 
     Returns:
         Tensor: ROAD of each example, shape (N,).
 
-    Raises:
+    $raises
 
-        TypeError: If inputs or attributions are no tensor, inputs no floating-point
-                    numbers, or shares no sequence of numbers.
-        ValueError: If forward_func returns no probabilities, if the shapes do not go
-                    together or inputs have other than two spatial dimensions, if
-                    attributions are not finite, or if target, shares, noise, seed, order
-                    or max_examples_per_batch is not one of the accepted values.
-
-    Examples::
-
-        >>> # net takes images and returns logits.
-        >>> attr = ClusteredLayerCAM(net, net.conv).attribute(input, target=1)
-        >>> road(scores.probability(net), input, attr, target=1).shape
-        torch.Size([2])
+    $example
     """
     with torch.no_grad():
         mask = explanation_mask(attributions, inputs)
@@ -134,14 +126,14 @@ def road(
 def _counts(inputs: Tensor, shares: Sequence[float]) -> list[int]:
     if inputs.dim() != 4:
         raise ValueError(
-            "road needs inputs of shape (N, channels, height, width), as the imputation is "
+            "road needs inputs of shape (N, channels, height, width), as its imputation is "
             f"two-dimensional; got {tuple(inputs.shape)}."
         )
     if not inputs.is_floating_point():
         raise TypeError(f"inputs must be of a floating-point dtype; got {inputs.dtype}.")
     n_pixels = inputs[0, 0].numel()
     if not isinstance(shares, Iterable):
-        raise TypeError(f"shares={shares!r} must be a sequence of shares.")
+        raise TypeError(f"shares={shares!r} must be a sequence of numbers between 0 and 1.")
     shares = list(shares)
     if not all(map(is_number, shares)):
         raise TypeError(f"shares={shares!r} must be numbers between 0 and 1.")
@@ -155,7 +147,7 @@ def _counts(inputs: Tensor, shares: Sequence[float]) -> list[int]:
 
 
 def _directions(order: str) -> tuple[bool, ...]:
-    """Whether the largest values go first, for each order that is to be run."""
+    """Return whether the largest values go first, for each order to run."""
     directions = {"combined": (True, False), "morf": (True,), "lerf": (False,)}
     if not isinstance(order, str) or order not in directions:
         raise ValueError(f"order={order!r} must be 'combined', 'morf' or 'lerf'.")
@@ -172,19 +164,14 @@ def _noise(inputs: Tensor, noise: float, seed: int) -> Tensor:
     return (noise * torch.randn(inputs.shape[1:], generator=generator, device="cpu")).to(inputs)
 
 
-# Half of the eight neighbors' offsets and their weights; the others are opposite.
-_NEIGHBOURS = (((0, 1), 1 / 6), ((1, 0), 1 / 6), ((1, 1), 1 / 12), ((1, -1), 1 / 12))
-
-
 class LinearImputation:
     """
-    The linear imputation of Rong et al., "A consistent and efficient evaluation strategy
-    for attribution methods", ICML 2022, without its noise.
+    The linear imputation of ROAD, without its noise.
 
-    Each removed pixel is the mean of its eight neighbors, direct ones with weight 1/6
-    and diagonal ones with 1/12, those beyond the edge left out. Removed neighbors are
-    unknown as well: it is a sparse linear system, with a solution as long as there is one
-    pixel that is known.
+    Each removed pixel is the mean of its eight neighbors, with weights of 1/6 for direct
+    and 1/12 for diagonal ones; neighbors beyond the edge are left out. Removed neighbors
+    are unknown too, which gives a sparse linear system. It has a solution if at least one
+    pixel is known.
 
     Args:
 
@@ -196,6 +183,8 @@ class LinearImputation:
 
     def __call__(self, image: Tensor, removed: Tensor) -> Tensor:
         """
+        Impute the removed pixels.
+
         Args:
 
             image (Tensor): Shape (channels, height, width).
@@ -204,6 +193,8 @@ class LinearImputation:
         Returns:
             Tensor: The image with the removed pixels imputed, in its dtype and device.
         """
+        from scipy.sparse.linalg import splu  # type: ignore[import-untyped]
+
         missing = removed.flatten().cpu().numpy()
         if not missing.any():
             return image
@@ -223,11 +214,13 @@ class LinearImputation:
         return torch.from_numpy(values).to(image).view_as(image)
 
 
-def _laplacian(height: int, width: int) -> sparse.csr_matrix:
-    """The weighted Laplacian of the grid of pixels."""
+def _laplacian(height: int, width: int) -> Any:
+    """Return the weighted Laplacian of the grid of pixels, a csr_matrix."""
+    from scipy import sparse  # type: ignore[import-untyped]
+
     index = np.arange(height * width).reshape(height, width)
     first, second, weights = [], [], []
-    for (down, right), weight in _NEIGHBOURS:
+    for (down, right), weight in _NEIGHBORS:
         here = index[: height - down, max(0, -right) : width - max(0, right)].ravel()
         there = index[down:, max(0, right) : width + min(0, right)].ravel()
         first += [here, there]

@@ -10,9 +10,8 @@ from pathlib import Path
 import pandas as pd  # type: ignore[import-untyped]
 
 from captum_clustered._storage.layout import RunDescription
-from captum_clustered.comparison.left_out import left_out
 from captum_clustered.comparison.pictures import Pictures
-from captum_clustered.comparison.result import Comparison
+from captum_clustered.comparison.result import Comparison, significance
 from captum_clustered.comparison.store import BatchResult
 from captum_clustered.comparison.stored import StoredComparison
 from captum_clustered.report.content import (
@@ -41,8 +40,6 @@ from captum_clustered.report.packing import (
     rounded,
 )
 
-SIGNIFICANT = 0.05
-
 
 def compare_report(state: Path, described: RunDescription | None = None) -> Report:
     """
@@ -66,6 +63,7 @@ def compare_report(state: Path, described: RunDescription | None = None) -> Repo
     classes, names = described.classes, list(described.names)
     # After an interruption there may be more images than names.
     names += [f"image {i}" for i in range(len(names), _n_images(stored))]
+    comparison.names = names
     n_clusters = sum(_n_clusters(kept) for _, kept in stored.batches())
     images = _Images(
         comparison,
@@ -81,7 +79,7 @@ def compare_report(state: Path, described: RunDescription | None = None) -> Repo
         title=f"{counted(len(methods), 'method')} on {counted(n_images, 'image')}",
         facts=_facts(stored, described, n_images),
         summary=_summary(comparison),
-        left_out=described.left_out + left_out(comparison, names),
+        left_out=described.left_out + comparison.left_out(),
         remarks=_remarks(shown, images),
         methods=methods,
         numbers=[Number(name, way, True) for name, way in comparison.directions.items()],
@@ -240,11 +238,7 @@ def _summary(comparison: Comparison) -> Summary:
         "Seconds are those of a map, per image.",
     ]
     if comparison.reference is not None:
-        remarks.insert(
-            1,
-            f"* differs from {comparison.reference}: sign-flip test, Holm-corrected p < "
-            f"{SIGNIFICANT}.",
-        )
+        remarks.insert(1, comparison.significance_note())
     tags = dict.fromkeys(comparison.controls, "control")
     if comparison.reference is not None:
         tags.setdefault(comparison.reference, "reference")
@@ -259,7 +253,7 @@ def _summary(comparison: Comparison) -> Summary:
 def _cell(row: pd.Series) -> Cell:
     if not row["n"]:
         return Cell("-")
-    star = "*" if row["p_holm"] < SIGNIFICANT else ""
+    star = significance(row)
     small = [] if math.isnan(row["low"]) else [f"[{row['low']:.3g}, {row['high']:.3g}]"]
     small += [f"{row['missing']} missing"] if row["missing"] else []
     return Cell(f"{row['mean']:.3g}{star}", " ".join(small), float(row["mean"]))

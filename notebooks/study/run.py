@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from captum_clustered import compare
 from captum_clustered.comparison import Comparison
 from captum_clustered.comparison.methods import default_methods
-from captum_clustered.comparison.metrics import DEFAULT, DEFAULT_WITH_MASKS
+from captum_clustered.comparison.metrics import default_metrics
 from captum_clustered.visualization.canvas import save_figure
 from study import auc
 from study.checkpoints import load_network
@@ -41,7 +41,7 @@ def study_methods() -> list[str]:
 
 def study_metrics() -> list[str]:
     """Return compare's default metrics and max-sensitivity, which costs more."""
-    return [*DEFAULT, *DEFAULT_WITH_MASKS, SENSITIVITY]
+    return [*default_metrics(has_masks=True), SENSITIVITY]
 
 
 @dataclass(frozen=True)

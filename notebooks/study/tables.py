@@ -40,8 +40,7 @@ def verdicts_table(comparison: Comparison, patients: Sequence[str]) -> str:
     table = rows.pivot_table(index="method", columns="metric", values="cell", aggfunc="first")
     methods = [name for name in comparison.methods if name != comparison.reference]
     table = table.reindex(index=methods, columns=list(dict.fromkeys(rows["metric"])))
-    arrows = {"higher": " ↑", "lower": " ↓", None: ""}
-    table.columns = pd.Index([name + arrows[comparison.directions[name]] for name in table])
+    table.columns = pd.Index([comparison.heading(name) for name in table])
     table.index = pd.Index([_shown(comparison, name) for name in methods], name="method")
     return (
         f"Difference to {comparison.reference} [95% interval over patients] and verdict:\n\n"

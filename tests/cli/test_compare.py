@@ -139,7 +139,7 @@ class TestResume:
         (state / "batch-000002.json").unlink()
         kept = (state / "batch-000000.json").stat().st_mtime_ns
         assert run_compare(*FAST, "--batch-size", "1").exit_code == 0
-        costs = ["seconds", "rows", "peak_memory"]
+        costs = ["seconds", "forward_examples", "peak_memory"]
         pd.testing.assert_frame_equal(
             results().drop(columns=costs), first.drop(columns=costs), check_exact=True
         )
@@ -206,7 +206,7 @@ class TestLabels:
         with open("out/summary.md") as file:
             text = file.read()
         assert "Right and wrong predictions" in text
-        assert text.count("rows/image") == 1
+        assert text.count("forward examples/image") == 1
 
     @pytest.mark.parametrize(
         ("text", "sentence"),

@@ -5,7 +5,6 @@ import torch
 from captum.attr import LayerAttribution
 from nets import GapLinear, images
 
-from captum_clustered.comparison.channel_ablation import ChannelAblation
 from captum_clustered.comparison.controls import (
     CenterGaussian,
     FakeCAM,
@@ -13,6 +12,7 @@ from captum_clustered.comparison.controls import (
     MeanActivation,
     RandomMap,
 )
+from captum_clustered.comparison.methods import ChannelAblation
 
 
 def test_fake_cam_is_one_but_for_the_first_pixel():

@@ -3,15 +3,8 @@ import torch
 from nets import MlpHead, images
 
 from captum_clustered import scores
-from captum_clustered.comparison.forward import CountedForward, Remembered, digest
+from captum_clustered.comparison.forward import CountedForward, Remembered
 from captum_clustered.scores import model_of
-
-
-def test_digests_tell_values_shapes_and_dtypes_apart():
-    x = torch.zeros(2, 3)
-    different = [x, x + 1, x.T, x.double(), x.bfloat16(), x[:0], -x]
-    assert len({digest(tensor) for tensor in different}) == len(different)
-    assert digest(torch.arange(6).view(2, 3).T) == digest(torch.arange(6).view(2, 3).T.contiguous())
 
 
 def test_counted_forward_counts_and_is_seen_through():
@@ -20,7 +13,7 @@ def test_counted_forward_counts_and_is_seen_through():
     x = images(3, dtype=torch.float32)
     torch.testing.assert_close(counted(x), scores.margin(net)(x))
     counted(x[:1])
-    assert counted.rows == 4
+    assert counted.n_examples == 4
     assert model_of(counted) is net
 
 
@@ -48,4 +41,4 @@ def test_remembered_runs_once_for_the_same_values():
 def test_counting_what_is_no_tensor(inputs):
     counted = CountedForward(lambda x: torch.zeros(1, 2))
     counted(inputs)
-    assert counted.rows == 0
+    assert counted.n_examples == 0

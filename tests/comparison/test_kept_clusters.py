@@ -10,11 +10,10 @@ from torch import nn
 
 from captum_clustered import ClusteredLayerCAM
 from captum_clustered._maps import cluster_attribution
-from captum_clustered.comparison.kept_clusters import MOST_CLUSTERS, KeptClusters
-from captum_clustered.comparison.pictures import MAP_SIDE, Pictures
+from captum_clustered.comparison.pictures import MAP_SIDE, MOST_CLUSTERS, KeptClusters, Pictures
 from captum_clustered.comparison.stored import StoredComparison
 
-NAME = "ClusteredLayerCAM, 3 clusters"
+NAME = "ClusteredLayerCAM(clusterer=3)"
 
 
 def kept(folder):
@@ -31,21 +30,23 @@ def kept_of(cam, n_images, *parts, small=lambda maps: maps):
 
 
 @pytest.mark.parametrize(
-    ("variant", "kwargs"),
+    "kwargs",
     [
-        ("", {}),
-        (", shapley", {"importance": "shapley"}),
-        (", n_clusterings 4", {"n_clusterings": 4}),
+        {},
+        {"importance": "shapley"},
+        {"n_clusterings": 4},
     ],
 )
-def test_are_what_return_clusters_gives(tmp_path, variant, kwargs):
+def test_are_what_return_clusters_gives(tmp_path, kwargs):
     net, (inputs, _, _) = MlpHead(), pictures()
-    run(net, methods=(NAME + variant, "LayerGradCam"), save_to=tmp_path)
+    arguments = ", ".join(f"{name}={value!r}" for name, value in {"clusterer": 3, **kwargs}.items())
+    method = f"ClusteredLayerCAM({arguments})"
+    run(net, methods=(method, "LayerGradCam"), save_to=tmp_path)
     cam = ClusteredLayerCAM(net, net.relu, clusterer=3, **kwargs)
     _, expected = cam.attribute(inputs, net(inputs).argmax(1), return_clusters=True)
     batches = kept(tmp_path)
-    assert all(set(found) == {NAME + variant} for found in batches)
-    found = [each[NAME + variant] for each in batches]
+    assert all(set(found) == {method} for found in batches)
+    found = [each[method] for each in batches]
     for name in ("maps", "importances"):
         values = np.concatenate([getattr(each, name) for each in found])
         np.testing.assert_allclose(values, getattr(expected, name), rtol=1e-4, atol=1e-6)
@@ -89,7 +90,7 @@ def test_nothing_more_is_evaluated_for_them(tmp_path):
         cam.attribute(pictures()[0][:2], 0)
         found = run(net, methods=(NAME, "LayerGradCam"), save_to=tmp_path)
     assert found.failures.empty
-    assert found.costs()["rows"][NAME] == sum(seen) / 2
+    assert found.costs()["forward_examples"][NAME] == sum(seen) / 2
     assert all(NAME in each for each in kept(tmp_path))
 
 

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from captum_clustered.comparison.data import Batch
+from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.pictures import MAP_SIDE, SIDE, Pictures
 
 
 def made(inputs, masks=None):
     pictures = Pictures()
-    pictures.start(Batch(inputs, None, masks))
+    pictures.start(ImageBatch(inputs, None, masks))
     return pictures
 
 

@@ -1,4 +1,3 @@
-import base64
 import math
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from nets import GapLinear, images
 from small_comparisons import FAST, pictures, run
 
 from captum_clustered.comparison import compare
+from captum_clustered.metrics._masking import explanation_mask
 
 FIGURES = ["metrics", "curves", "gallery"]
 
@@ -63,7 +63,7 @@ def test_markdown():
     assert "increase in confidence ↑" in text
     assert "| energy ring " in text
     assert "*Fake-CAM*" in text
-    assert "rows/image" in text
+    assert "forward examples/image" in text
     assert "peak memory" not in text
     assert text.startswith("| method")
     assert "**class: 1**" in result.to_markdown(by="class")
@@ -84,7 +84,7 @@ def test_csv_keeps_all_digits(tmp_path):
         "metric",
         "value",
         "seconds",
-        "rows",
+        "forward_examples",
         "peak_memory",
     ]
 
@@ -100,13 +100,14 @@ def test_figures(kind, tmp_path):
 
 def test_the_gallery_shows_what_metrics_see():
     result = run(metrics=["complexity"], data=pictures(8))
-    assert [shown["image"] for shown in result.gallery] == [0, 1, 2, 3, 4, 5]
+    assert [image.number for image in result.gallery] == [0, 1, 2, 3, 4, 5]
     figure = result.plot("gallery")
     # And the color bar.
     assert len(figure.axes) == 6 * (len(result.methods) + 1) + 1
     columns = len(result.methods) + 1
-    packed = result.gallery[2]["maps"]["random"]
-    mask = np.frombuffer(base64.b64decode(packed["bytes"]), np.uint8) / 255
+    # Images are smaller than pictures may be, so nothing was shrunk.
+    maps = torch.from_numpy(result.gallery[2].maps["random"])[None, None]
+    mask = explanation_mask(maps, torch.zeros(1, 1, 12, 10)).ravel()
     axis = figure.axes[2 * columns + 1 + result.methods.index("random")]
     assert np.asarray(axis.images[1].get_array()).ravel() == pytest.approx(mask)
 
@@ -183,11 +184,11 @@ def test_clusters_have_their_sizes_and_share_one_legend():
     text = result.to_markdown(by="class")
     assert "**class: 0** (2 images)" in text
     assert "**class: 2** (1 image)\n" in text
-    assert text.count("rows/image") == 1
+    assert text.count("forward examples/image") == 1
     assert text.count("5 images; mean") == 1
     tables = result.to_markdown(by="class", details=False)
     assert text.startswith(tables.rstrip("\n"))
-    assert "rows/image" not in tables
+    assert "forward examples/image" not in tables
 
 
 def test_tables_and_figures_when_nothing_worked():
@@ -221,3 +222,26 @@ def test_a_gallery_with_names():
     result.names = [f"a-rather-long-name-{i}.png" for i in range(6)]
     labels = [axis.get_ylabel() for axis in result.plot("gallery").axes]
     assert "…long-name-0.png" in labels[0]
+
+
+def test_each_image_and_each_reason_of_a_method_once():
+    def moody(case):
+        raise RuntimeError("no")
+
+    images, _, _ = pictures()
+    images[1] = float("nan")
+
+    def loader():
+        yield images[:3]
+        raise OSError("no more")
+
+    with pytest.warns(UserWarning, match="not complete"):
+        result = run(data=loader(), methods="LayerGradCam", metrics={"moody": moody})
+    assert result.left_out()[0][0] == "image 1"
+    result.names = ["a", "b", "c"]
+    found = result.left_out()
+    assert found[0] == ("b", "ValueError: forward_func gives logits that are not finite.")
+    assert found[1] == ("LayerGradCam, moody", "RuntimeError: no")
+    assert found[-1][0] == "further images"
+    assert "no more" in found[-1][1]
+    assert len(found) == len(set(found)) == 1 + 5 + 1

@@ -10,6 +10,7 @@ from torch import nn
 
 from captum_clustered.comparison import compare
 from captum_clustered.comparison.methods import make_methods
+from captum_clustered.comparison.pictures import Pictures
 
 
 def loader_of(x, labels=None, size=2):
@@ -137,10 +138,10 @@ def test_odd_maps_cost_their_own_method_only(make, message):
 
 
 def test_whatever_is_made_of_the_maps_costs_their_method_only(monkeypatch):
-    def no_pictures(maps, inputs):
+    def no_pictures(*args):
         raise MemoryError("no room")
 
-    monkeypatch.setattr("captum_clustered.comparison.batch.maps_of", no_pictures)
+    monkeypatch.setattr(Pictures, "add", no_pictures)
     with pytest.warns(UserWarning, match="no room"):
         result = run(methods=["LayerGradCam"])
     assert set(result.failures["image"]) == set(range(6))
@@ -171,7 +172,7 @@ class Scaling(nn.Module):
 def test_a_model_that_works_in_place_on_its_input(is_frozen):
     x, labels, masks = pictures()
     before = x.clone()
-    methods = ["LayerGradCam", "ClusteredLayerCAM, 3 clusters", "LayerFeatureAblation"]
+    methods = ["LayerGradCam", "ClusteredLayerCAM(clusterer=3)", "LayerFeatureAblation"]
     options = {"metrics": ["average drop", "insertion", "ADCC", "infidelity", "max-sensitivity"]}
     found, expected = (
         run(Scaling(in_place).requires_grad_(not is_frozen), (x, labels, masks), methods, **options)

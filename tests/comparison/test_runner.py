@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from captum_clustered import ClusteredLayerCAM, metrics, scores
 from captum_clustered.comparison import Metric, compare
 from captum_clustered.comparison.controls import RandomMap
-from captum_clustered.comparison.metrics import METRICS
 from captum_clustered.comparison.peers import PEERS, peers_installed
+from captum_clustered.metrics.registry import METRICS
 
 CONTROLS = ["Fake-CAM", "random", "center Gaussian", "mean activation", "mask"]
 
@@ -25,18 +25,20 @@ def test_values_are_those_of_the_metrics_by_hand():
     net = MlpHead()
     x, labels, masks = pictures()
     names = ["average drop", "average drop 50% (mean)", "insertion - deletion", "pointing game"]
-    result = run(net, (x, labels, masks), ["ClusteredLayerCAM, drop, 3 clusters"], metrics=names)
+    result = run(
+        net, (x, labels, masks), ["ClusteredLayerCAM(scaling='drop', clusterer=3)"], metrics=names
+    )
     target = net(x).argmax(1)
     maps = ClusteredLayerCAM(net, net.relu, clusterer=3, scaling="drop").attribute(x, target)
     arguments = (scores.probability(net), x, maps, target)
     expected = [
         metrics.average_drop(*arguments),
-        metrics.average_drop(*arguments, filling="mean", keep=0.5),
+        metrics.average_drop(*arguments, baseline="mean", top_fraction=0.5),
         metrics.insertion_minus_deletion(*arguments, n_steps=10),
         metrics.pointing_game(maps, masks[:, None]).double(),
     ]
     for name, wanted in zip(names, expected, strict=True):
-        found = torch.tensor(values(result, "ClusteredLayerCAM, drop, 3 clusters", name))
+        found = torch.tensor(values(result, "ClusteredLayerCAM(scaling='drop', clusterer=3)", name))
         torch.testing.assert_close(found, wanted.double(), atol=1e-5, rtol=1e-4)
     first = result.frame.iloc[0]
     assert (first["image"], first["label"], first["target"]) == (0, 0, target[0])
@@ -81,7 +83,7 @@ def test_ends_of_curves_are_evaluated_once_for_all_methods():
 def test_rows_and_costs():
     net = MlpHead()
     result = run(net, methods=["ClusteredLayerCAM", "LayerGradCam", "LayerFeatureAblation"])
-    rows = result.costs()["rows"]
+    rows = result.costs()["forward_examples"]
     assert rows[["ClusteredLayerCAM", "LayerGradCam", "mean activation"]].tolist() == [1, 1, 1]
     # The layer's values twice (Captum does not give its own away), the score, and one for
     # each of the six channels.
@@ -106,7 +108,7 @@ def test_defaults():
     assert not len(result.failures)
     assert result.methods[:4] == [
         "ClusteredLayerCAM",
-        "ClusteredLayerCAM, n_clusterings 10",
+        "ClusteredLayerCAM(n_clusterings=10)",
         "LayerGradCam",
         "LayerGradientXActivation",
     ]
@@ -133,7 +135,10 @@ def test_frozen_models():
 
 
 def test_every_metric_on_every_method():
-    everything = ["ClusteredLayerCAM, shapley, n_clusterings 2", "LayerFeatureAblation"]
+    everything = [
+        "ClusteredLayerCAM(importance='shapley', n_clusterings=2)",
+        "LayerFeatureAblation",
+    ]
     if peers_installed():
         everything += list(PEERS)
     result = run(data=pictures(2), methods=everything, metrics=list(METRICS))
@@ -196,7 +201,7 @@ def test_a_users_methods():
             rtol=1e-4,
             atol=1e-4,
         )
-    assert result.costs()["rows"]["own"] == 1
+    assert result.costs()["forward_examples"]["own"] == 1
 
 
 def test_captums_methods_without_target():
@@ -366,7 +371,17 @@ def test_progress_bar(capfd):
     ("change", "error", "message"),
     [
         ({"methods": ["LayerGradCAM"]}, ValueError, "no 'LayerGradCAM'.*mean 'LayerGradCam'"),
-        ({"methods": ["ClusteredLayerCAM, fast"]}, ValueError, "got 'fast'"),
+        (
+            {"methods": ["ClusteredLayerCAM(fast=True)"]},
+            ValueError,
+            "ClusteredLayerCAM has no 'fast'; accepted are clusterer, scaling, importance, .*dim",
+        ),
+        ({"methods": ["ClusteredLayerCAM(20)"]}, ValueError, "give arguments by name"),
+        ({"methods": ["ClusteredLayerCAM(seed=f())"]}, ValueError, "seed must be a number, a text"),
+        ({"methods": ["ClusteredLayerCAM(seed=1"]}, ValueError, "methods has no 'Clustered.*Known"),
+        ({"methods": ["f(seed=1)"]}, ValueError, "methods has no 'f.seed=1.'"),
+        ({"methods": ["ClusteredLayerCAM(**{})"]}, ValueError, "give arguments by name"),
+        ({"methods": ["ClusteredLayerCAM(scaling='x')"]}, ValueError, "scaling='x' must be"),
         ({"methods": ["LayerGradCam"] * 2}, ValueError, "'LayerGradCam' twice"),
         ({"methods": 3}, TypeError, "methods must be a list of names"),
         ({"methods": [3]}, TypeError, "methods must be names"),
@@ -378,7 +393,7 @@ def test_progress_bar(capfd):
         ({"metrics": ["IoU"], "data": pictures()[0]}, ValueError, "needs masks"),
         ({"metrics": []}, ValueError, "at least one metric"),
         ({"metrics": {"a": 3}}, TypeError, "metrics\\['a'\\]"),
-        ({"methods": ["ClusteredLayerCAM, 2 clusters, 3 clusters"]}, ValueError, "clusterer twice"),
+        ({"methods": ["ClusteredLayerCAM(seed=1, seed=2)"]}, ValueError, "sets seed twice"),
         ({"reference": "nobody"}, ValueError, "reference='nobody'"),
         ({"reference": 3}, TypeError, "reference must be the name of a method or None; got int"),
         ({"reference": ["LayerGradCam"]}, TypeError, "reference must be .*got list"),

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from nets import MlpHead
@@ -16,6 +17,14 @@ from captum_clustered.comparison import compare
 
 FILES = [f"batch-{index:06d}.json" for index in range(3)]
 METRICS = ["average drop", "infidelity", "energy in mask"]
+
+
+def assert_same_gallery(first, second):
+    for a, b in zip(first.gallery, second.gallery, strict=True):
+        assert (a.number, list(a.maps)) == (b.number, list(b.maps))
+        np.testing.assert_array_equal(a.picture, b.picture)
+        for name, maps in a.maps.items():
+            np.testing.assert_array_equal(maps, b.maps[name])
 
 
 def batches_in(folder):
@@ -46,9 +55,9 @@ def test_an_interrupted_comparison_goes_on(tmp_path, calls_until_interrupt):
     whole = run(**arguments | {"save_to": None})
     assert again.values.equals(whole.values)
     assert again.curves == whole.curves
-    assert again.gallery == whole.gallery
+    assert_same_gallery(again, whole)
     assert again.summary().equals(whole.summary())
-    assert again.costs()["rows"].equals(whole.costs()["rows"])
+    assert again.costs()["forward_examples"].equals(whole.costs()["forward_examples"])
 
 
 def test_a_finished_comparison_is_read_with_its_costs(tmp_path):
@@ -74,7 +83,7 @@ run(metrics=["average drop", "infidelity", {"mine": slow}], save_to=sys.argv[1])
 def test_a_killed_comparison_goes_on(tmp_path):
     here = Path(__file__).parent
     process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-c", SCRIPT, str(tmp_path), str(here), str(here.parent)],
+        [sys.executable, "-c", SCRIPT, str(tmp_path), str(here.parent / "helpers")],
         env={**os.environ, "PYTHONPATH": str(here.parents[1])},
     )
     try:
@@ -120,7 +129,7 @@ def test_failures_are_kept(tmp_path):
         ({"batch_size": 3}, "batch_size was 2 and is 3"),
         (
             {"methods": ["LayerGradCam"]},
-            "methods are others, now without 'ClusteredLayerCAM, 3 clusters'\\.",
+            "methods are others, now without 'ClusteredLayerCAM.clusterer=3.'\\.",
         ),
         ({"metrics": ["complexity"]}, "now without 'average drop', 'coherency', now with"),
         ({"net": MlpHead(seed=1)}, "model was"),
@@ -198,13 +207,15 @@ def test_a_damaged_batch_is_computed_again(tmp_path, content):
     assert run(save_to=tmp_path).values.equals(first.values)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"half a file"])
+@pytest.mark.parametrize("content", [None, b"", b"half a file", "an archive of something else"])
 def test_a_batch_without_its_pictures_is_computed_again(tmp_path, content):
     first = run(save_to=tmp_path)
     path = tmp_path / "batch-000001.npz"
     whole = path.read_bytes()
     if content is None:
         path.unlink()
+    elif isinstance(content, str):
+        np.savez(path, other=np.zeros(3))
     else:
         path.write_bytes(content)
     with pytest.warns(UserWarning, match=r"batch-000001\.npz is missing or damaged.*again"):

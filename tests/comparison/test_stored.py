@@ -18,6 +18,10 @@ def test_has_the_comparison_as_it_was(tmp_path):
     assert again.frame.equals(first.frame)
     assert again.summary().equals(first.summary())
     assert again.to_markdown() == first.to_markdown()
+    assert [image.number for image in again.gallery] == list(range(6))
+    for found, expected in zip(again.gallery, first.gallery, strict=True):
+        np.testing.assert_array_equal(found.picture, expected.picture)
+        np.testing.assert_array_equal(found.maps["random"], expected.maps["random"])
     assert (again.methods, again.controls) == (first.methods, first.controls)
 
 
@@ -26,7 +30,7 @@ def test_has_the_maps_of_all_images(tmp_path):
     net = MlpHead()
     images, _, masks = pictures()
     batches = [kept for _, kept in StoredComparison.read(tmp_path).batches()]
-    maps = np.concatenate([kept.maps["ClusteredLayerCAM, 3 clusters"] for kept in batches])
+    maps = np.concatenate([kept.maps["ClusteredLayerCAM(clusterer=3)"] for kept in batches])
     cam = ClusteredLayerCAM(net, net.relu, clusterer=3)
     expected = cam.attribute(images, net(images).argmax(1))[:, 0]
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)

@@ -6,11 +6,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from captum_clustered.comparison.data import Batch
-from captum_clustered.comparison.kept_clusters import KeptClusters
-from captum_clustered.comparison.methods import CONTROLS, MASK_CONTROL
-from captum_clustered.comparison.pictures import Pictures
-from captum_clustered.comparison.store import BatchResult, Store
+from captum_clustered.comparison.controls import CONTROLS
+from captum_clustered.comparison.data import ImageBatch
+from captum_clustered.comparison.pictures import KeptClusters, Pictures
+from captum_clustered.comparison.store import BatchResult, ComparisonStore
 from captum_clustered.explain import ExplainerSettings, Explanation
 
 METRICS = {"average drop": "lower", "insertion": "higher", "energy ring": None}
@@ -39,7 +38,7 @@ def write_compare_run(
     first ``n_clustered`` methods have clusters; those of "method 1" are of a n_clusterings of 5.
     """
     generator = torch.Generator().manual_seed(0)
-    methods = [f"method {i}" for i in range(n_methods)] + [*CONTROLS, MASK_CONTROL]
+    methods = [f"method {i}" for i in range(n_methods)] + [info.name for info in CONTROLS]
     settings = {
         "forward_func": "made_up.network",
         "layer": "'layer4' (1)",
@@ -50,7 +49,7 @@ def write_compare_run(
         "attribute_to_layer_input": False,
         "seed": 0,
     }
-    store = Store(folder / "state", settings)
+    store = ComparisonStore(folder / "state", settings)
     batches = [range(i, min(i + 4, n_images)) for i in range(0, n_images, 4)]
     for index, numbers in enumerate(batches):
         result, pictures = _batch(numbers, methods, metrics, size, grid, generator)
@@ -82,15 +81,15 @@ def _batch(numbers, methods, metrics, size, grid, generator):
     if 1 in numbers:
         result.failures.append(failure(1, "", "is not finite"))
     pictures = Pictures()
-    pictures.start(Batch(images, None, masks))
+    pictures.start(ImageBatch(images, None, masks))
     for m, method in enumerate(methods):
         there = [i for i, n in enumerate(kept) if not (method == "method 1" and n == 2)]
         if len(there) < len(kept):
             result.failures.append(failure(2, method, "no <gradient>"))
-        is_large = method in ("Fake-CAM", "center Gaussian", MASK_CONTROL)
+        is_large = method in ("Fake-CAM", "center Gaussian", "mask")
         shape = (len(kept), 1, *(size if is_large else grid,) * 2)
         maps = torch.randn(shape, generator=generator) + 0.5
-        if method == MASK_CONTROL:
+        if method == "mask":
             maps = masks.float()
         if method == "method 1":
             maps[[i for i, n in enumerate(kept) if n == 3]] = 0
@@ -99,7 +98,12 @@ def _batch(numbers, methods, metrics, size, grid, generator):
             metric: [10.0 * kept[i] + m + k if i in there else None for i in range(len(kept))]
             for k, metric in enumerate(metrics)
         }
-        result.costs[method] = {"seconds": 0.5, "rows": 1, "peak_memory": 0, "images": len(there)}
+        result.costs[method] = {
+            "seconds": 0.5,
+            "forward_examples": 1,
+            "peak_memory": 0,
+            "images": len(there),
+        }
     return result, pictures
 
 

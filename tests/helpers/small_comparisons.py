@@ -15,7 +15,7 @@ def pictures(n=6, size=(12, 10)):
     return images(n, size=size, dtype=torch.float32), torch.arange(n) % 3, masks
 
 
-def run(net=None, data=None, methods=("ClusteredLayerCAM, 3 clusters", "LayerGradCam"), **kwargs):
+def run(net=None, data=None, methods=("ClusteredLayerCAM(clusterer=3)", "LayerGradCam"), **kwargs):
     """A small comparison."""
     net = MlpHead() if net is None else net
     data = pictures() if data is None else data

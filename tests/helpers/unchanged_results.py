@@ -52,9 +52,9 @@ ABLATION, SHAPLEY = "ablation", "shapley"
 # Ours -> the package's names in tables.
 METHODS = {
     "default": "ClusteredLayerCAM",
-    "three clusterings": "ClusteredLayerCAM, 3 clusters, n_clusterings 3",
-    "shapley": "ClusteredLayerCAM, 4 clusters, shapley",
-    "drop": "ClusteredLayerCAM, 5 clusters, drop",
+    "three clusterings": "ClusteredLayerCAM(clusterer=3, n_clusterings=3)",
+    "shapley": "ClusteredLayerCAM(clusterer=4, importance='shapley')",
+    "drop": "ClusteredLayerCAM(clusterer=5, scaling='drop')",
     "Grad-CAM": "LayerGradCam",
     "HiResCAM": "LayerGradientXActivation",
     "channels": "LayerFeatureAblation",
@@ -127,7 +127,7 @@ IMAGE_COLUMNS = {
     "correct": "correct",
     "explained class": "target",
 }
-ROWS = "rows"
+ROWS = "forward_examples"
 # Of the files of a run over a data set.
 RUN_COLUMNS = {
     "number": "index",
@@ -733,7 +733,7 @@ def _for_metrics() -> tuple[Any, torch.Tensor, torch.Tensor]:
 @case("metrics of what is kept")
 def kept() -> Results:
     net, x, maps = _for_metrics()
-    fillings = {"zero": 0.0, "number": 0.5, "mean": "mean", "blur": "blur", "image": images(1, 6)}
+    baselines = {"zero": 0.0, "number": 0.5, "mean": "mean", "blur": "blur", "image": images(1, 6)}
     functions = {
         "drop": metrics.average_drop,
         "increase": metrics.increase_in_confidence,
@@ -741,10 +741,10 @@ def kept() -> Results:
     }
     return {
         f"{name}, {filling_name}, {share}": metric(
-            net, x, maps, target=[0, 1, 2], filling=filling, keep=share
+            net, x, maps, target=[0, 1, 2], baseline=baseline, top_fraction=share
         )
         for name, metric in functions.items()
-        for filling_name, filling in fillings.items()
+        for filling_name, baseline in baselines.items()
         for share in (None, 0.3)
     }
 
@@ -773,7 +773,7 @@ def curves() -> Results:
     for name, metric in functions.items():
         found[name] = metric(net, x, maps, target=1)
         found[f"{name}, mean, 7 steps"] = metric(
-            net, x, maps, target=2, filling="mean", n_steps=7, max_examples_per_batch=5
+            net, x, maps, target=2, baseline="mean", n_steps=7, max_examples_per_batch=5
         )
     return found
 
@@ -886,7 +886,7 @@ def comparison_with_other_settings() -> Results:
     net = Network()
     x = images(3, 8)
     methods = {
-        "four": "ClusteredLayerCAM, 4 clusters, n_clusterings 2",
+        "four": "ClusteredLayerCAM(clusterer=4, n_clusterings=2)",
         "own": "own",
         "Grad-CAM": METHODS["Grad-CAM"],
     }

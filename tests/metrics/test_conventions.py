@@ -1,6 +1,9 @@
 """What all metrics have in common, and their examples."""
 
 import doctest
+import inspect
+import re
+import sys
 
 import pytest
 import torch
@@ -8,42 +11,87 @@ from nets import GapLinear, images
 from toys import batch, one_by_one
 
 from captum_clustered import ClusteredLayerCAM, metrics, scores
+from captum_clustered.metrics.registry import METRICS
+from captum_clustered.metrics.registry import metric as declare
 
 
 def explain(inputs, target=None):
     return inputs.detach().sum(1, keepdim=True)
 
 
-# Called with forward_func, inputs, attributions and target.
-METRICS = {
-    name: getattr(metrics, name)
-    for name in (
-        "average_drop",
-        "average_gain",
-        "deletion",
-        "deletion_curve",
-        "increase_in_confidence",
-        "insertion",
-        "insertion_curve",
-        "insertion_minus_deletion",
-        "road",
-    )
+class Called:
+    """A metric, called with everything that any metric takes."""
+
+    def __init__(self, function, options=None, part=""):
+        self.function, self.options, self.part = function, options or {}, part
+        self.names = inspect.signature(function).parameters
+
+    def __call__(self, forward, x, maps, target):
+        masks = torch.zeros(x.shape[0], *x.shape[2:])
+        masks.flatten(1)[:, 2:5] = 1
+        given = {
+            "explanation_func": explain,
+            "forward_func": forward,
+            "inputs": x,
+            "attributions": maps,
+            "masks": masks,
+            "target": target,
+        }
+        chosen = {name: value for name, value in given.items() if name in self.names}
+        if "kwargs" in self.names:
+            chosen["target"] = target
+        found = self.function(**chosen, **self.options)
+        return getattr(found, self.part) if self.part else found
+
+
+EVERYTHING = {
+    name: Called(metric.function, metric.options, metric.part)
+    for name, metric in METRICS.items()
+    if (not metric.takes("case") and not metric.is_variant) or name == "average drop 50% (blur)"
+} | {curve: Called(getattr(metrics, curve)) for curve in ("deletion_curve", "insertion_curve")}
+OF_INPUTS = {name: called for name, called in EVERYTHING.items() if "inputs" in called.names}
+
+every_metric = pytest.mark.parametrize("metric", EVERYTHING.values(), ids=EVERYTHING)
+every_metric_of_inputs = pytest.mark.parametrize("metric", OF_INPUTS.values(), ids=OF_INPUTS)
+
+
+# Of modules: some have the name of a function, which the package has under it.
+FUNCTIONS = {
+    name: getattr(module, name)
+    for path, module in list(sys.modules.items())
+    if path.startswith("captum_clustered.metrics.")
+    for name in getattr(module, "__all__", ())
+    if inspect.isfunction(getattr(module, name))
 }
-METRICS["adcc"] = lambda *args, **kwargs: metrics.adcc(explain, *args, **kwargs)
-METRICS["coherency"] = lambda f, x, maps, target: metrics.coherency(explain, x, maps, target=target)
-METRICS["complexity"] = lambda f, x, maps, target: metrics.complexity(maps, x)
-METRICS["average_drop, blur"] = lambda *args, **kwargs: metrics.average_drop(
-    *args, **kwargs, filling="blur", keep=0.5
-)
-
-every_metric = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 
 
-def test_every_metric_is_here():
-    against_masks = {"EnergyShares", "energy_pointing_game", "energy_shares", "iou"}
-    assert set(metrics.__all__) == against_masks | {"pointing_game"} | (
-        set(METRICS) - {"average_drop, blur"}
-    )
+def test_every_function_is_declared():
+    declared = {metric.function.__name__ for metric in METRICS.values() if not metric.takes("case")}
+    assert set(FUNCTIONS) == declared | {"deletion_curve", "insertion_curve"}
+    assert all(getattr(metrics, name) is function for name, function in FUNCTIONS.items())
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_help_is_complete(name):
+    function = FUNCTIONS[name]
+    assert "$" not in function.__doc__
+    arguments = function.__doc__.split("Args:")[1].split("Returns:")[0]
+    for argument, parameter in inspect.signature(function).parameters.items():
+        described = re.search(
+            rf"^ {{8}}\**{argument} \(.*?(?=^ {{8}}\S|\Z)", arguments, re.M | re.S
+        )
+        assert described, argument
+        has_default = parameter.default is not inspect.Parameter.empty
+        assert ("Default:" in described[0]) == has_default
+    for section in ("Returns", "Raises", "Examples"):
+        assert f"{section}:" in function.__doc__
+
+
+def test_two_metrics_of_one_name():
+    with pytest.raises(ValueError, match="a metric 'ROAD' already"):
+        declare("ROAD", direction="higher", meaning="", values="", won_by="")(lambda maps: maps)
+    with pytest.raises(ValueError, match="direction='up' must be 'higher', 'lower' or None"):
+        declare("new", direction="up", meaning="", values="", won_by="")
 
 
 @every_metric
@@ -88,7 +136,7 @@ def test_nothing_is_left_behind(metric):
     assert not net.training
 
 
-@every_metric
+@every_metric_of_inputs
 def test_half_precision_is_measured_in_float32(metric):
     x, maps = batch(dtype=torch.float32)
     exact = metric(scores.probability(GapLinear()), x, maps, target=1)
@@ -100,17 +148,17 @@ def test_half_precision_is_measured_in_float32(metric):
 
 
 # The imputation of ROAD is two-dimensional, which has its own test.
-@pytest.mark.parametrize("name", sorted(set(METRICS) - {"road"}))
+@pytest.mark.parametrize("name", [name for name in EVERYTHING if name != "ROAD"])
 @pytest.mark.parametrize("size", [(7,), (4, 3, 5)])
 def test_signals_and_volumes(name, size):
     x, maps = batch(size)
     forward = scores.probability(GapLinear(dims=len(size)).double())
-    found = METRICS[name](forward, x, maps, target=1)
+    found = EVERYTHING[name](forward, x, maps, target=1)
     assert found.isfinite().all()
     assert len(found) == 3
 
 
-@every_metric
+@every_metric_of_inputs
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_constant_maps_have_finite_values(metric, value):
     x, maps = batch()
@@ -118,9 +166,9 @@ def test_constant_maps_have_finite_values(metric, value):
     assert metric(forward, x, torch.full_like(maps, value), target=1).isfinite().all()
 
 
-@pytest.mark.parametrize("name", [name for name in metrics.__all__ if name != "EnergyShares"])
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_example_in_the_docstring_runs(name):
-    metric = getattr(metrics, name)
+    metric = FUNCTIONS[name]
     names = vars(metrics) | {
         "torch": torch,
         "scores": scores,

@@ -42,7 +42,7 @@ def test_additional_forward_args_and_list_targets():
 
 
 @pytest.mark.parametrize(
-    ("filling", "left"),
+    ("baseline", "left"),
     [
         (0.0, 0.8 / 4),
         (0.2, (0.8 + 3 * 0.2) / 4),
@@ -50,27 +50,31 @@ def test_additional_forward_args_and_list_targets():
         (torch.tensor([[0.0, 0.4], [0.4, 0.4]]), (0.8 + 3 * 0.4) / 4),
     ],
 )
-def test_fillings_by_hand(filling, left):
+def test_baselines_by_hand(baseline, left):
     x = torch.tensor([[[[0.8, 0.4], [0.4, 0.4]]]])
     maps = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
-    drop = average_drop(brightness, x, maps, 0, filling=filling)
+    drop = average_drop(brightness, x, maps, 0, baseline=baseline)
     assert drop.item() == pytest.approx(max(0, 100 * (0.5 - left) / 0.5), abs=1e-5)
 
 
-@pytest.mark.parametrize(("keep", "drop"), [(0, 100), (0.25, 60), (0.5, 30), (0.75, 10), (1, 0)])
-def test_hard_masks_by_hand(keep, drop):
+@pytest.mark.parametrize(
+    ("top_fraction", "drop"), [(0, 100), (0.25, 60), (0.5, 30), (0.75, 10), (1, 0)]
+)
+def test_hard_masks_by_hand(top_fraction, drop):
     x = torch.tensor([[[[0.4, 0.3], [0.2, 0.1]]]])
-    found = average_drop(brightness, x, x, 0, keep=keep)
+    found = average_drop(brightness, x, x, 0, top_fraction=top_fraction)
     assert found.item() == pytest.approx(drop, abs=1e-4)
 
 
-@pytest.mark.parametrize("keep", [None, 0.5, 1])
+@pytest.mark.parametrize("top_fraction", [None, 0.5, 1])
 @pytest.mark.parametrize("value", [0.0, 1.0, -1.0])
-def test_constant_maps_lose_all_that_the_filling_does_not_give(value, keep):
+def test_constant_maps_lose_all_that_the_baseline_does_not_give(value, top_fraction):
     x = torch.full((2, 1, 3, 3), 0.5)
     maps = torch.full_like(x, value)
-    assert (average_drop(brightness, x, maps, 0, keep=keep) == 100).all()
-    assert (average_drop(brightness, x, maps, 0, filling=0.25, keep=keep) == 50).all()
+    assert (average_drop(brightness, x, maps, 0, top_fraction=top_fraction) == 100).all()
+    assert (
+        average_drop(brightness, x, maps, 0, baseline=0.25, top_fraction=top_fraction) == 50
+    ).all()
 
 
 def test_a_fake_cam_wins_and_a_hard_mask_takes_that_from_it():
@@ -81,7 +85,7 @@ def test_a_fake_cam_wins_and_a_hard_mask_takes_that_from_it():
     fake = fake_cam(x)
     assert average_drop(brightness, x, fake, 0) < 1
     assert average_drop(brightness, x, true_map, 0) > 40
-    lost, kept = (average_drop(brightness, x, m, 0, keep=0.1) for m in (fake, true_map))
+    lost, kept = (average_drop(brightness, x, m, 0, top_fraction=0.1) for m in (fake, true_map))
     assert lost > kept + 40
 
 
@@ -150,9 +154,9 @@ def test_a_drop_is_no_gain():
 
 def test_an_example_has_a_drop_or_a_gain():
     x, maps = batch(n=8)
-    for filling in (0.0, "mean", "blur"):
+    for baseline in (0.0, "mean", "blur"):
         drop, gain = (
-            metric(classifier(), x, maps, [0, 1, 2, 0, 1, 2, 0, 1], filling=filling)
+            metric(classifier(), x, maps, [0, 1, 2, 0, 1, 2, 0, 1], baseline=baseline)
             for metric in (average_drop, average_gain)
         )
         assert (drop > 0).any()
@@ -160,16 +164,18 @@ def test_an_example_has_a_drop_or_a_gain():
         assert (drop * gain == 0).all()
 
 
-def test_filling_and_keep():
+def test_baseline_and_keep():
     x = torch.tensor([[[[0.4, 0.8]]]])
     maps = torch.tensor([[[[1.0, 0.0]]]])
     # From 0.6 to (0.4 + 1) / 2.
-    assert average_gain(brightness, x, maps, 0, filling=1).item() == pytest.approx(25)
-    assert average_gain(brightness, x, maps, 0, filling=1, keep=0).item() == pytest.approx(100)
+    assert average_gain(brightness, x, maps, 0, baseline=1).item() == pytest.approx(25)
+    assert average_gain(brightness, x, maps, 0, baseline=1, top_fraction=0).item() == pytest.approx(
+        100
+    )
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_constant_maps_gain_what_the_filling_gives(value):
+def test_constant_maps_gain_what_the_baseline_gives(value):
     x = torch.full((1, 1, 2, 2), 0.5)
     assert average_gain(darkness, x, torch.full_like(x, value), 0).item() == 100
     assert average_gain(brightness, x, torch.full_like(x, value), 0).item() == 0
@@ -183,20 +189,23 @@ def test_a_fake_cam_gains_next_to_nothing():
 def test_increase_by_hand():
     x = torch.tensor([[[[0.4, 0.8]]], [[[0.4, 0.8]]], [[[0.4, 0.4]]]])
     maps = torch.tensor([[[[1.0, 0.0]]], [[[0.0, 1.0]]], [[[0.0, 1.0]]]])
-    # p is .6, .6, .4; o is .5, .7, .5; with a filling of .4 it is .4, .6, .4.
-    increase = increase_in_confidence(brightness, x, maps, 0, filling=0.6)
+    # p is .6, .6, .4; o is .5, .7, .5; with a baseline of .4 it is .4, .6, .4.
+    increase = increase_in_confidence(brightness, x, maps, 0, baseline=0.6)
     assert increase.tolist() == [0, 100, 100]
-    equal = increase_in_confidence(brightness, x, maps, 0, filling=0.4)
+    equal = increase_in_confidence(brightness, x, maps, 0, baseline=0.4)
     assert equal.tolist() == [0, 0, 0]
-    assert increase_in_confidence(brightness, x, maps, 0, filling=1, keep=0).tolist() == [100] * 3
+    assert (
+        increase_in_confidence(brightness, x, maps, 0, baseline=1, top_fraction=0).tolist()
+        == [100] * 3
+    )
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_constant_maps_leave_the_filling(value):
+def test_constant_maps_leave_the_baseline(value):
     x = torch.full((1, 1, 2, 2), 0.5)
     maps = torch.full_like(x, value)
     assert increase_in_confidence(brightness, x, maps, 0).item() == 0
-    assert increase_in_confidence(brightness, x, maps, 0, filling=0.6).item() == 100
+    assert increase_in_confidence(brightness, x, maps, 0, baseline=0.6).item() == 100
 
 
 def test_it_does_not_see_by_how_much():

@@ -21,9 +21,9 @@ from captum_clustered.scores import probability
 def test_curve_by_hand():
     x = torch.tensor([[[[0.4, 0.8], [0.0, 0.4]]]])
     maps = torch.tensor([[[[2.0, 3.0], [1.0, 0.0]]]])
-    curve = insertion_curve(brightness, x, maps, 0, n_steps=4, filling=0.0)
+    curve = insertion_curve(brightness, x, maps, 0, n_steps=4, baseline=0.0)
     torch.testing.assert_close(curve, torch.tensor([[0.0, 0.2, 0.3, 0.3, 0.4]]))
-    area = insertion(brightness, x, maps, 0, n_steps=4, filling=0.0)
+    area = insertion(brightness, x, maps, 0, n_steps=4, baseline=0.0)
     torch.testing.assert_close(area, torch.tensor([0.25]))
 
 
@@ -31,7 +31,7 @@ def test_curve_by_hand():
 def test_constant_maps_insert_in_reading_order(value):
     x = torch.tensor([[[[0.4, 0.8], [0.0, 0.4]]]])
     maps = torch.full_like(x, value)
-    curve = insertion_curve(brightness, x, maps, 0, n_steps=4, filling=0.0)
+    curve = insertion_curve(brightness, x, maps, 0, n_steps=4, baseline=0.0)
     torch.testing.assert_close(curve, torch.tensor([[0.0, 0.1, 0.3, 0.3, 0.4]]))
 
 
@@ -70,21 +70,23 @@ def test_equals_torchcam():
     assert area.mean().item() == pytest.approx(metric.summary()["insertion_auc"], rel=1e-5)
 
 
-def test_the_difference_has_one_filling():
+def test_the_difference_has_one_baseline():
     x, maps = batch()
     arguments = (classifier(), x, maps, 1)
-    for filling in ("blur", 0.0):
-        difference = insertion_minus_deletion(*arguments, filling=filling)
-        expected = insertion(*arguments, filling=filling) - deletion(*arguments, filling=filling)
+    for baseline in ("blur", 0.0):
+        difference = insertion_minus_deletion(*arguments, baseline=baseline)
+        expected = insertion(*arguments, baseline=baseline) - deletion(
+            *arguments, baseline=baseline
+        )
         torch.testing.assert_close(difference, expected)
     default = insertion_minus_deletion(*arguments)
-    torch.testing.assert_close(default, insertion_minus_deletion(*arguments, filling="blur"))
+    torch.testing.assert_close(default, insertion_minus_deletion(*arguments, baseline="blur"))
 
 
 def test_the_reverse_order_has_the_opposite_difference():
     x, maps = batch()
     forth, back = (
-        insertion_minus_deletion(classifier(), x, order, 1, filling=0.0, n_steps=10)
+        insertion_minus_deletion(classifier(), x, order, 1, baseline=0.0, n_steps=10)
         for order in (maps, maps.max() - maps)
     )
     assert forth.abs().max() > 1e-3
@@ -95,7 +97,7 @@ def test_keeping_everything_earns_nothing():
     x = torch.full((1, 1, 16, 16), 0.01)
     x[..., 4:9, 4:9] = 1
     fake, true_map = (
-        insertion_minus_deletion(brightness, x, maps, 0, filling=0.0)
+        insertion_minus_deletion(brightness, x, maps, 0, baseline=0.0)
         for maps in (fake_cam(x), (x == 1).float())
     )
     assert true_map > fake + 0.05
@@ -119,8 +121,8 @@ def test_mistakes_name_the_argument():
     x, maps = batch()
     with pytest.raises(ValueError, match="n_steps=0"):
         insertion(classifier(), x, maps, 1, n_steps=0)
-    with pytest.raises(ValueError, match="filling='noise'"):
-        insertion(classifier(), x, maps, 1, filling="noise")
+    with pytest.raises(ValueError, match="baseline='noise'"):
+        insertion(classifier(), x, maps, 1, baseline="noise")
     with pytest.raises(ValueError, match="max_examples_per_batch=0"):
         insertion(classifier(), x, maps, 1, max_examples_per_batch=0)
 
@@ -132,7 +134,7 @@ def test_deletion_curve_by_hand():
     torch.testing.assert_close(curve, torch.tensor([[0.4, 0.2, 0.1, 0.1, 0.0]]))
     area = deletion(brightness, x, maps, 0, n_steps=4)
     torch.testing.assert_close(area, torch.tensor([0.15]))
-    to_one = deletion_curve(brightness, x, maps, 0, n_steps=2, filling=1)
+    to_one = deletion_curve(brightness, x, maps, 0, n_steps=2, baseline=1)
     torch.testing.assert_close(to_one, torch.tensor([[0.4, 0.6, 1.0]]))
 
 
@@ -168,9 +170,9 @@ def test_deletion_equals_torchcam():
     assert area.mean().item() == pytest.approx(metric.summary()["deletion_auc"], rel=1e-5)
 
 
-def test_it_ends_in_the_filling():
+def test_it_ends_in_the_baseline():
     x, maps = batch()
-    curve = deletion_curve(classifier(), x, maps, 1, filling="mean")
+    curve = deletion_curve(classifier(), x, maps, 1, baseline="mean")
     torch.testing.assert_close(curve[:, 0], classifier()(x)[:, 1].detach())
     mean = x.mean((2, 3), keepdim=True).expand_as(x)
     torch.testing.assert_close(curve[:, -1], classifier()(mean)[:, 1].detach())

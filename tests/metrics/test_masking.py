@@ -5,8 +5,8 @@ from scipy import ndimage
 
 from captum_clustered.metrics._masking import (
     BLUR,
+    baseline_inputs,
     explanation_mask,
-    fill,
     gaussian_blur,
     hard_mask,
     masked_inputs,
@@ -51,20 +51,20 @@ def test_ranks_by_hand_and_ties_in_reading_order():
 
 
 @pytest.mark.parametrize(
-    ("keep", "kept"),
+    ("top_fraction", "kept"),
     [(0, []), (0.25, [1]), (0.5, [1, 2]), (0.6, [1, 2]), (0.75, [0, 1, 2]), (1.0, [0, 1, 2, 3])],
 )
-def test_hard_masks_keep_exactly_that_share(keep, kept):
-    mask = hard_mask(torch.tensor([[[[0.0, 1.0], [0.5, 0.0]]]]), keep)
+def test_hard_masks_keep_exactly_that_share(top_fraction, kept):
+    mask = hard_mask(torch.tensor([[[[0.0, 1.0], [0.5, 0.0]]]]), top_fraction)
     assert mask.dtype == torch.float32
     assert mask.flatten().nonzero().flatten().tolist() == kept
     assert mask.sum() == len(kept)
 
 
-@pytest.mark.parametrize("keep", [-0.1, 1.1, float("nan"), True, "half"])
-def test_keep_is_a_share(keep):
-    with pytest.raises(ValueError, match=r"keep=.*from 0 to 1"):
-        hard_mask(torch.rand(1, 1, 2, 2), keep)
+@pytest.mark.parametrize("top_fraction", [-0.1, 1.1, float("nan"), True, "half"])
+def test_top_fraction_is_a_fraction(top_fraction):
+    with pytest.raises(ValueError, match=r"top_fraction=.*from 0 to 1"):
+        hard_mask(torch.rand(1, 1, 2, 2), top_fraction)
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 2, 2), (3, 1, 2), (3, 2)])
@@ -103,10 +103,10 @@ def test_tuples_are_no_tensors():
 
 def test_numbers_means_and_tensors_by_hand():
     x = torch.tensor([[[[1.0, 3.0]], [[5.0, 5.0]]], [[[0.0, 1.0]], [[2.0, 6.0]]]])
-    assert (fill(x, 7) == 7).all()
-    assert fill(x, "mean").tolist() == [[[[2, 2]], [[5, 5]]], [[[0.5, 0.5]], [[4, 4]]]]
+    assert (baseline_inputs(x, 7) == 7).all()
+    assert baseline_inputs(x, "mean").tolist() == [[[[2, 2]], [[5, 5]]], [[[0.5, 0.5]], [[4, 4]]]]
     mean_color = torch.tensor([1, 2]).view(1, 2, 1, 1)
-    assert fill(x, mean_color).tolist() == [[[[1, 1]], [[2, 2]]]] * 2
+    assert baseline_inputs(x, mean_color).tolist() == [[[[1, 1]], [[2, 2]]]] * 2
 
 
 def test_mixtures_by_hand():
@@ -130,7 +130,7 @@ def test_blur_is_a_gaussian_normalized_within_the_image(size):
 def test_blur_of_a_constant_image_and_of_half_precision():
     x = torch.full((1, 1, 9, 9), 0.5, dtype=torch.bfloat16)
     assert gaussian_blur(x).dtype == torch.bfloat16
-    assert (fill(x, "blur") == 0.5).all()
+    assert (baseline_inputs(x, "blur") == 0.5).all()
 
 
 def test_blur_removes_detail_and_keeps_the_mean_color():
@@ -139,24 +139,24 @@ def test_blur_removes_detail_and_keeps_the_mean_color():
     torch.testing.assert_close(blurred, torch.full_like(blurred, 0.5), atol=0.08, rtol=0)
 
 
-@pytest.mark.parametrize("filling", ["black", "", "Blur"])
-def test_unknown_words(filling):
-    with pytest.raises(ValueError, match=r"filling=.*'mean', 'blur' or a Tensor"):
-        fill(torch.zeros(1, 1, 2, 2), filling)
+@pytest.mark.parametrize("baseline", ["black", "", "Blur"])
+def test_unknown_words(baseline):
+    with pytest.raises(ValueError, match=r"baseline=.*'mean', 'blur' or a Tensor"):
+        baseline_inputs(torch.zeros(1, 1, 2, 2), baseline)
 
 
-@pytest.mark.parametrize("filling", [None, True, [0.0]])
-def test_unknown_kinds(filling):
-    with pytest.raises(TypeError, match="filling must be a number"):
-        fill(torch.zeros(1, 1, 2, 2), filling)
+@pytest.mark.parametrize("baseline", [None, True, [0.0]])
+def test_unknown_kinds(baseline):
+    with pytest.raises(TypeError, match="baseline must be a number"):
+        baseline_inputs(torch.zeros(1, 1, 2, 2), baseline)
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 1, 1, 1, 1), (2, 1, 2, 2)])
 def test_tensors_that_do_not_broadcast(shape):
     with pytest.raises(ValueError, match="does not broadcast to inputs of shape"):
-        fill(torch.zeros(1, 1, 2, 2), torch.zeros(shape))
+        baseline_inputs(torch.zeros(1, 1, 2, 2), torch.zeros(shape))
 
 
 def test_integers_are_no_images():
     with pytest.raises(TypeError, match=r"inputs must be of a floating-point dtype.*int64"):
-        fill(torch.zeros(1, 1, 2, 2, dtype=torch.int64), 0.0)
+        baseline_inputs(torch.zeros(1, 1, 2, 2, dtype=torch.int64), 0.0)

@@ -20,8 +20,8 @@ NAN = float("nan")
         ("road", {"order": ["x"]}, ValueError, r"order=\['x'\] must be 'combined'"),
         ("road", {"seed": "a"}, ValueError, "seed='a' must be an int"),
         ("road", {"seed": 2**70}, ValueError, "seed=.* must be an int of 64 bits"),
-        ("average_drop", {"filling": NAN}, ValueError, "filling=nan must be finite"),
-        ("average_drop", {"filling": torch.tensor(NAN)}, ValueError, "filling must be finite"),
+        ("average_drop", {"baseline": NAN}, ValueError, "baseline=nan must be finite"),
+        ("average_drop", {"baseline": torch.tensor(NAN)}, ValueError, "baseline must be finite"),
         ("average_drop", {"target": 7}, ValueError, "target must be a class from 0 to 2.*got 7"),
         ("insertion", {"target": [0, 9, 1]}, ValueError, "target must be a class .*got 9"),
         ("deletion", {"target": torch.tensor([0, 1, 3])}, ValueError, "target must .*got 3"),
@@ -47,7 +47,7 @@ def test_of_place(name, options, error, message):
 
 def test_complex_maps():
     x, maps = batch()
-    with pytest.raises(TypeError, match="attributions must be of real numbers"):
+    with pytest.raises(TypeError, match="attributions must be real"):
         metrics.complexity(maps.to(torch.complex64), x)
 
 

@@ -111,7 +111,7 @@ def test_is_of_a_real_comparison(tmp_path):
 
 def test_has_the_clusters_of_a_real_comparison(tmp_path):
     net, data = MlpHead(), images(2, size=(12, 10), dtype=torch.float32)
-    name = "ClusteredLayerCAM, 3 clusters, shapley"
+    name = "ClusteredLayerCAM(clusterer=3, importance='shapley')"
     compare(
         net,
         net.relu,

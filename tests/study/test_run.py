@@ -77,7 +77,7 @@ def test_a_method_of_other_clusters_has_another_name():
 
 def test_the_default_methods_are_the_libraries_and_the_fitted_one():
     names = run.study_methods()
-    assert names[:3] == ["ClusteredLayerCAM", "ClusteredLayerCAM, n_clusterings 10", run.FITTED]
+    assert names[:3] == ["ClusteredLayerCAM", "ClusteredLayerCAM(n_clusterings=10)", run.FITTED]
     assert "LayerGradCam" in names
 
 

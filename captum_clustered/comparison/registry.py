@@ -1,0 +1,89 @@
+"""What a comparison knows by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from captum.attr import LayerAttribution
+from torch.nn import Module
+
+from captum_clustered.comparison.forward import Forward
+
+Factory = Callable[[Forward, Module], LayerAttribution]
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """
+    A method of a comparison.
+
+    Attributes:
+
+        name (str): Name in tables.
+        build (Callable): Makes the attribution from a forward function and a layer.
+        source (str): The package it comes from, or "control".
+        meaning (str): The map, in one line.
+        is_slow (bool): Whether it runs the model for each channel of the layer. Such
+                    methods are not among the defaults.
+        needs_masks (bool): Whether it needs masks of the object.
+        is_seeded (bool): Whether build takes the comparison's seed as ``seed``.
+    """
+
+    name: str
+    build: Callable[..., LayerAttribution]
+    source: str
+    meaning: str
+    is_slow: bool = False
+    needs_masks: bool = False
+    is_seeded: bool = False
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the map ignores which class is explained."""
+        return self.source == "control"
+
+    def row(self) -> str:
+        """Return the method's row of the table in the documentation."""
+        notes = {"slow": self.is_slow, "needs masks": self.needs_masks}
+        note = ", ".join(name for name, applies in notes.items() if applies)
+        return f"| {self.name} | {self.source} | {self.meaning} | {note} |"
+
+
+def chosen(argument: str, given: Any) -> dict[str, Any]:
+    """
+    Return one dictionary: name -> what the user gave, or None for a name alone.
+
+    Raises:
+
+        TypeError: If it is neither names nor dictionaries.
+        ValueError: If a name occurs twice.
+    """
+    if isinstance(given, (str, Mapping)):
+        given = [given]
+    if not isinstance(given, Iterable):
+        raise TypeError(
+            f"{argument} must be a list of names, a dict or None; got {type(given).__name__}."
+        )
+    found: dict[str, Any] = {}
+    for item in given:
+        pairs = item.items() if isinstance(item, Mapping) else [(item, None)]
+        for name, value in pairs:
+            if not isinstance(name, str):
+                raise TypeError(
+                    f"{argument} must be names or a dict by name; got {type(name).__name__}."
+                )
+            if name in found:
+                raise ValueError(f"{argument} has {name!r} twice.")
+            found[name] = value
+    return found
+
+
+def unknown(argument: str, name: str, known: Iterable[str]) -> ValueError:
+    """Return the error for an unknown name."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, 1, 0.5)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return ValueError(f"{argument} has no {name!r}.{hint} Known are {', '.join(map(repr, known))}.")

@@ -1,0 +1,134 @@
+"""The registry of metrics: what comparisons, tables, figures and documentation need to know."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from captum_clustered.metrics._documentation import fill_in
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# Direction of better values -> the arrow after a metric's name in tables.
+ARROWS: Mapping[str | None, str] = MappingProxyType({"higher": " ↑", "lower": " ↓", None: ""})
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """
+    One metric under its name in tables.
+
+    Attributes:
+
+        label (str): Name in tables.
+        function (Callable): Computes the metric.
+        direction (str or None): Which values are better: "higher", "lower" or None.
+        meaning (str): What is measured, in one line.
+        values (str): The range of values.
+        won_by (str): Which maps get good values without explaining anything.
+        is_slow (bool): Whether it costs many forward passes.
+        is_default (bool): Whether a comparison evaluates it unless told otherwise.
+        is_variant (bool): Whether it is another metric with other options.
+        options (Mapping): Keyword arguments of the function.
+        part (str): Name of the field to take if the function returns a named tuple.
+    """
+
+    label: str
+    function: Callable[..., Any]
+    direction: str | None
+    meaning: str
+    values: str
+    won_by: str
+    is_slow: bool = False
+    is_default: bool = True
+    is_variant: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    part: str = ""
+
+    def takes(self, argument: str) -> bool:
+        """
+        Return whether the function has a parameter of this name.
+
+        "masks" are masks of the object, "forward_func" returns probabilities and
+        "explanation_func" computes the method's maps of other inputs.
+        """
+        return argument in inspect.signature(self.function).parameters
+
+    def row(self) -> str:
+        """Return the metric's row of the table in the documentation."""
+        name = self.function.__name__ + (f".{self.part}" if self.part else "")
+        code = "of Captum" if self.takes("case") else f"`{name}`"
+        cells = (self.label, code, self.meaning, self.values, self.direction or "-", self.won_by)
+        return f"| {' | '.join(cells)} |"
+
+
+# Label -> metric, in the order of tables. Modules of this package add their metrics.
+METRICS: dict[str, MetricInfo] = {}
+
+
+def metric(
+    label: str,
+    *,
+    direction: str | None,
+    meaning: str,
+    values: str,
+    won_by: str,
+    is_slow: bool = False,
+    defaults: Sequence[str] = ("",),
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+    part: str = "",
+) -> Callable[[Function], Function]:
+    """
+    Declare a metric, beside the function that computes it.
+
+    The docstring of the function may hold ``$verdict`` for the values, direction and
+    winners given here, and the placeholders of :func:`fill_in`.
+
+    Args:
+
+        label (str): Name in tables.
+        direction, meaning, values, won_by, is_slow, part: See :class:`MetricInfo`.
+        defaults (sequence of str, optional): Suffixes of the variants that a comparison
+                    evaluates by default; the metric itself has the suffix "".
+                    Default: ("",)
+        variants (Mapping, optional): Suffix of the label -> keyword arguments.
+                    Default: None
+
+    Returns:
+        Callable: A decorator that returns the function itself.
+
+    Raises:
+
+        ValueError: If the label is taken or direction is not an accepted value.
+    """
+    if direction not in ARROWS:
+        raise ValueError(f"direction={direction!r} must be 'higher', 'lower' or None.")
+
+    def declare(function: Function) -> Function:
+        better = f"; {direction} is better" if direction else ""
+        verdict = f"Values: {values}{better}. Won by {won_by}."
+        fill_in(function, verdict=textwrap.fill(verdict, 88))
+        for suffix, options in {"": {}, **(variants or {})}.items():
+            name = f"{label}{suffix}"
+            if name in METRICS:
+                raise ValueError(f"There is a metric {name!r} already.")
+            METRICS[name] = MetricInfo(
+                name,
+                function,
+                direction,
+                meaning,
+                values,
+                won_by,
+                is_slow,
+                suffix in defaults,
+                bool(suffix),
+                options,
+                part,
+            )
+        return function
+
+    return declare
