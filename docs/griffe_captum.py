@@ -8,6 +8,8 @@ for several names becomes one item for each name.
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import re
 import textwrap
 from pathlib import Path
@@ -149,4 +151,9 @@ class CaptumDocstrings(Extension):
     def on_instance(self, *, obj: Any, **_: Any) -> None:
         """Convert the docstring of a module, class, function or attribute."""
         if obj.docstring is not None:
-            obj.docstring.value = markdown(obj.docstring.value)
+            text = obj.docstring.value
+            if re.search(r"(?m)^ *\$\w+$", text):
+                # Placeholders are filled in when the module is imported.
+                module = importlib.import_module(obj.module.path)
+                text = inspect.getdoc(getattr(module, obj.name)) or ""
+            obj.docstring.value = markdown(text)

@@ -25,11 +25,11 @@ from captum_clustered.comparison.methods import METHODS, make_methods
 from captum_clustered.comparison.metrics import Case, Metric, make_metrics
 from captum_clustered.comparison.pictures import N_GALLERY, Pictures
 from captum_clustered.comparison.probe import probe
-from captum_clustered.comparison.registry import Factory
+from captum_clustered.comparison.registry import Factory, MethodInfo
 from captum_clustered.comparison.result import Comparison
 from captum_clustered.comparison.store import FIRST_IMAGE, OUTPUTS, BatchResult, ComparisonStore
 from captum_clustered.metrics._documentation import fill_in
-from captum_clustered.metrics.registry import METRICS
+from captum_clustered.metrics.registry import METRICS, MetricInfo
 from captum_clustered.scores import SCORES
 
 MethodChoice = Union[str, Mapping[str, Union[LayerAttribution, Factory]]]
@@ -98,7 +98,7 @@ def compare(
 
                     $metrics
 
-                    Default: None (those marked *)
+                    Default: None (the default ones)
         score (str, optional): The explained score: "logit", "margin", "probability" or
                     "log_probability", see :mod:`captum_clustered.scores`.
                     Default: "logit"
@@ -316,32 +316,26 @@ def _check_like(batch: ImageBatch, first: ImageBatch) -> None:
             raise ValueError(f"data must have {name} in all batches or in none.")
 
 
-def _listed(lines: dict[str, list[str]]) -> str:
-    """Return a list of names in Markdown, an item for each key."""
+def _listed(names: Iterable[tuple[str, str]]) -> str:
+    """Return pairs of a heading and a name as a list in Markdown, an item per heading."""
+    items: dict[str, list[str]] = {}
+    for heading, name in names:
+        items.setdefault(heading, []).append(f'"{name}"'.replace(" ", "\xa0"))
     return "\n".join(
-        textwrap.fill(
-            f"- {key}: {', '.join(names)}", 72, subsequent_indent="  ", break_on_hyphens=False
-        )
-        for key, names in lines.items()
-        if names
-    )
+        textwrap.fill(f"- {heading}: {', '.join(found)}", 72, subsequent_indent="  ")
+        for heading, found in items.items()
+    ).replace("\xa0", " ")
 
 
-def _methods_listed() -> str:
-    lines: dict[str, list[str]] = {}
-    for info in METHODS.values():
-        slow = " (slow)" if info.is_slow else ""
-        lines.setdefault(info.source, []).append(f'"{info.name}"{slow}')
-    return _listed(lines)
+def _kind(info: MethodInfo | MetricInfo) -> str:
+    if isinstance(info, MethodInfo):
+        return f"{info.source}, slow" if info.is_slow else info.source
+    kind = "default" if info.is_default else "slow" if info.is_slow else "further"
+    return f"{kind}, with masks" if info.takes("masks") else kind
 
 
-def _metrics_listed() -> str:
-    lines: dict[str, list[str]] = {"metrics": [], "variants": [], "slow": [], "with masks": []}
-    for name, info in METRICS.items():
-        key = "variants" if info.is_variant else "slow" if info.is_slow else "metrics"
-        key = "with masks" if info.takes("masks") else key
-        lines[key].append(f'"{name}"{" *" if info.is_default else ""}')
-    return _listed(lines)
-
-
-fill_in(compare, methods=_methods_listed(), metrics=_metrics_listed())
+fill_in(
+    compare,
+    methods=_listed((_kind(info), name) for name, info in METHODS.items()),
+    metrics=_listed((_kind(info), name) for name, info in METRICS.items()),
+)

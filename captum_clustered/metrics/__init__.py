@@ -24,3 +24,10 @@ from captum_clustered.metrics.adcc import *  # noqa: F403
 from captum_clustered.metrics.road import *  # noqa: F403
 from captum_clustered.metrics.localization import *  # noqa: F403
 # isort: on
+
+# Every public name of these modules, so a new metric is declared in its module alone.
+__all__ = sorted(
+    name
+    for name, value in list(globals().items())
+    if getattr(value, "__module__", "").startswith(f"{__name__}.")
+)
