@@ -38,19 +38,7 @@ class ImageError(ValueError):
 
 @contextmanager
 def as_user_error(option: str = "") -> Iterator[None]:
-    """
-    Turn exceptions that the user can correct into a :class:`UserError`.
-
-    Args:
-
-        option (str, optional): The command-line option that the value came from. The sentence
-                    begins with it.
-                    Default: ""
-
-    Raises:
-
-        UserError: For any ValueError, OSError or ImportError.
-    """
+    """Turn any ValueError, OSError or ImportError into a UserError that begins with the option."""
     try:
         yield
     except _READABLE as error:
@@ -60,20 +48,7 @@ def as_user_error(option: str = "") -> Iterator[None]:
 
 @contextmanager
 def explained(what: str, error_type: type[Exception] = UserError) -> Iterator[None]:
-    """
-    Turn any failure of foreign code (a user's model, a decoder) into a sentence.
-
-    Args:
-
-        what (str): What failed; the beginning of the sentence.
-        error_type (type, optional): The exception to raise.
-                    Default: UserError
-
-    Raises:
-
-        error_type: For any exception that is not of this type or a UserError already.
-                    KeyboardInterrupt passes.
-    """
+    """Turn any failure of foreign code (a model, a decoder) into a sentence that begins so."""
     try:
         yield
     except (UserError, error_type):
@@ -84,18 +59,7 @@ def explained(what: str, error_type: type[Exception] = UserError) -> Iterator[No
 
 @contextmanager
 def needs_extra(what: str, extra: str) -> Iterator[None]:
-    """
-    Name the extra to install where an optional package is missing.
-
-    Args:
-
-        what (str): What needs the package; the beginning of the sentence.
-        extra (str): The extra of captum_clustered.
-
-    Raises:
-
-        ModuleNotFoundError: If an import fails.
-    """
+    """Name the extra to install where an import of an optional package fails."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -66,12 +66,10 @@ class MaskedImages(Dataset[tuple[Any, ...]]):
 
     Attributes:
 
-        samples (list of Sample): One for each item.
-        classes (list of str): Names of the labels 0, 1, ...
+        samples, classes, problems: As above.
         class_to_idx (dict): From name to label.
         targets (list of int): Label of each item.
         patients (list of str or None): Patient of each item; None where it is not known.
-        problems (list of str): What was left out or is not as expected.
 
     Raises:
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from typing_extensions import Unpack
 
-from captum_clustered.data._tables import check_files, check_split, find_folder, read_table
+from captum_clustered.data._tables import Row, check_files, check_split, find_folder, read_table
 from captum_clustered.data.base import MaskedImages, Sample, Transforms
 from captum_clustered.data.masks import MaskFile
 from captum_clustered.data.patients import check_patients_apart
@@ -72,10 +72,7 @@ class BUSBRA(MaskedImages):
     """
 
     def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        **transforms: Unpack[Transforms],
+        self, root: str | Path, split: str = "train", **transforms: Unpack[Transforms]
     ) -> None:
         check_split(split, ("train", "val", "test", "all"))
         folder = find_folder(root, ("bus_data.csv", "labels.csv"), SOURCE)
@@ -104,37 +101,30 @@ class BUSBRA(MaskedImages):
         super().__init__(folder, samples, CLASSES, problems, **transforms)
 
 
-def _official_rows(folder: Path) -> list[dict[str, str]]:
+def _official_rows(folder: Path) -> list[Row]:
     folds_file = folder / "5-fold-cv.csv"
     check_files([folds_file], "tables", SOURCE)
     folds = {row["ID"]: row["kFold"] for row in read_table(folds_file, ("ID", "kFold"))}
-    rows = []
-    for row in read_table(folder / "bus_data.csv", ("ID", "Case", "Pathology")):
-        fold = folds.get(row["ID"], "")
+    rows = read_table(folder / "bus_data.csv", ("ID", "Case", "Pathology"))
+    for row in rows:
+        name, fold = row["ID"], folds.get(row["ID"], "")
         if fold not in SPLIT_OF_FOLD:
-            raise ValueError(f"{folds_file} has fold {fold!r} for {row['ID']}; expected 1 to 5.")
-        rows.append(
-            {
-                "image": f"{row['ID']}.png",
-                "mask": f"mask_{row['ID'].removeprefix('bus_')}.png",
-                "label": row["Pathology"],
-                "split": SPLIT_OF_FOLD[fold],
-                "patient": row["Case"],
-                "fold": fold,
-            }
-        )
+            raise ValueError(f"{folds_file} has fold {fold!r} for {name}; expected 1 to 5.")
+        row.update(image=f"{name}.png", mask=f"mask_{name.removeprefix('bus_')}.png")
+        row.update(label=row["Pathology"], patient=row["Case"])
+        row.update(fold=fold, split=SPLIT_OF_FOLD[fold])
     return rows
 
 
-def _repacked_rows(folder: Path) -> list[dict[str, str]]:
-    columns = ("file", "mask", "label", "split", "patient", "kfold5")
-    return [
-        {**row, "image": row["file"], "fold": row["kfold5"]}
-        for row in read_table(folder / "labels.csv", columns)
-    ]
+def _repacked_rows(folder: Path) -> list[Row]:
+    columns = ("image", "mask", "label", "split", "patient", "kfold5")
+    rows = read_table(folder / "labels.csv", columns)
+    for row in rows:
+        row["fold"] = row["kfold5"]
+    return rows
 
 
-def _label(row: dict[str, str], folder: Path) -> int:
+def _label(row: Row, folder: Path) -> int:
     name = row["label"].lower()
     if name not in CLASSES:
         raise ValueError(

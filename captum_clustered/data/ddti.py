@@ -62,11 +62,7 @@ class DDTI(MaskedImages):
         >>> train, test = split_by_patient(clear, (0.8, 0.2), seed=0)
     """
 
-    def __init__(
-        self,
-        root: str | Path,
-        **transforms: Unpack[Transforms],
-    ) -> None:
+    def __init__(self, root: str | Path, **transforms: Unpack[Transforms]) -> None:
         folder = find_folder(root, ("*.xml",), SOURCE)
         images: dict[str, dict[str, Path]] = {}  # by case and number
         for path in folder.glob("*.jpg"):
@@ -80,8 +76,8 @@ class DDTI(MaskedImages):
             samples += found
             self.tirads += [case.tirads] * len(found)
             problems += [f"{path.name}: {complaint}" for complaint in complaints]
-        for numbers in images.values():
-            problems += [f"{image.name}: has no XML file." for image in numbers.values()]
+        orphans = (image for numbers in images.values() for image in numbers.values())
+        problems += [f"{image.name}: has no XML file." for image in orphans]
         super().__init__(folder, samples, CLASSES, problems, **transforms)
 
 

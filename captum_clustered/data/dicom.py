@@ -78,17 +78,7 @@ def read_dicom(path: Path, frame: int | None) -> Image.Image:
 
     Stored values pass the modality's rescaling and the first window, and are then scaled to 0
     to 255. Without a window the whole range of the stored bits is shown. MONOCHROME1 is
-    inverted; palettes and YBR become RGB.
-
-    Args:
-
-        path (Path): The file.
-        frame (int, optional): The number of the frame, from 1. None is for a file with one.
-
-    Raises:
-
-        ImageError: If the file cannot be read, or the frame does not exist or must be given.
-        ModuleNotFoundError: If pydicom is not installed.
+    inverted; palettes and YBR become RGB. Frames count from 1; None is for a file with one.
     """
     name = printable(path)
     header = _header(path)

@@ -132,14 +132,7 @@ class ImageList(Dataset[tuple[Any, ...]]):
         return len(self.names)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        """
-        Read an item.
-
-        Raises:
-
-            FileNotFoundError: If its file is missing.
-            ValueError: If it cannot be read, or the given labels or masks have none for it.
-        """
+        """Read an item; a ValueError or FileNotFoundError has the reason why that fails."""
         image = self.image(index)
         name = self.names[index]
         value: Any = image
@@ -153,14 +146,7 @@ class ImageList(Dataset[tuple[Any, ...]]):
         return parts if self._masks is None else (*parts, self._mask(index, image.size))
 
     def image(self, index: int) -> Image.Image:
-        """
-        Read the image of an item, in RGB and as large as it is stored.
-
-        Raises:
-
-            FileNotFoundError: If its file is missing.
-            ImageError: If it cannot be read.
-        """
+        """Read the image of an item, as :func:`read_image` does."""
         return read_image(self.root / self.names.file(index))
 
     def _mask(self, index: int, size: tuple[int, int]) -> Tensor:

@@ -69,14 +69,7 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
 
 
 def existing_file(path: Path) -> None:
-    """
-    Check that a path is a file.
-
-    Raises:
-
-        FileNotFoundError: If there is nothing.
-        ImageError: If it is a folder.
-    """
+    """Check that a path is a file."""
     if not path.exists():
         raise FileNotFoundError(f"There is no file {printable(path)}.")
     if not path.is_file():
@@ -84,13 +77,7 @@ def existing_file(path: Path) -> None:
 
 
 def decoded(path: Path) -> Image.Image:
-    """
-    Decode a file that Pillow knows, upright and with 0 as black, in the mode that it is stored in.
-
-    Raises:
-
-        ImageError: If it is not an image or is damaged.
-    """
+    """Decode a file in the mode that it is stored in, but upright and with 0 as black."""
     name = printable(path)
     try:
         with Image.open(path) as file:

@@ -60,10 +60,7 @@ class TN5000(MaskedImages):
     """
 
     def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        **transforms: Unpack[Transforms],
+        self, root: str | Path, split: str = "train", **transforms: Unpack[Transforms]
     ) -> None:
         check_split(split, tuple(N_IMAGES))
         folder = find_folder(root, ("JPEGImages",), SOURCE)
