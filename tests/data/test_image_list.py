@@ -213,6 +213,15 @@ class TestLabels:
         with pytest.raises(ValueError, match=message):
             self.read(folder, text, n_classes=3)
 
+    def test_frames_have_that_of_their_file_or_their_own(self, tmp_path):
+        pytest.importorskip("pydicom", reason="needs the extra dicom")
+        from dicom_files import save_dicom
+
+        (tmp_path / "scans").mkdir()
+        save_dicom(tmp_path / "scans" / "clip.dcm", [[[0, 1]], [[2, 3]]], frames=2)
+        text = "file,label\nclip.dcm,1\nclip.dcm#2,0\n"
+        assert self.read(tmp_path / "scans", text, n_classes=2).labels == [1, 0]
+
     def test_a_table_has_its_own(self, folder):
         (folder / "list.csv").write_text("file,label\na.png,1\n")
         with pytest.raises(ValueError, match="labels is for a folder"):

@@ -81,7 +81,13 @@ class TestSizes:
     @pytest.mark.parametrize(
         ("mask", "image"),
         # Scaled by 0.3333, 0.5 and 2, rounded and rounded down.
-        [((133, 100), (400, 301)), ((50, 37), (101, 75)), ((50, 37), (101, 74)), ((8, 6), (4, 3))],
+        [
+            ((133, 100), (400, 301)),
+            ((50, 37), (101, 75)),
+            ((50, 37), (101, 74)),
+            ((8, 6), (4, 3)),
+            ((50, 37), (25, 18)),
+        ],
     )
     def test_rounding_is_allowed(self, tmp_path, mask, image):
         path = save(tmp_path / "m.png", np.ones(mask[::-1], np.uint8))
