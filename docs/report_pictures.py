@@ -11,7 +11,7 @@ from pathlib import Path
 from compare_photographs import PHOTOGRAPHS
 from playwright.sync_api import Page, sync_playwright
 
-from captum_clustered.cli.compare import Choices, compare_folder
+from captum_clustered.cli.compare import compare_folder
 from captum_clustered.report import write_report
 from captum_clustered.samples import (
     LAYER,
@@ -61,15 +61,17 @@ def _report(folder: Path) -> Path:
         image.save(images / f"{name}.png")
     # The page then shows a relative path.
     os.chdir(folder)
-    choices = Choices(
+    compare_folder(
+        demo_model(),
+        demo_preprocessing(),
+        folder / "run",
         images=Path("photographs"),
         layer=LAYER,
-        layer_input=LAYER_INPUT,
+        attribute_to_layer_input=LAYER_INPUT,
         methods=[METHOD, "LayerGradCam"],
         metrics=METRICS,
         batch_size=4,
     )
-    compare_folder(demo_model(), demo_preprocessing(), choices, folder / "run")
     return write_report(folder / "run")
 
 

@@ -19,7 +19,7 @@ from captum_clustered._storage.layout import (
     CLUSTERS,
 )
 from captum_clustered.cli.console import out, sentences, show, titled
-from captum_clustered.cli.prepared import Prepared, prepare_again
+from captum_clustered.cli.prepared import Prepared
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Example, Run, cluster_summary
 from captum_clustered.scores import SCORES
@@ -35,9 +35,7 @@ MAX_CLASSES = 4
 
 
 def clusters(
-    folder: Annotated[
-        Path, typer.Argument(help="Folder of a run with --fit or --clusters.", show_default=False)
-    ],
+    folder: Annotated[Path, typer.Argument(help="Folder of a run with --fit or --clusters.")],
     examples: Annotated[int, typer.Option(min=1, help="Number of images per cluster.")] = 6,
 ) -> None:
     """
@@ -50,7 +48,7 @@ def clusters(
     with sentences():
         run = Run(folder)
         summary = cluster_summary(run, examples)
-        prepared = prepare_again(folder)
+        prepared = Prepared.load_again(folder)
         prepared.check_same(run)
         with explained(f"Nothing can be written to {printable(folder)}"):
             summary.save(folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,7 +55,7 @@ from captum_clustered.models import Model
 from captum_clustered.models.choice import LayerChoice, check_class, choose_layer
 from captum_clustered.visualization.canvas import save_figure
 
-__all__ = ["Choices", "compare", "compare_folder"]
+__all__ = ["compare", "compare_folder"]
 
 FIGURES = ("metrics", "curves", "gallery")
 METRICS_PER_TABLE = 5
@@ -74,14 +73,12 @@ def compare(
         typer.Option(
             help="Folder of masks with the names of the images; every pixel that is not black "
             "belongs to the object.",
-            show_default=False,
         ),
     ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
             help="CSV file with the columns file and label (number or name of a class).",
-            show_default=False,
         ),
     ] = None,
     layer_input: LayerInput = False,
@@ -93,15 +90,12 @@ def compare(
             help="Names of methods, separated by commas; the option may be repeated. "
             "ClusteredLayerCAM takes arguments: 'ClusteredLayerCAM(n_clusterings=10)' (default: "
             "all fast methods).",
-            show_default=False,
         ),
     ] = None,
     clusters: SavedClusters = None,
     metrics: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Names of metrics, as --methods (default: all fast ones).", show_default=False
-        ),
+        typer.Option(help="Names of metrics, as --methods (default: all fast ones)."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Number of images in a batch.")] = 8,
     seed: Seed = 0,
@@ -113,23 +107,26 @@ def compare(
     """
     network.numbers()
     with sentences():
-        choices = Choices(
-            images=images,
-            masks=masks,
-            labels=labels,
-            layer=network.layer,
-            layer_input=layer_input,
-            score=score.value,
-            target=target_of(target),
-            methods=names_of(methods),
-            metrics=names_of(metrics),
-            batch_size=batch_size,
-            seed=seed,
-            clusters=clusters,
-        )
+        on = target_of(target)
         prepare_folder(out_dir)
         model, preprocessing = network.load()
-        failures = compare_folder(model, preprocessing, choices, out_dir)
+        failures = compare_folder(
+            model,
+            preprocessing,
+            out_dir,
+            images=images,
+            labels=labels,
+            masks=masks,
+            clusters=clusters,
+            layer=network.layer,
+            batch_size=batch_size,
+            methods=names_of(methods),
+            metrics=names_of(metrics),
+            score=score.value,
+            target=on,
+            attribute_to_layer_input=layer_input,
+            seed=seed,
+        )
     if failures:
         show_error(failure_table(failures, "Left out", "Image or method"))
         names = dict.fromkeys(what for what, _ in failures)
@@ -137,43 +134,18 @@ def compare(
         raise typer.Exit(1)
 
 
-@dataclass(frozen=True)
-class Choices:
-    """
-    What is compared; see :func:`captum_clustered.comparison.compare`.
-
-    Attributes:
-
-        images (Path): Folder of images.
-        layer (str): The layer's name; empty for the usual choice.
-        masks (Path or None): Folder of masks.
-        labels (Path or None): CSV file of labels.
-        layer_input (bool): Whether the layer's input is attributed to.
-        score (str): The score that is explained.
-        target (str or int): "prediction", "label" or a class.
-        methods (list[str] or None): Names.
-        metrics (list[str] or None): Names.
-        batch_size (int): Number of images in a batch.
-        seed (int): Seed of all random numbers.
-        clusters (Path or None): Saved clusters for one more method.
-    """
-
-    images: Path
-    layer: str = ""
-    masks: Path | None = None
-    labels: Path | None = None
-    layer_input: bool = False
-    score: str = "logit"
-    target: str | int = "prediction"
-    methods: list[str] | None = None
-    metrics: list[str] | None = None
-    batch_size: int = 8
-    seed: int = 0
-    clusters: Path | None = None
-
-
 def compare_folder(
-    model: Model, preprocessing: Preprocessing, choices: Choices, folder: Path
+    model: Model,
+    preprocessing: Preprocessing,
+    folder: Path,
+    *,
+    images: Path,
+    labels: Path | None = None,
+    masks: Path | None = None,
+    clusters: Path | None = None,
+    layer: str = "",
+    batch_size: int = 8,
+    **options: Any,
 ) -> list[tuple[str, str]]:
     """
     Compare, write ``results.csv``, ``summary.md`` and figures, and print the summary.
@@ -182,8 +154,14 @@ def compare_folder(
 
         model (Model): The network.
         preprocessing (Preprocessing): How images become its input.
-        choices (Choices): What is compared.
         folder (Path): For the results and the finished batches.
+        images (Path): Folder of images.
+        labels, masks, clusters (Path or None): As the options of the command.
+        layer (str, optional): The layer's name.
+                    Default: "" (the usual choice)
+        batch_size (int, optional): Number of images in a batch.
+                    Default: 8
+        **options: Of :func:`captum_clustered.comparison.compare`.
 
     Returns:
         list[tuple[str, str]]: What is missing, an image or a method, and why.
@@ -196,22 +174,29 @@ def compare_folder(
         raise UserError(
             "compare needs tabulate, which is not installed. Install captum_clustered[comparison]."
         )
-    if choices.target == "label" and choices.labels is None:
+    target = options.get("target", "prediction")
+    if target == "label" and labels is None:
         raise UserError("--target label needs --labels.")
-    layer = _checked_layer(model, preprocessing, choices)
-    say_usual_layer(choices.layer, layer.name)
-    choices = replace(choices, layer=layer.name)
-    images = ImageList(
-        choices.images,
-        transform=preprocessing,
-        classes=model.categories,
-        n_classes=layer.n_classes,
-        labels=choices.labels,
-        masks=choices.masks,
-        recursive=False,
+    at_input = options.get("attribute_to_layer_input", False)
+    chosen = _checked_layer(model, preprocessing, layer, at_input, target)
+    say_usual_layer(layer, chosen.name)
+    data = ImageBatches(
+        ImageList(
+            images,
+            transform=preprocessing,
+            classes=model.categories,
+            n_classes=chosen.n_classes,
+            labels=labels,
+            masks=masks,
+            recursive=False,
+        ),
+        batch_size,
     )
-    data = ImageBatches(images, choices.batch_size)
-    comparison = _compare(model, layer, choices, data, folder / STATE)
+    if clusters is not None:
+        saved = read_clusters(clusters, chosen.shape[1])
+        method = {SAVED: lambda score, layer: ClusteredLayerCAM(score, layer, clusterer=saved)}
+        options["methods"] = [*(options.get("methods") or default_methods()), method]
+    comparison = _compare(model, chosen, data, folder / STATE, options)
     comparison.names = data.names
     failures = data.failures + comparison.left_out()
     if comparison.frame.empty:
@@ -221,13 +206,31 @@ def compare_folder(
     _show_summary(comparison)
     if comparison.frame["image"].nunique() == 1:
         note("One image is too few to compare methods: there are no intervals and no tests.")
-    _write(comparison, data, model, choices, folder)
+    where = "input of " if at_input else ""
+    facts = {
+        "Model": model.name,
+        "Layer": f"{where}{chosen.name}",
+        "Folder": printable(images),
+    }
+    heading = (
+        f"# Comparison of class activation maps\n\nModel {model.name}, {where}layer {chosen.name}; "
+        f"score: {options.get('score', 'logit')}; target: {target}; seed "
+        f"{options.get('seed', 0)}; images: {printable(images)}.\n\n"
+    )
+    text = heading + comparison.to_markdown()
+    if labels is not None:
+        text += "\n## Right and wrong predictions\n\n" + comparison.to_markdown(
+            by="correct", details=False
+        )
+    _write(comparison, data, model, facts, text, folder)
     return failures
 
 
-def _checked_layer(model: Model, preprocessing: Preprocessing, choices: Choices) -> LayerChoice:
+def _checked_layer(
+    model: Model, preprocessing: Preprocessing, name: str, at_input: bool, target: str | int
+) -> LayerChoice:
     inputs = torch.zeros(preprocessing.input_shape, device=model.device)
-    layer = choose_layer(model, inputs, choices.layer, choices.layer_input)
+    layer = choose_layer(model, inputs, name, at_input)
     if layer.channel_dim != 1:
         raise UserError(
             f"Layer {layer.name!r} has shape {layer.shape}; only maps with channels in dimension 1 "
@@ -238,21 +241,13 @@ def _checked_layer(model: Model, preprocessing: Preprocessing, choices: Choices)
             f"{model.name} returns a single logit; methods are compared in the probabilities of at "
             "least two classes."
         )
-    if isinstance(choices.target, int):
-        check_class(model, layer.n_classes, choices.target)
+    if isinstance(target, int):
+        check_class(model, layer.n_classes, target)
     return layer
 
 
-def _methods(choices: Choices, n_channels: int) -> list[Any] | None:
-    if choices.clusters is None:
-        return list(choices.methods) if choices.methods else None
-    labels = read_clusters(choices.clusters, n_channels)
-    saved = {SAVED: lambda score, layer: ClusteredLayerCAM(score, layer, clusterer=labels)}
-    return [*(choices.methods or default_methods()), saved]
-
-
 def _compare(
-    model: Model, layer: LayerChoice, choices: Choices, data: ImageBatches, state: Path
+    model: Model, layer: LayerChoice, data: ImageBatches, state: Path, options: dict[str, Any]
 ) -> Comparison:
     with progress_bar() as bar, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -261,17 +256,7 @@ def _compare(
         try:
             with explained("The methods cannot be compared"):
                 comparison = compare_methods(
-                    model.module,
-                    layer.module,
-                    data,
-                    _methods(choices, layer.shape[1]),
-                    choices.metrics,
-                    score=choices.score,
-                    target=choices.target,
-                    attribute_to_layer_input=choices.layer_input,
-                    save_to=state,
-                    seed=choices.seed,
-                    show_progress=False,
+                    model.module, layer.module, data, save_to=state, show_progress=False, **options
                 )
         except UserError as error:
             if data.failures and not data.names:
@@ -286,24 +271,21 @@ def _compare(
 
 
 def _write(
-    comparison: Comparison, data: ImageBatches, model: Model, choices: Choices, folder: Path
+    comparison: Comparison,
+    data: ImageBatches,
+    model: Model,
+    facts: dict[str, str],
+    text: str,
+    folder: Path,
 ) -> None:
-    where = "input of layer" if choices.layer_input else "layer"
-    heading = (
-        f"# Comparison of class activation maps\n\nModel {model.name}, {where} {choices.layer}; "
-        f"score: {choices.score}; target: {choices.target}; seed {choices.seed}; images: "
-        f"{printable(choices.images)}.\n\n"
-    )
-    text = heading + comparison.to_markdown()
-    if choices.labels is not None:
-        text += "\n## Right and wrong predictions\n\n" + comparison.to_markdown(
-            by="correct", details=False
-        )
     frame = comparison.frame.copy()
     frame.insert(1, "file", [data.names[number] for number in frame["image"]])
+    numbers = pd.concat([frame[name] for name in ("label", "prediction", "target")])
+    classes = {int(i): model.class_name(int(i)) for i in numbers.dropna().unique()}
     with explained(f"The results cannot be written to {printable(folder)}"):
         (folder / "summary.md").write_text(text, encoding="utf-8")
-        _described(comparison, data, model, choices).save(folder)
+        # What a report needs beyond the stored comparison.
+        RunDescription(facts, data.names, data.failures, classes).save(folder)
         frame.to_csv(folder / "results.csv", index=False)
         written = ["results.csv", "summary.md"]
         for kind in FIGURES:
@@ -317,25 +299,6 @@ def _write(
     out.print(Text(f"Wrote {', '.join(written)} to {printable(folder)}"), soft_wrap=True)
     command = f"captum-clustered report {shlex.quote(printable(folder))}"
     out.print(Text(f"All images under all methods, in a page: {command}"), soft_wrap=True)
-
-
-def _described(
-    comparison: Comparison, data: ImageBatches, model: Model, choices: Choices
-) -> RunDescription:
-    """Return what a report needs beyond the stored comparison."""
-    frame = comparison.frame
-    numbers = pd.concat([frame[name] for name in ("label", "prediction", "target")])
-    where = "input of " if choices.layer_input else ""
-    return RunDescription(
-        facts={
-            "Model": model.name,
-            "Layer": f"{where}{choices.layer}",
-            "Folder": printable(choices.images),
-        },
-        names=data.names,
-        left_out=data.failures,
-        classes={int(i): model.class_name(int(i)) for i in numbers.dropna().unique()},
-    )
 
 
 def _show_summary(comparison: Comparison) -> None:

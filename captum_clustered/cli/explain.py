@@ -42,7 +42,6 @@ def explain(
         list[Path],
         typer.Argument(
             help="Image files. A DICOM file gives all of its frames, or one: clip.dcm#3.",
-            show_default=False,
         ),
     ],
     network: NetworkOptions,
@@ -50,7 +49,7 @@ def explain(
     method: MethodOptions,
     target: Annotated[
         int | None,
-        typer.Option(help="The class to explain (default: the predicted one).", show_default=False),
+        typer.Option(help="The class to explain (default: the predicted one)."),
     ] = None,
 ) -> None:
     """

@@ -18,7 +18,7 @@ from captum_clustered._maps import SCALINGS
 from captum_clustered.scores import SCORES
 
 if TYPE_CHECKING:
-    from captum_clustered.data.preprocessing import Preprocessing
+    from captum_clustered.data import Preprocessing
     from captum_clustered.explain import ExplainerSettings
     from captum_clustered.models import Model
 
@@ -44,7 +44,6 @@ Size = Annotated[
         "--size",
         min=1,
         help="Height and width of the input (default: those of the weights, or 224).",
-        show_default=False,
     ),
 ]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
@@ -69,7 +68,6 @@ SavedClusters = Annotated[
         "--clusters",
         help="Saved clusters for all images: the folder of a run with --fit, a file of torch.save, "
         "or an explanation (.npz).",
-        show_default=False,
     ),
 ]
 
@@ -91,7 +89,6 @@ class NetworkOptions:
         typer.Option(
             help="Name of torchvision weights (default: DEFAULT), or file of a state dict: .pt, "
             ".pth, .safetensors.",
-            show_default=False,
         ),
     ] = None
     size: Size = None
@@ -99,48 +96,23 @@ class NetworkOptions:
         Union[str, None],
         typer.Option(
             help="1 or 3 numbers from 0 to 1 (default: those of the weights, or ImageNet's).",
-            show_default=False,
         ),
     ] = None
-    std: Annotated[Union[str, None], typer.Option(help="As --mean.", show_default=False)] = None
+    std: Annotated[Union[str, None], typer.Option(help="As --mean.")] = None
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, ...")] = "cpu"
 
-    def numbers(self) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-        """
-        Return the means and standard deviations.
-
-        Raises:
-
-            typer.BadParameter: If these are no numbers, or not of the right scale.
-        """
-        return _numbers(self.mean, "--mean"), _numbers(self.std, "--std")
+    def numbers(self) -> dict[str, tuple[float, ...] | None]:
+        """Return ``mean`` and ``std``; end the command as a wrong use if they are no numbers."""
+        return {"mean": _numbers(self.mean, "--mean"), "std": _numbers(self.std, "--std")}
 
     def load(self) -> tuple[Model, Preprocessing]:
         """Return the network and its preprocessing."""
-        means, stds = self.numbers()
-        return load_network(self.model, self.weights, self.size, means, stds, self.device)
+        from captum_clustered.data import make_preprocessing
+        from captum_clustered.models import load_model
 
-
-def load_network(
-    model: str,
-    weights: str | None,
-    size: int | None,
-    mean: tuple[float, ...] | None,
-    std: tuple[float, ...] | None,
-    device: str,
-) -> tuple[Model, Preprocessing]:
-    """
-    Return a network and its preprocessing.
-
-    Raises:
-
-        ValueError, OSError, ImportError: If any of these does not work.
-    """
-    from captum_clustered.data.preprocessing import make_preprocessing
-    from captum_clustered.models import load_model
-
-    network = load_model(model, weights, device)
-    return network, make_preprocessing(network.preset, network.n_channels, size, mean, std)
+        model = load_model(self.model, self.weights, self.device)
+        numbers = self.numbers()
+        return model, make_preprocessing(model.preset, model.n_channels, self.size, **numbers)
 
 
 @dataclass(frozen=True)
@@ -170,7 +142,6 @@ class MethodOptions:
         typer.Option(
             "--layer-baseline",
             help="The value that replaces ablated channels (default: 0).",
-            show_default=False,
         ),
     ] = None
     perturbations_per_eval: Annotated[
@@ -178,7 +149,6 @@ class MethodOptions:
         typer.Option(
             min=1,
             help="Number of ablations in one forward pass, to save memory (default: all).",
-            show_default=False,
         ),
     ] = None
 

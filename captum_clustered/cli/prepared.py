@@ -1,75 +1,113 @@
-"""What a run on a whole data set explains and by what, so that later commands can load it again."""
+"""What a run explains and by what, loaded from its options or its folder."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from captum_clustered._errors import UserError, as_user_error, explained, printable
+from captum_clustered._storage.atomic import write_json
 from captum_clustered._storage.fingerprints import hash_names
 from captum_clustered._storage.layout import COMMAND
-from captum_clustered.cli.options import load_network
-from captum_clustered.data.image_list import ImageList
-from captum_clustered.data.preprocessing import Preprocessing
+from captum_clustered.cli.options import NetworkOptions
+from captum_clustered.data import ImageList, Preprocessing
 from captum_clustered.dataset_run import Run
 from captum_clustered.dataset_run.description import describe_method
 from captum_clustered.explain import ExplainerSettings, ImageExplainer
 from captum_clustered.models import Model
 
-__all__ = ["Choices", "Prepared", "prepare", "prepare_again"]
-
-
-@dataclass(frozen=True)
-class Choices:
-    """
-    What is explained and by what, as values that JSON has.
-
-    Attributes:
-
-        data (str): Folder or table.
-        root (str or None): Folder that the table's files are relative to.
-        model (str): Name of the network.
-        weights (str or None): Name or file of its weights.
-        size, mean, std: As in :func:`make_preprocessing`.
-        device (str): Where the network is.
-        settings (dict): Of :class:`captum_clustered.explain.ExplainerSettings`.
-        target (str or int): "prediction", "label" or a class.
-    """
-
-    data: str
-    root: str | None
-    model: str
-    weights: str | None
-    size: int | None
-    mean: tuple[float, ...] | None
-    std: tuple[float, ...] | None
-    device: str
-    settings: dict[str, Any]
-    target: str | int
+__all__ = ["Prepared"]
 
 
 @dataclass(frozen=True)
 class Prepared:
     """
-    What the choices name, loaded.
+    The model, the method and the data of a run.
 
     Attributes:
 
-        explainer (ImageExplainer): Model, layer and method.
+        data (str): Folder or table.
+        root (str or None): Folder that the table's files are relative to.
+        network (NetworkOptions): The network.
+        explainer (ImageExplainer): The network, loaded, its layer and the method.
         items (ImageList): The data.
-        preprocessing (Preprocessing): How images become the network's input.
     """
 
+    data: str
+    root: str | None
+    network: NetworkOptions
     explainer: ImageExplainer
     items: ImageList
-    preprocessing: Preprocessing
+
+    @classmethod
+    def load(
+        cls, data: str, root: str | None, network: NetworkOptions, settings: ExplainerSettings
+    ) -> Prepared:
+        """
+        Load the model and list the data.
+
+        Raises:
+
+            UserError, ValueError, OSError, ImportError: If any of it does not work.
+        """
+        model, preprocessing = network.load()
+        explainer = ImageExplainer(model, settings, preprocessing)
+        with as_user_error("--data"):
+            items = ImageList(
+                data,
+                root,
+                transform=preprocessing,
+                classes=model.categories,
+                n_classes=explainer.n_classes,
+            )
+        return cls(data, root, network, explainer, items)
+
+    @classmethod
+    def load_again(cls, folder: Path) -> Prepared:
+        """
+        Load what the run in a folder was made with.
+
+        Raises:
+
+            UserError: If the folder does not say, or it cannot be loaded any more.
+        """
+        path = folder / COMMAND
+        if not path.is_file():
+            raise UserError(f"{printable(folder)} was not made by captum-clustered run.")
+        with explained(f"{printable(path)} cannot be read"):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            network = NetworkOptions(**content["network"])
+            settings = ExplainerSettings(**content["settings"])
+        try:
+            with as_user_error():
+                return cls.load(content["data"], content["root"], network, settings)
+        except UserError as error:
+            raise UserError(
+                f"What {printable(path)} names cannot be loaded: {error} Its paths are relative to "
+                "the folder in which the run was called."
+            ) from error
+
+    def save(self, folder: Path) -> None:
+        """Write what :meth:`load_again` needs."""
+        settings = self.explainer.settings
+        content = {
+            "data": self.data,
+            "root": self.root,
+            "network": asdict(replace(self.network, layer=settings.layer)),
+            "settings": settings.to_json(),
+        }
+        write_json(folder / COMMAND, content)
 
     @property
     def model(self) -> Model:
         """The network."""
         return self.explainer.model
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images become the network's input."""
+        return self.explainer.preprocessing
 
     @property
     def about(self) -> dict[str, str]:
@@ -104,53 +142,3 @@ class Prepared:
         """Return the class's name as the model or the data have it, or its number."""
         names = self.items.classes
         return names[index] if index < len(names) else self.model.class_name(index)
-
-
-def prepare(choices: Choices) -> Prepared:
-    """
-    Load the model and list the data.
-
-    Raises:
-
-        UserError, ValueError, OSError, ImportError: If any of the choices does not work.
-    """
-    network, preprocessing = load_network(
-        choices.model, choices.weights, choices.size, choices.mean, choices.std, choices.device
-    )
-    settings = ExplainerSettings(**choices.settings)
-    explainer = ImageExplainer(network, settings, preprocessing)
-    with as_user_error("--data"):
-        items = ImageList(
-            choices.data,
-            choices.root,
-            transform=preprocessing,
-            classes=network.categories,
-            n_classes=explainer.n_classes,
-        )
-    return Prepared(explainer, items, preprocessing)
-
-
-def prepare_again(folder: Path) -> Prepared:
-    """
-    Load what a run was made with.
-
-    Raises:
-
-        UserError: If the run's folder does not name it, or it cannot be loaded any more.
-    """
-    path = folder / COMMAND
-    if not path.is_file():
-        raise UserError(f"{printable(folder)} was not made by captum-clustered run.")
-    with explained(f"{printable(path)} cannot be read"):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        for name in ("mean", "std"):
-            content[name] = None if content[name] is None else tuple(content[name])
-        choices = Choices(**content)
-    try:
-        with as_user_error():
-            return prepare(choices)
-    except UserError as error:
-        raise UserError(
-            f"What {printable(path)} names cannot be loaded: {error} Its paths are relative to the "
-            "folder in which the run was called."
-        ) from error

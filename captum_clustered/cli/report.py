@@ -15,14 +15,10 @@ __all__ = ["report"]
 
 
 def report(
-    run_dir: Annotated[
-        Path, typer.Argument(help="The folder of compare or explain.", show_default=False)
-    ],
+    run_dir: Annotated[Path, typer.Argument(help="The folder of compare or explain.")],
     out_file: Annotated[
         Path | None,
-        typer.Option(
-            "--out", help="HTML file (default: report.html in RUN_DIR).", show_default=False
-        ),
+        typer.Option("--out", help="HTML file (default: report.html in RUN_DIR)."),
     ] = None,
 ) -> None:
     """

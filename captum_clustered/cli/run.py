@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,8 +15,7 @@ from rich.text import Text
 from torch.utils.data import get_worker_info
 
 from captum_clustered._errors import UserError, explained, one_line, printable
-from captum_clustered._storage.atomic import write_json
-from captum_clustered._storage.layout import COMMAND, ERRORS
+from captum_clustered._storage.layout import ERRORS
 from captum_clustered.cli.console import failure_table, note, out, run_bar, sentences, show
 from captum_clustered.cli.explain import prepare_folder, say_usual_layer
 from captum_clustered.cli.options import (
@@ -28,7 +26,7 @@ from captum_clustered.cli.options import (
     expanded,
     target_of,
 )
-from captum_clustered.cli.prepared import Choices, prepare
+from captum_clustered.cli.prepared import Prepared
 from captum_clustered.dataset_run import LocalEngine, RayEngine, Run, explain_dataset
 from captum_clustered.dataset_run.engine import Engine
 
@@ -69,7 +67,6 @@ def run(
         Path | None,
         typer.Option(
             help="Folder that the files in the CSV file are relative to (default: its own).",
-            show_default=False,
         ),
     ] = None,
     target: Target = "prediction",
@@ -77,7 +74,6 @@ def run(
         str | None,
         typer.Option(
             help="Fit one shared clustering first, on all images or on N of them: all or N.",
-            show_default=False,
         ),
     ] = None,
     resolution: Annotated[
@@ -88,7 +84,6 @@ def run(
         typer.Option(
             min=1,
             help="Number of images in a batch (default: as many as fit into --memory).",
-            show_default=False,
         ),
     ] = None,
     memory: Annotated[
@@ -96,7 +91,6 @@ def run(
         typer.Option(
             min=0.001,
             help="GiB that a batch may take (default: 1, or half of the free memory of a GPU).",
-            show_default=False,
         ),
     ] = None,
     chunk_size: Annotated[
@@ -105,7 +99,6 @@ def run(
             min=1,
             help="Number of images in each file, a multiple of the batch size (default: about "
             "512).",
-            show_default=False,
         ),
     ] = None,
     retry_errors: Annotated[
@@ -121,18 +114,17 @@ def run(
     ] = EngineName.local,
     address: Annotated[
         str | None,
-        typer.Option(help="Address of a Ray cluster (default: this machine).", show_default=False),
+        typer.Option(help="Address of a Ray cluster (default: this machine)."),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of Ray workers (default: 2).", show_default=False),
+        typer.Option(min=1, help="Number of Ray workers (default: 2)."),
     ] = None,
     gpus_per_worker: Annotated[
         float | None,
         typer.Option(
             min=0,
             help="GPUs of each Ray worker, possibly a fraction of one (default: 0).",
-            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -142,27 +134,23 @@ def run(
     Results are Parquet files in --out, with the map and the clusters' importances of each image.
     The same command continues where it stopped.
     """
-    means, stds = network.numbers()
+    network.numbers()
     with sentences():
         on = target_of(target)
         settings = method.settings(network.layer, on if isinstance(on, int) else None)
-        choices = Choices(
-            data=str(data),
-            root=None if root is None else str(root),
-            model=network.model,
-            weights=network.weights,
-            size=network.size,
-            mean=means,
-            std=stds,
-            device=network.device,
-            settings=settings.to_json(),
-            target=on,
-        )
+        options = {"address": address, "workers": workers, "gpus_per_worker": gpus_per_worker}
+        chosen = _engine_of(engine, num_workers, options)
+        shared = _fit_of(fit)
+        _check_apart(data, out_dir)
+        prepare_folder(out_dir)
+        prepared = Prepared.load(str(data), None if root is None else str(root), network, settings)
+        say_usual_layer(network.layer, prepared.explainer.settings.layer)
         _explain_data(
-            choices,
+            prepared,
             out_dir,
-            _engine_of(engine.value, num_workers, address, workers, gpus_per_worker),
-            fit=_fit_of(fit),
+            target=on,
+            engine=chosen,
+            fit=shared,
             resolution=resolution.value,
             batch_size=batch_size,
             memory=None if memory is None else int(memory * GIB),
@@ -179,17 +167,10 @@ def _fit_of(text: str | None) -> str | int | None:
     raise UserError(f"--fit {text} must be all or a number of images.")
 
 
-def _engine_of(
-    name: str,
-    num_workers: int,
-    address: str | None,
-    workers: int | None,
-    gpus_per_worker: float | None,
-) -> Engine:
+def _engine_of(name: EngineName, num_workers: int, options: dict[str, Any]) -> Engine:
     """Return the engine; options of Ray that are None are left to it."""
-    options = {"address": address, "workers": workers, "gpus_per_worker": gpus_per_worker}
-    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-    if name == "local":
+    given = {key: value for key, value in options.items() if value is not None}
+    if name is EngineName.local:
         if given:
             names = ", ".join(f"--{key.replace('_', '-')}" for key in given)
             raise UserError(f"{names} would have no effect without --engine ray.")
@@ -198,19 +179,18 @@ def _engine_of(
         return RayEngine(readers=num_workers, **given)
 
 
-def _explain_data(choices: Choices, folder: Path, engine: Engine, **options: Any) -> None:
-    """Explain all of the data with options of :func:`explain_dataset`, and print the outcome."""
-    # What is written must not become a part of the data.
-    if folder.resolve().is_relative_to(Path(choices.data).resolve()):
+def _check_apart(data: Path, folder: Path) -> None:
+    """Refuse an output folder whose files would become a part of the data."""
+    if folder.resolve().is_relative_to(data.resolve()):
         raise UserError(
-            f"--out {printable(folder)} lies in --data {printable(choices.data)}, so its images "
-            "would become data; choose a folder beside it."
+            f"--out {printable(folder)} lies in --data {printable(data)}, so its images would "
+            "become data; choose a folder beside it."
         )
-    prepare_folder(folder)
-    prepared = prepare(choices)
-    explainer, items = prepared.explainer, prepared.items
-    say_usual_layer(choices.settings["layer"], explainer.settings.layer)
-    choices = replace(choices, settings=explainer.settings.to_json())
+
+
+def _explain_data(prepared: Prepared, folder: Path, **options: Any) -> None:
+    """Explain all of the data with options of :func:`explain_dataset`, and print the outcome."""
+    items, settings = prepared.items, prepared.explainer.settings
     done = _Done()
     with _notes(), run_bar() as bar:
         task = bar.add_task("Explaining", total=len(items))
@@ -218,22 +198,20 @@ def _explain_data(choices: Choices, folder: Path, engine: Engine, **options: Any
         def progress(count: int, total: int) -> None:
             if not done.has_begun:
                 # Now it is known that the folder's run is this one, and it may end at any moment.
-                write_json(folder / COMMAND, asdict(choices))
+                prepared.save(folder)
             bar.update(task, completed=count, total=total)
             done.count(count)
 
         with _interruptions(folder):
             result = explain_dataset(
-                explainer.cam,
+                prepared.explainer.cam,
                 items,
                 folder,
-                target=choices.target,
-                attribute_to_layer_input=explainer.settings.layer_input,
-                layer_baselines=explainer.settings.layer_baselines,
-                perturbations_per_eval=explainer.settings.perturbations_per_eval,
+                attribute_to_layer_input=settings.layer_input,
+                layer_baselines=settings.layer_baselines,
+                perturbations_per_eval=settings.perturbations_per_eval,
                 names=items.names,
                 about=prepared.about,
-                engine=engine,
                 progress=progress,
                 **options,
             )

@@ -16,23 +16,10 @@ __all__ = ["LayerChoice", "check_class", "choose_layer"]
 
 @dataclass(frozen=True)
 class LayerChoice:
-    """
-    A layer that fits the network and can be shown as a map.
-
-    Attributes:
-
-        name (str): The layer's name in the model.
-        module (torch.nn.Module): The layer.
-        at_input (bool): Whether its input is attributed to.
-        channel_dim (int): The dimension of channels.
-        shape (tuple[int, ...]): Shape of the tensor that is attributed to.
-        n_classes (int): Number of the network's classes.
-        notes (tuple[str, ...]): Remarks for the user.
-    """
+    """A layer that fits the network, the shape of its tensor, and remarks for the user."""
 
     name: str
     module: nn.Module
-    at_input: bool
     channel_dim: int
     shape: Shape
     n_classes: int
@@ -96,17 +83,11 @@ def choose_layer(
         channel_dim = kind.channel_dim
     notes = _check_channel_dim(where, shapes[0], kind, channel_dim)
     n_classes = forward.output.shape[1]
-    return LayerChoice(name, module, at_input, channel_dim, shapes[0], n_classes, notes)
+    return LayerChoice(name, module, channel_dim, shapes[0], n_classes, notes)
 
 
 def check_class(model: Model, n_classes: int, target: int) -> None:
-    """
-    Check that a target is one of the network's classes.
-
-    Raises:
-
-        ValueError: If it is not.
-    """
+    """Raise a ValueError if a target is not one of the network's classes."""
     if not 0 <= target < n_classes:
         raise ValueError(
             f"target={target} is out of range: {model.name} has {n_classes} classes, 0 to "

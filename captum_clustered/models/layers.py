@@ -106,18 +106,7 @@ def find_layer(model: AnyModel, inputs: Tensor | None = None) -> str:
 
 
 def usual_layer(model: AnyModel, inputs: Tensor | None = None) -> LayerInfo:
-    """
-    Return the layer of :func:`find_layer` with its shape and ``channel_dim``.
-
-    Args:
-
-        model (Model or torch.nn.Module): As in :func:`find_layer`.
-        inputs (Tensor, optional): As in :func:`find_layer`.
-
-    Raises:
-
-        ValueError: As :func:`find_layer`.
-    """
+    """Return the layer of :func:`find_layer` with its shape and ``channel_dim``."""
     model = as_model(model)
     for layer in list_layers(model, inputs):
         if layer.usual:

@@ -95,9 +95,9 @@ def load_skeleton(name: ModelChoice) -> Model:
     """
     if not isinstance(name, str) or ":" in name:
         if isinstance(name, str) and name.startswith(TIMM):
-            from captum_clustered.models.timm import timm_skeleton
+            from captum_clustered.models.timm import load_timm
 
-            model = timm_skeleton(name)
+            model = load_timm(name, pretrained=False)
         else:
             model = _from_factory(name, None)
             model.module.cpu()

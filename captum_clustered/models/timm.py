@@ -15,10 +15,10 @@ from captum_clustered.models.base import Model
 from captum_clustered.models.load import TIMM
 from captum_clustered.models.weights import is_path, load_weights
 
-__all__ = ["load_timm", "timm_skeleton"]
+__all__ = ["load_timm"]
 
 
-def load_timm(name: str, weights: str | None) -> Model:
+def load_timm(name: str, weights: str | None = None, pretrained: bool = True) -> Model:
     """
     Load a model of timm.
 
@@ -27,34 +27,26 @@ def load_timm(name: str, weights: str | None) -> Model:
         name (str): ``timm:`` and the name of a model, with or without the tag of its weights.
         weights (str, optional): File of a state dict.
                     Default: None (timm's own weights, which it downloads)
+        pretrained (bool, optional): Whether to load timm's own weights if there is no file.
+                    Default: True
 
     Raises:
 
         ImportError: If timm is not installed.
-        ValueError: If timm has no such model, or prepares its images in another way than
-                    those supported here, or cannot make it.
+        ValueError: If timm has no such model or cannot make it, or prepares its images in
+                    another way than those supported here.
     """
-    if weights is None:
-        return _model(name, _create(name, pretrained=True), name)
-    if not is_path(weights):
+    if weights is not None and not is_path(weights):
         raise ValueError(
             f"weights={weights!r} is no file; timm's weights are a part of the model's name, such "
             "as timm:resnet18.a1_in1k."
         )
-    module = _create(name, pretrained=False)
-    load_weights(module, weights)
-    return _model(name, module, printable(weights))
-
-
-def timm_skeleton(name: str) -> Model:
-    """
-    Load the model without its weights.
-
-    Raises:
-
-        ImportError, ValueError: As :func:`load_timm`.
-    """
-    return _model(name, _create(name, pretrained=False), None)
+    own = pretrained and weights is None
+    module = _create(name, pretrained=own)
+    if weights is not None:
+        load_weights(module, weights)
+        return _model(name, module, printable(weights))
+    return _model(name, module, name if own else None)
 
 
 def _create(name: str, pretrained: bool) -> nn.Module:

@@ -40,17 +40,10 @@ TOKENS = LayerKind("tokens", -1)
 
 def kind_of(shape: Shape) -> LayerKind | None:
     """
-    Return how a layer's tensor for a square image lies in space.
+    Return how a layer's tensor for a square image lies in space, None if it is no map.
 
     Nothing in a tensor marks the dimension of channels. But a square image has square maps,
     and the number of its tokens is a square, apart from a class token.
-
-    Args:
-
-        shape (tuple[int, ...]): Shape of the tensor.
-
-    Returns:
-        LayerKind or None: None if the tensor cannot be shown as a map.
     """
     if len(shape) == 4:
         height, width = shape[2:]
@@ -64,14 +57,7 @@ def kind_of(shape: Shape) -> LayerKind | None:
 
 @dataclass(frozen=True)
 class Call:
-    """
-    A module's last call.
-
-    Attributes:
-
-        inputs (tuple): Shapes of the floating-point tensors that went in.
-        outputs (tuple): Shapes of those that came out.
-    """
+    """Shapes of the floating-point tensors in a module's last call."""
 
     inputs: tuple[Shape, ...]
     outputs: tuple[Shape, ...]
@@ -79,27 +65,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Forward:
-    """
-    One forward pass.
-
-    Attributes:
-
-        calls (dict[torch.nn.Module, Call]): In the order in which the modules finished.
-        output (Tensor): The network's output, (N, n_classes).
-    """
+    """The calls of a forward pass, in the order in which modules finish, and its logits."""
 
     calls: dict[nn.Module, Call]
     output: Tensor
 
 
 def trace(model: Model, inputs: Tensor) -> Forward:
-    """
-    Run the network once and note the shapes that each module sees.
-
-    Raises:
-
-        ValueError: If the network fails on the inputs or does not return logits.
-    """
+    """Run the network once, in evaluation mode, and note the shapes that each module sees."""
     calls: dict[nn.Module, Call] = {}
 
     def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:

@@ -221,7 +221,7 @@ def test_clusters_of_each_image_cannot_be_summed_up(start, run):
 def test_a_run_of_the_python_function_has_no_model_to_load(start, run, workplace):
     assert start("--fit", "3").exit_code == 0
     command = workplace / "out" / "command.json"
-    assert json.loads(command.read_text())["model"] == "factories:net"
+    assert json.loads(command.read_text())["network"]["model"] == "factories:net"
     command.unlink()
     result = run("clusters", "out")
     assert result.exit_code == 1
