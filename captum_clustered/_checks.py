@@ -8,25 +8,13 @@ import numpy as np
 
 
 def check_int(name: str, value: object, minimum: int) -> None:
-    """
-    Check that an argument is an integer of at least ``minimum``.
-
-    Raises:
-
-        ValueError: If it is not.
-    """
+    """Raise ValueError unless an argument is an integer of at least ``minimum``."""
     if not is_int(value) or value < minimum:  # type: ignore[operator]
         raise ValueError(f"{name}={value!r} must be an int of at least {minimum}.")
 
 
 def check_choice(name: str, value: object, choices: Collection[object]) -> None:
-    """
-    Check that an argument is one of the choices.
-
-    Raises:
-
-        ValueError: If it is not.
-    """
+    """Raise ValueError unless an argument is one of the choices."""
     if value not in choices:
         raise ValueError(f"{name}={value!r} must be {' or '.join(map(repr, choices))}.")
 

@@ -48,13 +48,7 @@ class Scaling:
     channel_weights: Callable[[Tensor, Tensor, Tensor], Tensor]
 
     def check_additive(self) -> None:
-        """
-        Check that an attribution has a convergence delta.
-
-        Raises:
-
-            ValueError: If it is not in units of the score.
-        """
+        """Raise ValueError unless an attribution has a convergence delta."""
         if not self.is_additive:
             additive = " or ".join(repr(name) for name, s in SCALINGS.items() if s.is_additive)
             raise ValueError(
@@ -153,9 +147,7 @@ class ClusterAttribution:
         """
         Return (N, 1 or C, *spatial) for each tensor of the layer, before any ReLU.
 
-        Raises:
-
-            ValueError: If they are not finite because the layer, a baseline or a score is not.
+        Raises ValueError if they are not finite because the layer, a baseline or a score is not.
         """
         attributions = tuple(part.attribution(attr_dim_summation) for part in self._parts)
         if not all(torch.isfinite(attribution).all() for attribution in attributions):
@@ -168,11 +160,7 @@ class ClusterAttribution:
         return sum(part.total() for part in self._parts) - (scores[0] - scores[1])
 
     def clusters(self) -> Clusters:
-        """
-        Return the clusters of the first clustering.
-
-        Their ``baseline_score`` is NaN if it was not evaluated.
-        """
+        """Return those of the first clustering; a score that was not evaluated is NaN."""
 
         def packed(values: list[Tensor]) -> Any:
             return _format_output(len(values) > 1, tuple(values))

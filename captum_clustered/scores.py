@@ -52,14 +52,10 @@ def log_probability(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor
 
     Args:
 
-        forward_func (Callable): Returns logits of shape (N, n_classes, \*).
+        forward_func (Callable): As in :func:`probability`.
 
     Returns:
         Callable: Returns log-probabilities of the same shape.
-
-    Raises:
-
-        ValueError: When called, if there are fewer than two classes.
 
     Examples::
 
@@ -78,14 +74,10 @@ def margin(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     Args:
 
-        forward_func (Callable): Returns logits of shape (N, n_classes, \*).
+        forward_func (Callable): As in :func:`probability`.
 
     Returns:
         Callable: Returns margins of the same shape, in units of the logits.
-
-    Raises:
-
-        ValueError: When called, if there are fewer than two classes.
 
     Examples::
 

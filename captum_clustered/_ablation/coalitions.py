@@ -105,12 +105,6 @@ class Importance:
     design: Callable[[int, Callable[[], Tensor], int, int], CoalitionDesign]
 
 
-def _leave_one_out(
-    n_clusters: int, present: Callable[[], Tensor], n_samples: int, seed: int
-) -> CoalitionDesign:
-    return LeaveOneOut(n_clusters)
-
-
 def _n_shapley(n_clusters: int, n_samples: int) -> int:
     if n_clusters <= MAX_EXACT_CLUSTERS:
         return 2**n_clusters - 2
@@ -167,7 +161,7 @@ IMPORTANCES: dict[str, Importance] = {
             criterion="what the score loses without them",
             needs_baseline_score=False,
             n_coalitions=lambda n_clusters, n_samples: n_clusters,
-            design=_leave_one_out,
+            design=lambda n_clusters, present, n_samples, seed: LeaveOneOut(n_clusters),
         ),
         Importance(
             "shapley",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Union
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import torch
 from captum._utils.progress import progress
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     cam: ClusteredLayerCAM,
-    inputs: Union[Tensor, tuple[Tensor, ...]],
+    inputs: Tensor | tuple[Tensor, ...],
     target: TargetType,
     additional_forward_args: object = None,
     attribute_to_layer_input: bool = False,
@@ -81,7 +82,7 @@ def evaluate(
     request = AblationRequest(
         run, cam.layer, attribute_to_layer_input, planner, perturbations_per_eval, bar.show
     )
-    with torch.no_grad(), eager_mode(), bar:
+    with torch.no_grad(), eager_mode(), closing(bar):
         scores, failure = _by_either_engine(request, cam._device_ids())
     if failure:
         warnings.warn(
@@ -124,10 +125,7 @@ class _ProgressBar:
         self._bar: Any = None
         self._done = 0
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
 

@@ -18,17 +18,10 @@ class CannotBeLazyError(RuntimeError):
 
 @dataclass
 class SizeLimit:
-    """
-    How large a tensor may be when it is computed.
-
-    Attributes:
-
-        max_elements (int): Elements for one evaluation.
-        was_exceeded (bool): Whether a tensor was too large. The model may have caught the
-                    error.
-    """
+    """How large a tensor may be when it is computed, for one evaluation."""
 
     max_elements: int
+    # The model may have caught the error.
     was_exceeded: bool = False
 
 
@@ -129,24 +122,14 @@ def lazy_ablated(
     """
     Return ``where(mask, value, baseline)`` as a lazy tensor.
 
-    Args:
-
-        value (Tensor): Shape (N, C, *spatial).
-        baseline (Tensor): Broadcasts to ``value``.
-        mask (Tensor): Channels that are kept, bool (N, C, 1, ...).
-        limit (SizeLimit): A larger tensor raises CannotBeLazyError when it is needed.
+    Value and baseline are (N, C, *spatial) or broadcast to it, the mask is (N, C, 1, ...). A
+    tensor larger than the limit raises CannotBeLazyError when it is needed.
     """
     return _stand_in(_State(value, baseline, mask, limit))
 
 
 def materialize(tensor: Tensor) -> Tensor:
-    """
-    Return a lazy tensor's values; return any other tensor as it is.
-
-    Raises:
-
-        CannotBeLazyError: If it has too many elements.
-    """
+    """Return a lazy tensor's values, unless they are too many; any other tensor as it is."""
     return _state(tensor).materialize() if isinstance(tensor, LazyAblatedTensor) else tensor
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from captum_clustered._ablation.hooks import LayerActivations, Tensors, edit_layer, record_layer
-from captum_clustered._ablation.request import AblationRequest, AblationScores
+from captum_clustered._ablation.request import AblationRequest, AblationScores, not_reached
 
 
 def per_ablation_loop(request: AblationRequest, device_ids: list[int] | None) -> AblationScores:
@@ -25,7 +25,7 @@ def per_ablation_loop(request: AblationRequest, device_ids: list[int] | None) ->
     with record_layer(request.layer, request.attribute_to_layer_input) as seen:
         scores = [request.run()]
     if not seen.tensors:
-        raise request.not_reached()
+        raise not_reached(request.planner.layer_name)
     plan = request.planner.plan(seen.gathered(device_ids))
     request.progress(1, plan.n_evaluations)
     for i in range(1, plan.n_evaluations):

@@ -79,13 +79,7 @@ class AblationPlan:
         return sum(value.numel() for value in self.values)
 
     def channel_masks(self, start: int, stop: int) -> Tensors:
-        """
-        Return which channels the evaluations start..stop-1 keep.
-
-        Returns:
-            tuple[Tensor, ...]: For each tensor a bool mask of shape (stop - start, N, ...)
-            that broadcasts to it.
-        """
+        """Return which channels the evaluations start..stop-1 keep: (stop - start, N, ...)."""
         return tuple(
             self._masks_of(value, labels, start, stop)
             for value, labels in zip(self.values, self.labels, strict=True)
@@ -120,14 +114,7 @@ class AblationPlan:
         )
 
     def lazily_ablated(self, masks: Tensors, limit: SizeLimit) -> Tensors:
-        """
-        Return what :meth:`ablated` does, computed when it is needed, as far as possible.
-
-        Args:
-
-            masks (tuple[Tensor, ...]): Masks of one evaluation.
-            limit (SizeLimit): See :func:`lazy_ablated`.
-        """
+        """Return what :meth:`ablated` does, as lazy tensors where these are possible."""
         tensors = (
             lazy_ablated(value, baseline, mask, limit)
             for mask, value, baseline in zip(masks, self.values, self.baselines, strict=True)

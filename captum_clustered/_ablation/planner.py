@@ -60,14 +60,7 @@ class AblationPlanner:
         return 1 + self.with_baseline_score + self.clusterer.n_clusterings * coalitions
 
     def plan(self, tensors: Tensors) -> AblationPlan:
-        """
-        Plan all evaluations.
-
-        Raises:
-
-            ValueError: If a tensor is not (N, C, ...) or, for clusterers that need them, has
-                        no finite values; or if the baselines do not fit.
-        """
+        """Cluster the channels of the layer's tensors and plan all evaluations."""
         check_layer(tensors, self.n_examples, self.channel_dim, self.layer_name)
         if not self.clusterer.on_device:
             check_finite(tensors, self.layer_name)
@@ -76,15 +69,12 @@ class AblationPlanner:
                 f"clusterer has fixed labels for {self.clusterer.n_tensors} tensors, but layer "
                 f"{self.layer_name} has {len(tensors)}: give a tuple with labels for each of them."
             )
-        with without_autocast(tensors[0]):
-            return self._planned(tensors)
-
-    def _planned(self, tensors: Tensors) -> AblationPlan:
         labels: list[Tensor] = []
         n_clusters: list[int] = []
         for index, tensor in enumerate(tensors):
             features = channel_features(channel_first(tensor, self.channel_dim))
-            label, count = self.clusterer(features, index)
+            with without_autocast(tensor):
+                label, count = self.clusterer(features, index)
             labels.append(label + sum(n_clusters))
             n_clusters.append(count)
         return AblationPlan(
@@ -111,13 +101,7 @@ class AblationPlanner:
 
 
 def check_layer(tensors: Tensors, n_examples: int, channel_dim: int, layer_name: str) -> None:
-    """
-    Check that all tensors are (N, C, ...).
-
-    Raises:
-
-        ValueError: If one is not, or there is none.
-    """
+    """Raise ValueError unless there are tensors and all of them are (N, C, ...)."""
     if not tensors:
         raise ValueError(f"layer {layer_name} has no floating-point tensor to attribute to.")
     for tensor in tensors:
@@ -135,13 +119,7 @@ def check_layer(tensors: Tensors, n_examples: int, channel_dim: int, layer_name:
 
 
 def check_finite(tensors: Tensors, layer_name: str) -> None:
-    """
-    Check that all activations are finite.
-
-    Raises:
-
-        ValueError: If a tensor holds NaN or infinite values.
-    """
+    """Raise ValueError unless all activations are finite."""
     for tensor in tensors:
         if not torch.isfinite(tensor).all():
             raise ValueError(
@@ -151,14 +129,7 @@ def check_finite(tensors: Tensors, layer_name: str) -> None:
 
 
 def format_baselines(layer_baselines: LayerBaselines, tensors: Tensors) -> Tensors:
-    """
-    Return one baseline for each of the layer's tensors, which it broadcasts to.
-
-    Raises:
-
-        ValueError: If their number or shape does not fit the layer.
-        TypeError: If one is neither a number nor a tensor.
-    """
+    """Return one baseline for each of the layer's tensors, which it broadcasts to."""
     if layer_baselines is None:
         layer_baselines = (0,) * len(tensors)
     if not isinstance(layer_baselines, tuple):

@@ -40,10 +40,6 @@ class AblationRequest:
     perturbations_per_eval: int | None
     progress: Callable[[int, int], None]
 
-    def not_reached(self) -> ValueError:
-        """Return the error for a layer that the forward pass does not call."""
-        return not_reached(self.planner.layer_name)
-
 
 @dataclass(frozen=True)
 class AblationScores:
@@ -60,13 +56,7 @@ class AblationScores:
     scores: Tensor
 
     def check_finite(self) -> None:
-        """
-        Find out why an attribution is not finite.
-
-        Raises:
-
-            ValueError: If the layer, a baseline or a score is not finite.
-        """
+        """Raise ValueError if the layer, a baseline or a score is not finite."""
         check_finite(self.plan.values, self.plan.layer_name)
         if not all(torch.isfinite(baseline).all() for baseline in self.plan.baselines):
             raise ValueError("layer_baselines must be finite; got NaN or infinite values.")
@@ -78,13 +68,7 @@ class AblationScores:
 
 
 class PlanError(Exception):
-    """
-    The plan failed. Running the model in another way would not help.
-
-    Attributes:
-
-        cause (Exception): The exception of the clusterer or of a check.
-    """
+    """The plan failed, because of ``cause``. Running the model otherwise would not help."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
@@ -105,14 +89,7 @@ def target_scores(
     target: TargetType,
     additional_forward_args: object,
 ) -> Tensor:
-    """
-    Run the model; return the target's score of each example, shape (N,).
-
-    Raises:
-
-        TypeError: If the output is no tensor of real numbers.
-        ValueError: If ``target`` does not fit the output.
-    """
+    """Run the model; return the target's score of each example, shape (N,)."""
     output = _run_forward(forward_func, inputs, None, additional_forward_args)
     if not isinstance(output, Tensor):
         raise TypeError(
@@ -132,14 +109,7 @@ def target_scores(
 
 
 def format_inputs(inputs: Any) -> Tensors:
-    """
-    Return inputs as a tuple of tensors with at least one example.
-
-    Raises:
-
-        TypeError: If an input is no tensor.
-        ValueError: If there is no example.
-    """
+    """Return inputs as a tuple of tensors; raise if one is no tensor or has no example."""
     formatted = inputs if isinstance(inputs, tuple) else (inputs,)
     for tensor in formatted:
         if not isinstance(tensor, Tensor):
@@ -153,12 +123,9 @@ def format_inputs(inputs: Any) -> Tensors:
 
 def per_example(output: Any, n_examples: int) -> Tensor:
     """
-    Return the selected output as one score for each example.
+    Return the selected output as one score for each example, at least float32.
 
-    Raises:
-
-        TypeError: If it is no tensor of real numbers.
-        ValueError: If it is not of shape (N,), (N, 1) or, with one example, a scalar.
+    Its shape must be (N,), (N, 1) or, with one example, ().
     """
     if not isinstance(output, Tensor) or output.is_complex():
         given = output.dtype if isinstance(output, Tensor) else type(output).__name__

@@ -10,7 +10,12 @@ from torch import Tensor
 from captum_clustered._ablation.hooks import Tensors, edit_layer
 from captum_clustered._ablation.lazy_tensor import CannotBeLazyError, SizeLimit, materialize
 from captum_clustered._ablation.plan import AblationPlan
-from captum_clustered._ablation.request import AblationRequest, AblationScores, PlanError
+from captum_clustered._ablation.request import (
+    AblationRequest,
+    AblationScores,
+    PlanError,
+    not_reached,
+)
 from captum_clustered._ablation.torch_settings import quiet_fallback
 
 # The default bound on the elements of the ablated layer in one forward pass: 1 GiB in
@@ -85,7 +90,7 @@ def _run(request: AblationRequest, attempt: Attempt) -> AblationScores | Attempt
             chunk = _chunk(request, run.plan)
             return Attempt(lazy=False, n_calls=attempt.n_calls, chunk=chunk, plan=run.plan)
         if run.calls == 0 and plan is None:
-            raise PlanError(request.not_reached())
+            raise PlanError(not_reached(request.planner.layer_name))
         if run.calls != attempt.n_calls:
             if run.calls == 0 or attempt.n_calls > 1 or scores:
                 raise RuntimeError("The number of the layer's calls changed between passes.")

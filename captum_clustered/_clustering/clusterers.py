@@ -55,14 +55,7 @@ class Clusterer(Protocol):
 
 
 def make_clusterer(clusterer: ClustererType, n_clusterings: int, seed: int) -> Clusterer:
-    """
-    Check ``clusterer`` and wrap it as a :class:`Clusterer`.
-
-    Raises:
-
-        TypeError: If ``clusterer`` is of no accepted kind.
-        ValueError: If it does not fit ``n_clusterings``.
-    """
+    """Check ``clusterer`` and wrap it as a :class:`Clusterer`."""
     seeds = range(seed, seed + n_clusterings)
     if isinstance(clusterer, (int, np.integer)) and not isinstance(clusterer, bool):
         if clusterer < 1:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
+from captum_clustered._checks import check_int
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run.description import device_name, device_of
 from captum_clustered.dataset_run.explaining import LABEL, BatchExplainer, RunSettings
@@ -124,8 +125,7 @@ class LocalEngine:
     num_workers: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.num_workers, int) or self.num_workers < 0:
-            raise ValueError(f"num_workers={self.num_workers!r} must be an int of at least 0.")
+        check_int("num_workers", self.num_workers, 0)
 
     def device_name(self, cam: ClusteredLayerCAM) -> str:
         """See :class:`captum_clustered.dataset_run.engine.Engine`."""

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from captum_clustered._checks import check_int
 from captum_clustered._errors import one_line
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run.description import device_name, device_of, module_of
@@ -76,10 +77,8 @@ class RayEngine:
                 "RayEngine needs Ray Data, which is not installed: pip install "
                 "captum_clustered[ray]"
             )
-        for name, minimum in (("workers", 1), ("readers", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < minimum:
-                raise ValueError(f"{name}={value!r} must be an int of at least {minimum}.")
+        check_int("workers", self.workers, 1)
+        check_int("readers", self.readers, 0)
         if not self.gpus_per_worker >= 0:
             raise ValueError(f"gpus_per_worker={self.gpus_per_worker!r} must be at least 0.")
 

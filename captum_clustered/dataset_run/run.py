@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captum_clustered._checks import check_int
 from captum_clustered._storage.atomic import write_csv
 from captum_clustered._storage.fingerprints import hash_names
 from captum_clustered._storage.layout import ERRORS
@@ -210,8 +211,8 @@ class _Sizes:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"{name}={value!r} must be an int of at least 1.")
+            if value is not None:
+                check_int(name, value, 1)
 
     def chosen(self, trial: Trial) -> tuple[int, int]:
         """Return the batch size and the chunk size of a new run."""
