@@ -15,12 +15,7 @@ from captum_clustered._ablation.model import ModelState
 from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.forward import Forward
 from captum_clustered.comparison.methods import Method
-from captum_clustered.comparison.metrics import (
-    Case,
-    Metric,
-    remembered_probability,
-    seed_of,
-)
+from captum_clustered.comparison.metrics import Case, Metric, remembered_probability, seed_of
 from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.comparison.store import BatchResult
 
@@ -37,19 +32,7 @@ class WrongModelError(ValueError):
 
 @dataclass
 class BatchRun:
-    """
-    Runs all methods and metrics on a batch.
-
-    Attributes:
-
-        forward_func (Callable): Returns logits, and does not change its inputs.
-        model_state (ModelState): Restores the model after a batch.
-        methods (list): The methods.
-        metrics (dict): The metrics by name.
-        target (str or int): "prediction", "label" or a class.
-        at_input (bool): Whether maps are those of the layer's input.
-        seed (int): Seed of everything random.
-    """
+    """Runs all methods and metrics on a batch, and restores the model after it."""
 
     forward_func: Forward
     model_state: ModelState
@@ -136,11 +119,8 @@ class BatchRun:
             if 0 <= labels[i] < n_classes:
                 kept.append(i)
                 continue
-            error = ValueError(
-                f"target='label', but label {labels[i]} is none of forward_func's {n_classes} "
-                f"classes, 0 to {n_classes - 1}"
-            )
-            failed(i, error)
+            classes = f"forward_func's {n_classes} classes, 0 to {n_classes - 1}"
+            failed(i, ValueError(f"target='label', but label {labels[i]} is none of {classes}"))
         return kept
 
     def _target(self, predictions: Tensor, batch: ImageBatch, n_classes: int) -> Tensor:
@@ -323,14 +303,7 @@ def _failure(
 
 
 def logits_of(forward_func: Forward, inputs: Tensor) -> Tensor:
-    """
-    Return the logits of images, checked.
-
-    Raises:
-
-        WrongModelError: If the output is not logits, whatever the images.
-        ValueError: If they are not finite.
-    """
+    """Return the logits of images; raise WrongModelError if the output is not logits."""
     with torch.no_grad():
         logits = forward_func(inputs)
     if not isinstance(logits, Tensor) or logits.dim() != 2 or logits.shape[1] < 2:

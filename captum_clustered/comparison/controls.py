@@ -141,13 +141,7 @@ def layer_values(
     additional_forward_args: object,
     attribute_to_layer_input: bool,
 ) -> Tensor:
-    """
-    Return the layer's tensor at its last call.
-
-    Raises:
-
-        ValueError: If the layer is not called, or has several tensors.
-    """
+    """Return the layer's tensor at its last call."""
     with torch.no_grad(), record_layer(attribution.layer, attribute_to_layer_input) as seen:
         _run_forward(attribution.forward_func, inputs, None, additional_forward_args)
     tensors = seen.gathered(attribution.device_ids) if seen.tensors else None

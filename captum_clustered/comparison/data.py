@@ -20,16 +20,7 @@ _ACCEPTED = (
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """
-    One batch of a comparison.
-
-    Attributes:
-
-        inputs (Tensor): Images of shape (N, channels, \\*spatial).
-        labels (Tensor or None): True classes, shape (N,).
-        masks (Tensor or None): Booleans, true inside the object, shape (N, 1,
-                    \\*spatial).
-    """
+    r"""One batch: images, and optionally true classes (N,) and boolean masks (N, 1, \*spatial)."""
 
     inputs: Tensor
     labels: Tensor | None = None
@@ -130,14 +121,7 @@ def _is_pair_in_a_list(data: Any) -> bool:
 
 
 def as_batch(item: Any) -> ImageBatch:
-    """
-    Return one batch of a loader, checked.
-
-    Raises:
-
-        TypeError: If it does not consist of tensors.
-        ValueError: If their shapes do not match.
-    """
+    """Return one batch of a loader, checked."""
     parts = (item,) if isinstance(item, Tensor) else item
     if (
         not isinstance(parts, (tuple, list))

@@ -25,11 +25,7 @@ class GuardedForward(ScoreWrapper):
 
 
 class CountedForward(GuardedForward):
-    """
-    A forward function that counts its examples, and runs on copies of them.
-
-    Evaluations of only the layers behind the explained layer are not counted.
-    """
+    """A forward function that counts its examples, without those of the layers behind alone."""
 
     def __init__(self, forward_func: Forward) -> None:
         super().__init__(forward_func)

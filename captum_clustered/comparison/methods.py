@@ -79,9 +79,10 @@ class Method:
     def explain(
         self, batch: ImageBatch, target: Tensor, at_input: bool
     ) -> tuple[Tensor, ClusterAttribution | None]:
-        """
-        Return the maps of a batch, shape (N, 1, \\*spatial) and at least float32, and the
-        clusters behind them for a ClusteredLayerCAM.
+        r"""
+        Return the maps of a batch, shape (N, 1, \*spatial), and the clusters behind them.
+
+        Maps are at least float32. Only a ClusteredLayerCAM has clusters.
 
         Raises:
 
@@ -156,14 +157,7 @@ def _ready(attribution: LayerAttribution, inputs: Tensor) -> Tensor:
 def make_methods(
     methods: Any, scored: Forward, layer: Module, reference: str | None, has_masks: bool, seed: int
 ) -> list[Method]:
-    """
-    Return the methods to run, in the order of the tables: those chosen, then the controls.
-
-    Raises:
-
-        TypeError, ValueError: If a method is unknown or not a LayerAttribution.
-        ImportError: If a method's package is not installed.
-    """
+    """Return the methods to run, in the order of the tables: those chosen, then the controls."""
     given = chosen("methods", default_methods() if methods is None else methods)
     controls = {info.name: info for info in CONTROLS if has_masks or not info.needs_masks}
     if reference is not None and reference not in {*given, *controls}:

@@ -148,13 +148,7 @@ def default_metrics(has_masks: bool) -> list[str]:
 
 
 def make_metrics(given: Any, has_masks: bool) -> dict[str, Metric]:
-    """
-    Return the metrics to evaluate, in the order of the tables.
-
-    Raises:
-
-        TypeError, ValueError: If one is unknown, not callable or needs masks.
-    """
+    """Return the metrics to evaluate, in the order of the tables."""
     found = {}
     given = default_metrics(has_masks) if given is None else given
     for name, value in chosen("metrics", given).items():

@@ -105,13 +105,7 @@ class KeptClusters:
 
     @classmethod
     def read(cls, arrays: Mapping[str, Any], prefix: str) -> KeptClusters | None:
-        """
-        Return what :meth:`arrays` gave, or None if there is none.
-
-        Raises:
-
-            KeyError: If an array is missing.
-        """
+        """Return what :meth:`arrays` gave, or None if there is none."""
         if f"{prefix}maps" not in arrays:
             return None
         values = {each.name: arrays[prefix + each.name] for each in fields(cls)}
@@ -122,15 +116,7 @@ class KeptClusters:
 
 @dataclass(frozen=True)
 class GalleryImage:
-    """
-    One image under all methods.
-
-    Attributes:
-
-        number (int): Its place in the data.
-        picture (numpy.ndarray): Shape (height, width, 1 or 3), from 0 to 255.
-        maps (dict): Method -> its map with its sign, unless it failed.
-    """
+    """One image, its number in the data and its maps, of the methods that did not fail."""
 
     number: int
     picture: NDArray[np.uint8]
@@ -184,13 +170,7 @@ class Pictures:
     def add_clusters(
         self, method: str, parts: list[tuple[list[int], ClusterAttribution | None]]
     ) -> None:
-        """
-        Take the clusters behind a method's maps of some of the images, if there are any.
-
-        Raises:
-
-            ValueError: If they are not finite.
-        """
+        """Take the clusters behind a method's maps of some of the images, if there are any."""
         known = [(indices, result) for indices, result in parts if result is not None]
         if self.images is None or not known:
             return

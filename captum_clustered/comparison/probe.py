@@ -28,22 +28,14 @@ def probe(
     """
     Run the model on an image of the first batch and check the layer.
 
-    Args:
-
-        forward_func (Callable): Returns logits, and does not change its inputs.
-        layer (Module): The layer.
-        first (ImageBatch): The first batch, on the model's device.
-        at_input (bool): Whether maps are those of the layer's input.
-        state (ModelState): Restores the model.
-
     Returns:
         list[float]: Logits, and mean and standard deviation of the layer's values, which
         identify forward_func and layer; empty if the model accepts no image.
 
     Raises:
 
-        ValueError: If the model does not return logits, or the layer is not called or does
-                    not have one map.
+        ValueError: If the model does not return logits, or the layer is not called or does not
+                    have one map.
     """
     # Single images first: one may be broken. The model may also need several at once.
     everything = list(range(len(first)))

@@ -26,8 +26,7 @@ class MethodInfo:
         build (Callable): Makes the attribution from a forward function and a layer.
         source (str): The package it comes from, or "control".
         meaning (str): The map, in one line.
-        is_slow (bool): Whether it runs the model for each channel of the layer. Such
-                    methods are not among the defaults.
+        is_slow (bool): Whether it runs the model for each channel, and is not a default.
         needs_masks (bool): Whether it needs masks of the object.
         is_seeded (bool): Whether build takes the comparison's seed as ``seed``.
     """
@@ -53,14 +52,7 @@ class MethodInfo:
 
 
 def chosen(argument: str, given: Any) -> dict[str, Any]:
-    """
-    Return one dictionary: name -> what the user gave, or None for a name alone.
-
-    Raises:
-
-        TypeError: If it is neither names nor dictionaries.
-        ValueError: If a name occurs twice.
-    """
+    """Return one dictionary: name -> what the user gave, or None for a name alone."""
     if isinstance(given, (str, Mapping)):
         given = [given]
     if not isinstance(given, Iterable):

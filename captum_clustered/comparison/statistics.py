@@ -31,15 +31,7 @@ def interval(values: Floats, seed: int = 0) -> tuple[float, float]:
     """
     Return the 95% bootstrap interval of the mean: BCa, or percentiles where BCa fails.
 
-    Args:
-
-        values (numpy.ndarray): Shape (n,).
-        seed (int, optional): Seed of the resamples.
-                    Default: 0
-
-    Returns:
-        tuple[float, float]: Lower and upper end; both are the mean if all values are
-                    equal, and NaN for fewer than two values.
+    Both ends are the mean if all values are equal, and NaN for fewer than two values.
     """
     if len(values) < 2:
         return NAN, NAN
@@ -52,16 +44,9 @@ def bootstrap_interval(
     units: NDArray[Any], statistic: Callable[..., Any], seed: int
 ) -> tuple[float, float]:
     """
-    Return the 95% bootstrap interval of any statistic.
+    Return the 95% bootstrap interval of a statistic of (resampled units, axis).
 
-    Args:
-
-        units (numpy.ndarray): The units to resample, shape (n,) with n at least 2.
-        statistic (Callable): Function of (resampled units, axis).
-        seed (int): Seed of the resamples.
-
-    Returns:
-        tuple[float, float]: BCa's interval, or that of percentiles where BCa fails.
+    There must be at least two units. Percentiles are used where BCa fails.
     """
     for method in ("BCa", "percentile"):
         if method == "BCa" and len(units) > MOST_FOR_BCA:
@@ -87,19 +72,10 @@ def sign_flip_test(differences: Floats, seed: int = 0) -> float:
     """
     Return the two-sided p-value of a mean difference of 0, by flipping signs.
 
-    It is exact for up to 13 differences. For more it uses 9999 random sign patterns and
-    the observed one, so it is never 0. ``scipy.stats.permutation_test`` computes the same
-    exact values, but takes ten times as long for hundreds of images.
-
-    Args:
-
-        differences (numpy.ndarray): One for each image, shape (n,). Values that are not
-                    finite are left out.
-        seed (int, optional): Seed of the signs.
-                    Default: 0
-
-    Returns:
-        float: p-value, NaN without differences.
+    It is exact for up to 13 differences. For more it uses 9999 random sign patterns and the
+    observed one, so it is never 0. Differences that are not finite are left out; without any
+    it is NaN. ``scipy.stats.permutation_test`` gives the same exact values, but takes ten
+    times as long for hundreds of images.
     """
     differences = differences[np.isfinite(differences)]
     n = len(differences)
@@ -122,16 +98,7 @@ def sign_flip_test(differences: Floats, seed: int = 0) -> float:
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """
-    Apply Holm's correction for several tests; NaN stays NaN and does not count as a test.
-
-    Args:
-
-        p_values (list[float]): p-values.
-
-    Returns:
-        list[float]: Corrected p-values, in the same order.
-    """
+    """Apply Holm's correction for several tests; NaN stays NaN and does not count as a test."""
     known = [i for i, p in enumerate(p_values) if not math.isnan(p)]
     corrected = [NAN] * len(p_values)
     largest = 0.0
@@ -143,17 +110,10 @@ def holm(p_values: list[float]) -> list[float]:
 
 def summarize(table: pd.DataFrame, reference: str | None, seed: int) -> list[dict[str, Any]]:
     """
-    Return one row for each method, for one metric and one group of images.
+    Return the rows of :meth:`Comparison.summary` for one metric and group of images.
 
-    Args:
-
-        table (pandas.DataFrame): Values, a row for each image and a column for each
-                    method. NaN and infinite values are missing.
-        reference (str or None): The method that others are compared with.
-        seed (int): Seed of resamples and signs.
-
-    Returns:
-        list[dict]: See :meth:`Comparison.summary`.
+    The table has a row for each image and a column for each method. NaN and infinite values
+    are missing.
     """
     rows = []
     for method in table.columns:

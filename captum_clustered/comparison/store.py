@@ -40,8 +40,7 @@ class BatchResult:
         n_images (int): Number of its images, including failed ones.
         images (list): For each image its index, label, prediction and target.
         values (dict): Method -> metric -> one value for each image, None where it failed.
-        costs (dict): Method -> seconds, forward examples and bytes of its maps, and their
-                    number of images.
+        costs (dict): Method -> costs of its maps, and their number of images.
         metric_seconds (dict): Method -> metric -> seconds.
         curves (dict): Method -> curve -> number of images and the sum of their curves.
         failures (list): Image, method, metric, error and message of each failure.
@@ -71,17 +70,15 @@ class ComparisonStore:
 
     def __init__(self, folder: str | os.PathLike[str], settings: dict[str, Any]) -> None:
         """
-        Args:
+        Open or create the folder of a comparison.
 
-            folder (str or PathLike): Created if missing.
-            settings (dict): Everything that must equal the stored settings. Lists of
-                        numbers need only be nearly equal.
+        The settings must equal the stored ones; lists of numbers need only be nearly equal.
 
         Raises:
 
             TypeError: If the folder is not a path.
-            ValueError: If the folder is a file, holds a comparison with other settings,
-                        which the message names, or its settings cannot be read.
+            ValueError: If the folder is a file, holds a comparison with other settings, which
+                        the message names, or its settings cannot be read.
         """
         if not isinstance(folder, (str, os.PathLike)):
             raise TypeError(f"save_to must be the path of a folder; got {type(folder).__name__}.")
@@ -109,18 +106,11 @@ class ComparisonStore:
         self, index: int, fingerprint: str, n_images: int, *, with_pictures: bool
     ) -> tuple[BatchResult, Pictures | None] | None:
         """
-        Return a finished batch, or None.
-
-        Args:
-
-            index (int): Its number.
-            fingerprint (str): Hash of the batch in the data.
-            n_images (int): Number of its images in the data.
-            with_pictures (bool): Whether to read its pictures.
+        Return a finished batch, or None if it must be computed.
 
         Raises:
 
-            ValueError: If the data differ from those of the stored batch.
+            ValueError: If its fingerprint or number of images differs from the given ones.
 
         Warns:
 
@@ -172,15 +162,7 @@ class ComparisonStore:
         write_json(batch_path(self.folder, index), asdict(result))
 
     def finish(self, reference: str | None, n_batches: int, failures: list[dict[str, Any]]) -> None:
-        """
-        Store what is known at the end.
-
-        Args:
-
-            reference (str or None): The method that others are compared with.
-            n_batches (int): The number of batches.
-            failures (list): Failures outside of batches.
-        """
+        """Store the reference, the number of batches and the failures outside of batches."""
         content = {"reference": reference, "n_batches": n_batches, "failures": failures}
         write_json(self.folder / FINISHED, content)
 

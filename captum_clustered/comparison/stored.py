@@ -37,13 +37,7 @@ class StoredComparison:
     """
     The content of a folder that ``compare`` was given as ``save_to``.
 
-    Attributes:
-
-        folder (Path): The folder.
-        settings (dict): Settings of the comparison.
-        results (list): Results of the finished batches.
-        reference (str or None): The method that others are compared with.
-        is_finished (bool): Whether these are all batches.
+    ``results`` are those of the finished batches; ``is_finished`` tells whether there are more.
     """
 
     folder: Path
@@ -75,13 +69,7 @@ class StoredComparison:
         return cls(folder, settings, results, reference, finished is not None)
 
     def comparison(self) -> Comparison:
-        """
-        Return the result, as :func:`captum_clustered.comparison.compare` does.
-
-        Raises:
-
-            ValueError: If pictures of the gallery are damaged.
-        """
+        """Return the result, as :func:`captum_clustered.comparison.compare` does."""
         methods = list(self.settings["methods"])
         controls = {info.name for info in CONTROLS}
         gallery = []
@@ -101,13 +89,7 @@ class StoredComparison:
         )
 
     def batches(self) -> Iterator[tuple[BatchResult, Pictures]]:
-        """
-        Return each batch with its pictures, which are read one batch at a time.
-
-        Raises:
-
-            ValueError: If its pictures are damaged.
-        """
+        """Yield each batch with its pictures, which are read one batch at a time."""
         for index, result in enumerate(self.results):
             if result.n_images:
                 yield result, Pictures.read(pictures_path(self.folder, index))

@@ -24,20 +24,8 @@ def confidence(
     target: TargetType = None,
     additional_forward_args: Any = None,
 ) -> Tensor:
-    r"""
-    Return the target's probability on each example.
-
-    Args:
-
-        forward_func (Callable): Returns probabilities.
-        inputs (Tensor): Shape (N, channels, \*spatial).
-        target (int, tuple, Tensor or list, optional): As in Captum.
-                    Default: None
-        additional_forward_args (Any, optional): As in Captum.
-                    Default: None
-
-    Returns:
-        Tensor: Shape (N,), in [0, 1] and at least float32.
+    """
+    Return the target's probability on each example, shape (N,), at least float32.
 
     Raises:
 
@@ -61,22 +49,12 @@ def confidence_of_variants(
     additional_forward_args: Any = None,
     max_examples_per_batch: int | None = None,
 ) -> Tensor:
-    r"""
-    Return the target's probability on several variants of each example.
+    """
+    Return the target's probability on several variants of each example, shape (N, V).
 
-    Args:
-
-        forward_func (Callable): Returns probabilities.
-        variant (Callable): Called as variant(examples, variants) with two LongTensors of
-                    shape (R,); returns R inputs, that variant of that example.
-        n_variants (int): V, at least 1.
-        inputs (Tensor): Shape (N, channels, \*spatial).
-        target, additional_forward_args: As in :func:`confidence`; repeated for the variants.
-        max_examples_per_batch (int, optional): The largest R, which bounds the memory.
-                    Default: None (all at once)
-
-    Returns:
-        Tensor: Shape (N, V).
+    ``variant(examples, variants)`` gets two LongTensors of shape (R,) and returns R inputs,
+    that variant of that example. R is at most max_examples_per_batch. Target and
+    additional_forward_args are repeated for the variants.
 
     Raises:
 

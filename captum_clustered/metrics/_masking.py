@@ -22,15 +22,9 @@ def explanation_mask(attributions: Tensor, inputs: Tensor, name: str = "attribut
     r"""
     Return the attribution as a mask in [0, 1], shape (N, 1, \*spatial of the inputs).
 
-    The map is ReLU'd, interpolated linearly to the size of the inputs and min-max
-    normalized for each example. A constant map becomes a mask of zeros.
-
-    Args:
-
-        attributions (Tensor): Shape (N, c, \*spatial) of any size; summed over c.
-        inputs (Tensor): Shape (N, channels, \*spatial).
-        name (str, optional): Name of the attributions in error messages.
-                    Default: "attributions"
+    The map is summed over channels, ReLU'd, interpolated linearly to the size of the inputs
+    and min-max normalized for each example. A constant map becomes zero. Error messages call
+    it ``name``.
 
     Raises:
 
@@ -54,16 +48,7 @@ def pixel_ranks(maps: Tensor, descending: bool = True) -> Tensor:
     r"""
     Return the rank of each pixel within its example, 0 for the first.
 
-    Equal pixels rank in reading order, in both directions.
-
-    Args:
-
-        maps (Tensor): Shape (N, 1, \*spatial).
-        descending (bool, optional): Whether the largest value comes first.
-                    Default: True
-
-    Returns:
-        Tensor: Integers of the maps' shape.
+    Equal pixels of maps (N, 1, \*spatial) rank in reading order, in both directions.
     """
     order = maps.flatten(1).argsort(stable=True, dim=1, descending=descending)
     places = torch.arange(order.shape[1], device=order.device).expand_as(order)
@@ -71,17 +56,12 @@ def pixel_ranks(maps: Tensor, descending: bool = True) -> Tensor:
 
 
 def hard_mask(mask: Tensor, top_fraction: float) -> Tensor:
-    r"""
+    """
     Return a mask of ones at the pixels with the largest values and zeros elsewhere.
 
     There are exactly ``round(top_fraction * n_pixels)`` ones (Python's ``round``), among
     equal pixels the first in reading order. An all-zero mask, which a constant map gives,
     stays zero.
-
-    Args:
-
-        mask (Tensor): As :func:`explanation_mask` returns it.
-        top_fraction (float): In [0, 1].
 
     Raises:
 
@@ -125,15 +105,8 @@ def _check(attributions: Tensor, inputs: Tensor, name: str) -> None:
 
 
 def baseline_inputs(inputs: Tensor, baseline: Baseline) -> Tensor:
-    r"""
+    """
     Return what replaces hidden pixels, in the shape and dtype of the inputs.
-
-    Args:
-
-        inputs (Tensor): Shape (N, channels, \*spatial).
-        baseline (float, str or Tensor): A number; ``"mean"``, the mean of each channel of
-                    each example; ``"blur"``, as :func:`gaussian_blur`; or a tensor that
-                    broadcasts to the inputs.
 
     Raises:
 
@@ -172,15 +145,7 @@ def masked_inputs(inputs: Tensor, mask: Tensor, baseline: Baseline) -> Tensor:
     r"""
     Return the inputs where the mask is 1, the baseline where it is 0, and mixtures between.
 
-    Args:
-
-        inputs (Tensor): Shape (N, channels, \*spatial).
-        mask (Tensor): Shape (N, 1, \*spatial), in [0, 1].
-        baseline (float, str or Tensor): As in :func:`baseline_inputs`.
-
-    Raises:
-
-        TypeError, ValueError: As :func:`baseline_inputs`.
+    Inputs have shape (N, channels, \*spatial), masks (N, 1, \*spatial) and values in [0, 1].
     """
     hidden = baseline_inputs(inputs, baseline)
     mask = mask.to(inputs)
@@ -188,16 +153,12 @@ def masked_inputs(inputs: Tensor, mask: Tensor, baseline: Baseline) -> Tensor:
 
 
 def gaussian_blur(inputs: Tensor) -> Tensor:
-    r"""
+    """
     Blur each channel along one to three spatial dimensions.
 
-    Along a dimension of size L, a pixel becomes the weighted mean of all pixels of its
-    line. The weights are ``exp(-d^2 / (2 s^2))`` with the distance d and s = L / 20,
-    normalized to a sum of 1. Nothing is padded or cut off.
-
-    Args:
-
-        inputs (Tensor): Shape (N, channels, \*spatial).
+    Along a dimension of size L, a pixel becomes the weighted mean of all pixels of its line.
+    The weights are ``exp(-d^2 / (2 s^2))`` with the distance d and s = L / 20, normalized to
+    a sum of 1. Nothing is padded or cut off.
     """
     blurred = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
     for dim in range(2, inputs.dim()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -85,21 +85,10 @@ def metric(
     """
     Declare a metric, beside the function that computes it.
 
-    The docstring of the function may hold ``$verdict`` for the values, direction and
-    winners given here, and the placeholders of :func:`fill_in`.
-
-    Args:
-
-        label (str): Name in tables.
-        direction, meaning, values, won_by, is_slow, part: See :class:`MetricInfo`.
-        defaults (sequence of str, optional): Suffixes of the variants that a comparison
-                    evaluates by default; the metric itself has the suffix "".
-                    Default: ("",)
-        variants (Mapping, optional): Suffix of the label -> keyword arguments.
-                    Default: None
-
-    Returns:
-        Callable: A decorator that returns the function itself.
+    The docstring of the function may hold ``$verdict`` for values, direction and winners,
+    and the placeholders of :func:`fill_in`. ``variants`` are suffixes of the label and
+    keyword arguments, ``defaults`` the suffixes that a comparison evaluates by default; the
+    metric itself has the suffix "". For the other arguments see :class:`MetricInfo`.
 
     Raises:
 
@@ -112,22 +101,17 @@ def metric(
         better = f"; {direction} is better" if direction else ""
         verdict = f"Values: {values}{better}. Won by {won_by}."
         fill_in(function, verdict=textwrap.fill(verdict, 88))
+        info = MetricInfo(label, function, direction, meaning, values, won_by, is_slow, part=part)
         for suffix, options in {"": {}, **(variants or {})}.items():
             name = f"{label}{suffix}"
             if name in METRICS:
                 raise ValueError(f"There is a metric {name!r} already.")
-            METRICS[name] = MetricInfo(
-                name,
-                function,
-                direction,
-                meaning,
-                values,
-                won_by,
-                is_slow,
-                suffix in defaults,
-                bool(suffix),
-                options,
-                part,
+            METRICS[name] = replace(
+                info,
+                label=name,
+                is_default=suffix in defaults,
+                is_variant=bool(suffix),
+                options=options,
             )
         return function
 

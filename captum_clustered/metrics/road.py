@@ -168,31 +168,17 @@ class LinearImputation:
     """
     The linear imputation of ROAD, without its noise.
 
-    Each removed pixel is the mean of its eight neighbors, with weights of 1/6 for direct
-    and 1/12 for diagonal ones; neighbors beyond the edge are left out. Removed neighbors
-    are unknown too, which gives a sparse linear system. It has a solution if at least one
-    pixel is known.
-
-    Args:
-
-        height, width (int): The size of the images.
+    Each removed pixel is the mean of its eight neighbors, with weights of 1/6 for direct and
+    1/12 for diagonal ones; neighbors beyond the edge are left out. Removed neighbors are
+    unknown too, which gives a sparse linear system. It has a solution if at least one pixel
+    is known.
     """
 
     def __init__(self, height: int, width: int) -> None:
         self.system = _laplacian(height, width)
 
     def __call__(self, image: Tensor, removed: Tensor) -> Tensor:
-        """
-        Impute the removed pixels.
-
-        Args:
-
-            image (Tensor): Shape (channels, height, width).
-            removed (Tensor): Booleans of shape (height, width), not all of them true.
-
-        Returns:
-            Tensor: The image with the removed pixels imputed, in its dtype and device.
-        """
+        """Impute the pixels of an image (channels, height, width) where ``removed`` is true."""
         from scipy.sparse.linalg import splu  # type: ignore[import-untyped]
 
         missing = removed.flatten().cpu().numpy()

@@ -1,9 +1,26 @@
+"""Pictures, maps and clusters that a comparison keeps."""
+
+import warnings
+
 import numpy as np
 import pytest
 import torch
+from captum.attr import LayerAttribution, NoiseTunnel
+from nets import MlpHead, TwoTensors
+from small_comparisons import pictures, run
+from torch import nn
 
+from captum_clustered import ClusteredLayerCAM
+from captum_clustered._maps import cluster_attribution
 from captum_clustered.comparison.data import ImageBatch
-from captum_clustered.comparison.pictures import MAP_SIDE, SIDE, Pictures
+from captum_clustered.comparison.pictures import (
+    MAP_SIDE,
+    MOST_CLUSTERS,
+    SIDE,
+    KeptClusters,
+    Pictures,
+)
+from captum_clustered.comparison.stored import StoredComparison
 
 
 def made(inputs, masks=None):
@@ -93,3 +110,253 @@ def test_another_archive_is_named(tmp_path):
     np.savez(tmp_path / "file.npz", other=np.zeros(3))
     with pytest.raises(ValueError, match=r"file\.npz is damaged"):
         Pictures.read(tmp_path / "file.npz")
+
+
+NAME = "ClusteredLayerCAM(clusterer=3)"
+
+
+def kept(folder):
+    """What each batch has of clusters."""
+    return [found.clusters for _, found in StoredComparison.read(folder).batches()]
+
+
+def kept_of(cam, n_images, *parts, small=lambda maps: maps):
+    """Of attributions of parts of n images, for class 0."""
+    found = []
+    for indices, inputs in parts:
+        found.append((indices, cluster_attribution(cam, inputs, 0)))
+    return KeptClusters.of(n_images, found, small)
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"importance": "shapley"},
+        {"n_clusterings": 4},
+    ],
+)
+def test_are_what_return_clusters_gives(tmp_path, kwargs):
+    net, (inputs, _, _) = MlpHead(), pictures()
+    arguments = ", ".join(f"{name}={value!r}" for name, value in {"clusterer": 3, **kwargs}.items())
+    method = f"ClusteredLayerCAM({arguments})"
+    run(net, methods=(method, "LayerGradCam"), save_to=tmp_path)
+    cam = ClusteredLayerCAM(net, net.relu, clusterer=3, **kwargs)
+    _, expected = cam.attribute(inputs, net(inputs).argmax(1), return_clusters=True)
+    batches = kept(tmp_path)
+    assert all(set(found) == {method} for found in batches)
+    found = [each[method] for each in batches]
+    for name in ("maps", "importances"):
+        values = np.concatenate([getattr(each, name) for each in found])
+        np.testing.assert_allclose(values, getattr(expected, name), rtol=1e-4, atol=1e-6)
+    sizes = np.concatenate([each.sizes for each in found])
+    np.testing.assert_array_equal(sizes, expected.sizes)
+    np.testing.assert_array_equal(
+        np.concatenate([each.n_clusters for each in found]), (sizes > 0).sum(1)
+    )
+    assert {each.n_runs for each in found} == {kwargs.get("n_clusterings", 1)}
+    assert {each.importance for each in found} == {kwargs.get("importance", "ablation")}
+
+
+def test_values_are_the_same_to_the_last_bit_without_them(tmp_path):
+    with_them, without = (
+        run(methods=(NAME, "LayerGradCam"), save_to=folder) for folder in (tmp_path, None)
+    )
+    columns = [name for name in with_them.frame if name != "seconds"]
+    assert with_them.frame[columns].equals(without.frame[columns])
+    net, (inputs, _, _) = MlpHead(), pictures()
+    cam = ClusteredLayerCAM(net, net.relu, clusterer=3)
+    for start, (_, found) in zip((0, 2, 4), StoredComparison.read(tmp_path).batches(), strict=True):
+        part = inputs[start : start + 2]
+        expected = cam.attribute(part, net(part).argmax(1))[:, 0]
+        assert found.maps[NAME].tobytes() == expected.numpy().tobytes()
+
+
+class Branching(MlpHead):
+    """It cannot run under vmap, so each evaluation is a forward pass that can be counted."""
+
+    def forward(self, x):
+        logits = super().forward(x)
+        return logits if bool(logits.sum() < torch.inf) else -logits
+
+
+def test_nothing_more_is_evaluated_for_them(tmp_path):
+    """return_clusters would ablate the whole layer, once more."""
+    net, seen = Branching(), []
+    cam = ClusteredLayerCAM(lambda x: [seen.append(len(x)), net(x)][1], net.relu, clusterer=3)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*cannot run under torch.func.vmap.*")
+        cam.attribute(pictures()[0][:2], 0)
+        found = run(net, methods=(NAME, "LayerGradCam"), save_to=tmp_path)
+    assert found.failures.empty
+    assert found.costs()["forward_examples"][NAME] == sum(seen) / 2
+    assert all(NAME in each for each in kept(tmp_path))
+
+
+def test_a_run_that_goes_on_keeps_the_same(tmp_path):
+    def interrupted(case):
+        if case.inputs[0, 0, 0, 0] == pictures()[0][4, 0, 0, 0]:
+            raise KeyboardInterrupt
+        return case.attributions.mean((1, 2, 3))
+
+    def metric(case):
+        return case.attributions.mean((1, 2, 3))
+
+    with pytest.raises(KeyboardInterrupt):
+        run(save_to=tmp_path / "a", metrics={"mine": interrupted})
+    for folder in ("a", "b"):
+        run(save_to=tmp_path / folder, metrics={"mine": metric})
+    for path in sorted((tmp_path / "a").glob("*.npz")):
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+    assert len(kept(tmp_path / "a")) == 3
+
+
+def test_methods_without_clusters_have_none(tmp_path):
+    class Scaled(ClusteredLayerCAM):
+        def attribute(self, *args, **kwargs):
+            return 2 * super().attribute(*args, **kwargs)
+
+    class Smooth(LayerAttribution):
+        def __init__(self, forward_func, layer):
+            super().__init__(forward_func, layer)
+            self.tunnel = NoiseTunnel(ClusteredLayerCAM(forward_func, layer, clusterer=3))
+
+        def attribute(self, inputs, target):
+            return self.tunnel.attribute(inputs, nt_samples=2, target=target)
+
+    made = {"scaled": Scaled, "smooth": Smooth, "cam": ClusteredLayerCAM}
+    assert run(methods=[made], save_to=tmp_path).failures.empty
+    assert [set(found) for found in kept(tmp_path)] == [{"cam"}] * 3
+
+
+def test_a_users_own_attribution_is_left_as_it_was(tmp_path):
+    net = MlpHead()
+    cam = ClusteredLayerCAM(net, net.relu, clusterer=2).fit(pictures()[0])
+    before = dict(vars(cam))
+    shared = ClusteredLayerCAM(net, net.relu, clusterer=2, n_clusterings=3)
+    run(net, methods=[{"fitted": cam, "shared": lambda f, layer: shared}], save_to=tmp_path)
+    assert vars(cam) == before
+    found = kept(tmp_path)[0]
+    sizes = torch.bincount(cam.labels_, minlength=2).tolist()
+    assert found["fitted"].sizes.tolist() == [sizes] * 2
+    # No clusterings are averaged after fit().
+    assert (found["fitted"].n_runs, found["shared"].n_runs) == (1, 3)
+
+
+def test_what_cannot_be_kept_does_not_cost_the_map(tmp_path, monkeypatch):
+    expected = run(save_to=tmp_path / "with")
+
+    def of(*args):
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(KeptClusters, "of", of)
+    with pytest.warns(UserWarning, match="clusters, .*MemoryError"):
+        found = run(save_to=tmp_path / "without")
+    columns = [name for name in found.frame if name != "seconds"]
+    assert found.frame[columns].equals(expected.frame[columns])
+    assert set(found.failures["metric"]) == {"clusters"}
+    assert found.failures["image"].tolist() == list(range(6))
+    assert set(found.failures["message"]) == {"too large"}
+    assert kept(tmp_path / "without") == [{}] * 3
+
+
+def test_a_layer_of_several_tensors_fails_as_before(tmp_path):
+    two = TwoTensors()
+
+    def logits(inputs):
+        # It wants more channels than an image of these has.
+        score = two(torch.cat([inputs, inputs], 1))
+        return torch.stack([score, -score, 2 * score], 1)
+
+    cam = ClusteredLayerCAM(logits, two.split, clusterer=2)
+    with pytest.warns(UserWarning, match="must be one tensor"):
+        found = run(methods=[NAME, {"two": cam}], save_to=tmp_path)
+    assert set(found.failures["method"]) == {"two"}
+    assert set(kept(tmp_path)[0]) == {NAME}
+
+
+def test_an_image_that_failed_has_none():
+    net = MlpHead()
+    inputs = pictures()[0]
+    found = kept_of(ClusteredLayerCAM(net, net.relu, clusterer=2), 3, ([0, 2], inputs[:2]))
+    assert found.n_clusters.tolist() == [2, 0, 2]
+    assert not found.sizes[1].any()
+    assert not found.maps[1].any()
+
+
+def test_images_may_differ_in_their_number_of_clusters():
+    net = MlpHead()
+    inputs = pictures()[0]
+    labels = iter([[0, 0, 0, 1, 1, 1], [0, 1, 2, 3, 0, 1]])
+    cam = ClusteredLayerCAM(net, net.relu, clusterer=lambda rows: torch.tensor(next(labels)))
+    found = kept_of(cam, 2, ([1], inputs[:1]), ([0], inputs[1:2]))
+    assert found.maps.shape[:2] == (2, 4)
+    assert found.n_clusters.tolist() == [4, 2]
+    assert found.sizes[1, 2:].tolist() == [0, 0]
+
+
+def wide_net(n_channels):
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(1, n_channels, 1)
+    # No channel is dead.
+    convolution.bias.data.fill_(1.0)
+    layers = (convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(*layers, nn.Linear(n_channels, 2)).eval()
+
+
+def test_of_many_clusters_the_most_important_are_kept():
+    n = MOST_CLUSTERS + 5
+    net = wide_net(n)
+    inputs = torch.rand(1, 1, 4, 4)
+    cam = ClusteredLayerCAM(net, net[1], clusterer=torch.arange(n))
+    found = kept_of(cam, 1, ([0], inputs))
+    _, clusters = cam.attribute(inputs, 0, return_clusters=True)
+    order = clusters.importances[0].abs().argsort(descending=True)
+    expected = order[:MOST_CLUSTERS].sort().values
+    assert found.n_clusters.tolist() == [n]
+    np.testing.assert_allclose(found.importances[0], clusters.importances[0][expected], atol=1e-6)
+    np.testing.assert_allclose(found.maps[0], clusters.maps[0][expected], atol=1e-6)
+
+
+def test_large_maps_shrink_but_keep_their_range(tmp_path):
+    net = wide_net(4)
+    inputs = torch.rand(2, 1, 2 * MAP_SIDE, 2 * MAP_SIDE)
+    found = Pictures(images=np.zeros((2, 4, 4, 1), np.uint8), maps={"mine": np.zeros(2)})
+    found.ranges["mine"] = np.zeros(2)
+    cam = ClusteredLayerCAM(net, net[1], clusterer=2)
+    result = cluster_attribution(cam, inputs, 0)
+    clusters = result.clusters()
+    found.add_clusters("mine", [([0, 1], result)])
+    kept = found.clusters["mine"]
+    assert kept.maps.shape == (2, 2, MAP_SIDE, MAP_SIDE)
+    expected = torch.stack(clusters.maps.flatten(2).aminmax(dim=2), 2)
+    np.testing.assert_array_equal(kept.ranges, expected)
+    np.testing.assert_allclose(
+        kept.maps.mean((2, 3)), clusters.maps.mean((2, 3)), rtol=1e-4, atol=1e-8
+    )
+    with (tmp_path / "file.npz").open("wb") as file:
+        found.write(file)
+    read = Pictures.read(tmp_path / "file.npz").clusters["mine"]
+    assert (read.importance, read.n_runs) == ("ablation", 1)
+    for name in ("n_clusters", "maps", "ranges", "importances", "sizes"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(kept, name))
+
+
+def test_what_is_not_finite_is_refused():
+    net = wide_net(4)
+    cam = ClusteredLayerCAM(net, net[1], clusterer=2)
+    result = cluster_attribution(cam, torch.rand(1, 1, 4, 4), 0)
+    result._parts[0]._maps[0, 0, 0, 0] = torch.inf
+    with pytest.raises(ValueError, match="clusters are not finite"):
+        KeptClusters.of(1, [([0], result)], lambda maps: maps)
+
+
+def test_damaged_ones_are_named(tmp_path):
+    run(save_to=tmp_path)
+    path = tmp_path / "batch-000000.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    del arrays["clusters_0_sizes"]
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=r"batch-000000\.npz is damaged"):
+        Pictures.read(path)
