@@ -46,7 +46,7 @@ print([name for name in {(*HEAVY, "captum", "numpy", "torch")} if name in sys.mo
     [
         "ClusteredLayerCAM, Clusters, InputAttribution, tokens_to_map",
         "ImageExplainer, explain, find_layer, load_model, models",
-        "data, read_image, scores, visualization",
+        "data, metrics, read_image, samples, scores, visualization",
     ],
 )
 def test_names_load_nothing_heavy_that_captum_has_not_loaded(names):
