@@ -66,19 +66,26 @@ SAVED = "ClusteredLayerCAM (saved clusters)"
 @expanded
 def compare(
     network: NetworkOptions,
-    images: Annotated[Path, typer.Option(help="Folder of images.")],
+    images: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of images, or CSV file with the column image (or file) and, optionally, "
+            "label."
+        ),
+    ],
     out_dir: ResumableFolder,
     masks: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of masks with the names of the images; every pixel that is not black "
-            "belongs to the object.",
+            help="Folder of masks with the names of the images, or the column of masks in the CSV "
+            "file; every pixel that is not black belongs to the object.",
         ),
     ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="CSV file with the columns file and label (number or name of a class).",
+            help="CSV file with the columns image (or file) and label (number or name of a class), "
+            "for a folder of images.",
         ),
     ] = None,
     layer_input: LayerInput = False,
@@ -175,23 +182,22 @@ def compare_folder(
             "compare needs tabulate, which is not installed. Install captum_clustered[comparison]."
         )
     target = options.get("target", "prediction")
-    if target == "label" and labels is None:
-        raise UserError("--target label needs --labels.")
     at_input = options.get("attribute_to_layer_input", False)
     chosen = _checked_layer(model, preprocessing, layer, at_input, target)
     say_usual_layer(layer, chosen.name)
-    data = ImageBatches(
-        ImageList(
-            images,
-            transform=preprocessing,
-            classes=model.categories,
-            n_classes=chosen.n_classes,
-            labels=labels,
-            masks=masks,
-            recursive=False,
-        ),
-        batch_size,
+    listed = ImageList(
+        images,
+        transform=preprocessing,
+        classes=model.categories,
+        n_classes=chosen.n_classes,
+        labels=labels,
+        masks=masks,
+        recursive=False,
     )
+    has_labels = any(label is not None for label in listed.labels)
+    if target == "label" and not has_labels:
+        raise UserError("--target label needs --labels.")
+    data = ImageBatches(listed, batch_size)
     if clusters is not None:
         saved = read_clusters(clusters, chosen.shape[1])
         method = {SAVED: lambda score, layer: ClusteredLayerCAM(score, layer, clusterer=saved)}
@@ -218,7 +224,7 @@ def compare_folder(
         f"{options.get('seed', 0)}; images: {printable(images)}.\n\n"
     )
     text = heading + comparison.to_markdown()
-    if labels is not None:
+    if has_labels:
         text += "\n## Right and wrong predictions\n\n" + comparison.to_markdown(
             by="correct", details=False
         )

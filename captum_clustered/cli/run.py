@@ -57,8 +57,8 @@ def run(
     data: Annotated[
         Path,
         typer.Option(
-            help="Folder of images and of folders of images, or CSV file with the column file and, "
-            "optionally, label."
+            help="Folder of images and of folders of images, or CSV file with the column image "
+            "(or file) and, optionally, label."
         ),
     ],
     out_dir: ResumableFolder,

@@ -225,6 +225,17 @@ class TestLabels:
         assert result.exit_code == 1
         assert sentence in result.stderr
 
+    def test_a_table_of_images_has_labels_and_masks(self, run_compare, masks):
+        rows = [f"images/{name}.png,{n},masks/{name}.png" for n, name in enumerate("acb")]
+        self.write("\n".join(["image,label,outline", *rows]))
+        options = ("--images", "labels.csv", "--target", "label", "--masks", "outline")
+        assert run_compare("--metrics", "energy in mask", *options).exit_code == 0
+        found = results().drop_duplicates("file").set_index("file")
+        assert found["label"].to_dict() == {f"images/{n}.png": "acb".index(n) for n in "acb"}
+        assert (found["target"] == found["label"]).all()
+        with open("out/summary.md") as file:
+            assert "Right and wrong predictions" in file.read()
+
     def test_image_without_label(self, run_compare):
         self.write("file,label\na.png,0\nb.png,1\n")
         result = run_compare(*FAST, "--labels", "labels.csv")
