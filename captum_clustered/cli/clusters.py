@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from matplotlib.figure import Figure
 from rich.console import Group
 from rich.text import Text
+from typer import Argument, Option
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._errors import UserError, explained, printable
@@ -35,8 +35,8 @@ MAX_CLASSES = 4
 
 
 def clusters(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run with --fit or --clusters.")],
-    examples: Annotated[int, typer.Option(min=1, help="Number of images per cluster.")] = 6,
+    folder: Annotated[Path, Argument(help="Folder of a run with --fit or --clusters.")],
+    examples: Annotated[int, Option(min=1, help="Number of images per cluster.")] = 6,
 ) -> None:
     """
     Show the importance of each cluster over a whole data set.

@@ -14,6 +14,7 @@ import torch
 import typer
 from rich.console import Group
 from rich.text import Text
+from typer import Option
 
 from captum_clustered._errors import UserError, explained, printable
 from captum_clustered._storage.layout import STATE, RunDescription
@@ -68,7 +69,7 @@ def compare(
     network: NetworkOptions,
     images: Annotated[
         Path,
-        typer.Option(
+        Option(
             help="Folder of images, or CSV file with the column image (or file) and, optionally, "
             "label."
         ),
@@ -76,16 +77,16 @@ def compare(
     out_dir: ResumableFolder,
     masks: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="Folder of masks with the names of the images, or the column of masks in the CSV "
-            "file; every pixel that is not black belongs to the object.",
+            "file; every pixel that is not black belongs to the object."
         ),
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="CSV file with the columns image (or file) and label (number or name of a class), "
-            "for a folder of images.",
+            "for a folder of images."
         ),
     ] = None,
     layer_input: LayerInput = False,
@@ -93,18 +94,17 @@ def compare(
     target: Target = "prediction",
     methods: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             help="Names of methods, separated by commas; the option may be repeated. "
             "ClusteredLayerCAM takes arguments: 'ClusteredLayerCAM(n_clusterings=10)' (default: "
-            "all fast methods).",
+            "all fast methods)."
         ),
     ] = None,
     clusters: SavedClusters = None,
     metrics: Annotated[
-        list[str] | None,
-        typer.Option(help="Names of metrics, as --methods (default: all fast ones)."),
+        list[str] | None, Option(help="Names of metrics, as --methods (default: all fast ones).")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Number of images in a batch.")] = 8,
+    batch_size: Annotated[int, Option(min=1, help="Number of images in a batch.")] = 8,
     seed: Seed = 0,
 ) -> None:
     """
@@ -213,11 +213,7 @@ def compare_folder(
     if comparison.frame["image"].nunique() == 1:
         note("One image is too few to compare methods: there are no intervals and no tests.")
     where = "input of " if at_input else ""
-    facts = {
-        "Model": model.name,
-        "Layer": f"{where}{chosen.name}",
-        "Folder": printable(images),
-    }
+    facts = {"Model": model.name, "Layer": f"{where}{chosen.name}", "Folder": printable(images)}
     heading = (
         f"# Comparison of class activation maps\n\nModel {model.name}, {where}layer {chosen.name}; "
         f"score: {options.get('score', 'logit')}; target: {target}; seed "

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-import typer
 from captum.attr import LayerAttribution
 from captum.metrics import sensitivity_max
 from rich.console import Group
 from torch import Tensor
+from typer import Option
 
 from captum_clustered.cli.console import progress_bar, sentences, show, titled
 from captum_clustered.cli.explain import explain_image, prepare_folder
@@ -37,9 +37,7 @@ SETTINGS = ExplainerSettings(layer=LAYER, layer_input=LAYER_INPUT)
 
 
 def demo(
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path(
-        "out/demo"
-    ),
+    out_dir: Annotated[Path, Option("--out", help="Folder for the results.")] = Path("out/demo"),
 ) -> None:
     """
     Show the method at work, offline: an ImageNet network on two photographs.

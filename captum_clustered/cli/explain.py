@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Group
 from rich.text import Text
+from typer import Argument, Option
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._errors import UserError, as_user_error, explained, one_line, printable
@@ -40,16 +41,13 @@ __all__ = ["explain", "explain_image", "prepare_folder", "say_usual_layer"]
 def explain(
     images: Annotated[
         list[Path],
-        typer.Argument(
-            help="Image files. A DICOM file gives all of its frames, or one: clip.dcm#3.",
-        ),
+        Argument(help="Image files. A DICOM file gives all of its frames, or one: clip.dcm#3."),
     ],
     network: NetworkOptions,
     out_dir: OutFolder,
     method: MethodOptions,
     target: Annotated[
-        int | None,
-        typer.Option(help="The class to explain (default: the predicted one)."),
+        int | None, Option(help="The class to explain (default: the predicted one).")
     ] = None,
 ) -> None:
     """

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-import typer
 from rich.console import Group
 from rich.text import Text
+from typer import Option
 
 from captum_clustered._errors import UserError
 from captum_clustered.cli.console import sentences, show, titled
@@ -21,7 +21,7 @@ def layers(
     model: ModelName,
     size: Size = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also list layers nested deeper than two levels.")
+        bool, Option("--all", help="Also list layers nested deeper than two levels.")
     ] = False,
 ) -> None:
     """

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_type_hints
 
 import typer
+from typer import Option
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._errors import UserError
@@ -32,7 +33,7 @@ DENSITY, ABLATION, LOGIT = Scaling("density"), Importance("ablation"), Score("lo
 
 ModelName = Annotated[
     str,
-    typer.Option(
+    Option(
         "--model",
         help="A torchvision classification model, timm:name, or package.module:factory, a function "
         "without arguments that returns a torch.nn.Module.",
@@ -40,31 +41,28 @@ ModelName = Annotated[
 ]
 Size = Annotated[
     Union[int, None],
-    typer.Option(
+    Option(
         "--size",
         min=1,
         help="Height and width of the input (default: those of the weights, or 224).",
     ),
 ]
-OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
+OutFolder = Annotated[Path, Option("--out", help="Folder for the results.")]
 ResumableFolder = Annotated[
     Path,
-    typer.Option(
-        "--out", help="Folder for the results. The same command continues an interrupted run."
-    ),
+    Option("--out", help="Folder for the results. The same command continues an interrupted run."),
 ]
 Target = Annotated[
-    str,
-    typer.Option("--target", help="The class to explain: prediction, label or a number."),
+    str, Option("--target", help="The class to explain: prediction, label or a number.")
 ]
 LayerInput = Annotated[
-    bool, typer.Option("--layer-input", help="Explain by the layer's input, not its output.")
+    bool, Option("--layer-input", help="Explain by the layer's input, not its output.")
 ]
-ScoreName = Annotated[Score, typer.Option("--score", help="The score that is explained.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all random numbers.")]
+ScoreName = Annotated[Score, Option("--score", help="The score that is explained.")]
+Seed = Annotated[int, Option("--seed", min=0, help="Seed of all random numbers.")]
 SavedClusters = Annotated[
     Union[Path, None],
-    typer.Option(
+    Option(
         "--clusters",
         help="Saved clusters for all images: the folder of a run with --fit, a file of torch.save, "
         "or an explanation (.npz).",
@@ -79,27 +77,25 @@ class NetworkOptions:
     model: ModelName
     layer: Annotated[
         str,
-        typer.Option(
+        Option(
             help="The layer's name; the command layers lists them (default: the usual choice).",
             show_default=False,
         ),
     ] = ""
     weights: Annotated[
         Union[str, None],
-        typer.Option(
+        Option(
             help="Name of torchvision weights (default: DEFAULT), or file of a state dict: .pt, "
-            ".pth, .safetensors.",
+            ".pth, .safetensors."
         ),
     ] = None
     size: Size = None
     mean: Annotated[
         Union[str, None],
-        typer.Option(
-            help="1 or 3 numbers from 0 to 1 (default: those of the weights, or ImageNet's).",
-        ),
+        Option(help="1 or 3 numbers from 0 to 1 (default: those of the weights, or ImageNet's)."),
     ] = None
-    std: Annotated[Union[str, None], typer.Option(help="As --mean.")] = None
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, ...")] = "cpu"
+    std: Annotated[Union[str, None], Option(help="As --mean.")] = None
+    device: Annotated[str, Option(help="cpu, cuda, cuda:1, mps, ...")] = "cpu"
 
     def numbers(self) -> dict[str, tuple[float, ...] | None]:
         """Return ``mean`` and ``std``; end the command as a wrong use if they are no numbers."""
@@ -120,35 +116,31 @@ class MethodOptions:
     """The method's arguments; the names are those of :class:`ExplainerSettings`."""
 
     layer_input: LayerInput = False
-    n_clusters: Annotated[int, typer.Option(min=1, help="Number of clusters.")] = 10
+    n_clusters: Annotated[int, Option(min=1, help="Number of clusters.")] = 10
     clusters: SavedClusters = None
-    scaling: Annotated[
-        Scaling, typer.Option(help="How the clusters' importances become a map.")
-    ] = DENSITY
-    importance: Annotated[
-        Importance, typer.Option(help="How a cluster's importance is measured.")
-    ] = ABLATION
-    n_clusterings: Annotated[int, typer.Option(min=1, help="Number of clusterings to average.")] = 1
+    scaling: Annotated[Scaling, Option(help="How the clusters' importances become a map.")] = (
+        DENSITY
+    )
+    importance: Annotated[Importance, Option(help="How a cluster's importance is measured.")] = (
+        ABLATION
+    )
+    n_clusterings: Annotated[int, Option(min=1, help="Number of clusterings to average.")] = 1
     n_samples: Annotated[
-        int, typer.Option(min=1, help="Number of permutations for sampled Shapley values.")
+        int, Option(min=1, help="Number of permutations for sampled Shapley values.")
     ] = 25
     seed: Seed = 0
     channel_dim: Annotated[
-        int, typer.Option(help="The layer's dimension of channels; -1 for transformers.")
+        int, Option(help="The layer's dimension of channels; -1 for transformers.")
     ] = 1
     score: ScoreName = LOGIT
     layer_baselines: Annotated[
         Union[float, None],
-        typer.Option(
-            "--layer-baseline",
-            help="The value that replaces ablated channels (default: 0).",
-        ),
+        Option("--layer-baseline", help="The value that replaces ablated channels (default: 0)."),
     ] = None
     perturbations_per_eval: Annotated[
         Union[int, None],
-        typer.Option(
-            min=1,
-            help="Number of ablations in one forward pass, to save memory (default: all).",
+        Option(
+            min=1, help="Number of ablations in one forward pass, to save memory (default: all)."
         ),
     ] = None
 

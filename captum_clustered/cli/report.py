@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.text import Text
+from typer import Argument, Option
 
 from captum_clustered._errors import UserError, one_line, printable
 from captum_clustered.cli.console import out, sentences
@@ -15,10 +15,9 @@ __all__ = ["report"]
 
 
 def report(
-    run_dir: Annotated[Path, typer.Argument(help="The folder of compare or explain.")],
+    run_dir: Annotated[Path, Argument(help="The folder of compare or explain.")],
     out_file: Annotated[
-        Path | None,
-        typer.Option("--out", help="HTML file (default: report.html in RUN_DIR)."),
+        Path | None, Option("--out", help="HTML file (default: report.html in RUN_DIR).")
     ] = None,
 ) -> None:
     """

@@ -10,9 +10,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from rich.text import Text
 from torch.utils.data import get_worker_info
+from typer import Option
 
 from captum_clustered._errors import UserError, explained, one_line, printable
 from captum_clustered._storage.layout import ERRORS
@@ -56,7 +56,7 @@ def run(
     network: NetworkOptions,
     data: Annotated[
         Path,
-        typer.Option(
+        Option(
             help="Folder of images and of folders of images, or CSV file with the column image "
             "(or file) and, optionally, label."
         ),
@@ -65,67 +65,51 @@ def run(
     method: MethodOptions,
     root: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder that the files in the CSV file are relative to (default: its own).",
-        ),
+        Option(help="Folder that the files in the CSV file are relative to (default: its own)."),
     ] = None,
     target: Target = "prediction",
     fit: Annotated[
         str | None,
-        typer.Option(
-            help="Fit one shared clustering first, on all images or on N of them: all or N.",
-        ),
+        Option(help="Fit one shared clustering first, on all images or on N of them: all or N."),
     ] = None,
-    resolution: Annotated[
-        Resolution, typer.Option(help="Size of the stored maps.")
-    ] = Resolution.layer,
+    resolution: Annotated[Resolution, Option(help="Size of the stored maps.")] = Resolution.layer,
     batch_size: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help="Number of images in a batch (default: as many as fit into --memory).",
-        ),
+        Option(min=1, help="Number of images in a batch (default: as many as fit into --memory)."),
     ] = None,
     memory: Annotated[
         float | None,
-        typer.Option(
+        Option(
             min=0.001,
             help="GiB that a batch may take (default: 1, or half of the free memory of a GPU).",
         ),
     ] = None,
     chunk_size: Annotated[
         int | None,
-        typer.Option(
+        Option(
             min=1,
             help="Number of images in each file, a multiple of the batch size (default: about "
             "512).",
         ),
     ] = None,
     retry_errors: Annotated[
-        bool,
-        typer.Option("--retry-errors", help="Try images again that could not be explained."),
+        bool, Option("--retry-errors", help="Try images again that could not be explained.")
     ] = False,
     num_workers: Annotated[
-        int,
-        typer.Option(min=0, help="Processes that read images (with ray: threads per worker)."),
+        int, Option(min=0, help="Processes that read images (with ray: threads per worker).")
     ] = 2,
     engine: Annotated[
-        EngineName, typer.Option(help="Compute in this process or with Ray.")
+        EngineName, Option(help="Compute in this process or with Ray.")
     ] = EngineName.local,
     address: Annotated[
-        str | None,
-        typer.Option(help="Address of a Ray cluster (default: this machine)."),
+        str | None, Option(help="Address of a Ray cluster (default: this machine).")
     ] = None,
     workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of Ray workers (default: 2)."),
+        int | None, Option(min=1, help="Number of Ray workers (default: 2).")
     ] = None,
     gpus_per_worker: Annotated[
         float | None,
-        typer.Option(
-            min=0,
-            help="GPUs of each Ray worker, possibly a fraction of one (default: 0).",
-        ),
+        Option(min=0, help="GPUs of each Ray worker, possibly a fraction of one (default: 0)."),
     ] = None,
 ) -> None:
     """

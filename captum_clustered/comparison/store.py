@@ -94,10 +94,10 @@ class ComparisonStore:
             stored = read_json_object(path)
             if stored is None:
                 raise ValueError(
-                    f"save_to has {path}, which is damaged: it does not hold the settings of a "
+                    f"{path} is damaged: it does not hold the settings of a "
                     "comparison. Choose another folder, or delete this one."
                 )
-            _check_same(stored, settings)
+            _check_same(stored, settings, self.folder)
         else:
             write_json(path, settings)
         (self.folder / FINISHED).unlink(missing_ok=True)
@@ -141,15 +141,15 @@ class ComparisonStore:
             return None
         if result.n_images != n_images:
             raise ValueError(
-                f"save_to has results of batches of another size: batch {index} had "
+                f"{self.folder} has results of batches of another size: batch {index} had "
                 f"{result.n_images} images and has {n_images}. Take the same batch size to go on, "
                 "or choose another folder."
             )
         if result.fingerprint != fingerprint:
             raise ValueError(
-                f"save_to has results of other data: batch {index} differs. A loader must give "
-                "the same batches in the same order (shuffle=False, no random augmentation); for "
-                "other data choose another folder."
+                f"{self.folder} has results of other data: batch {index} differs. A loader must "
+                "give the same batches in the same order (shuffle=False, no random augmentation); "
+                "for other data choose another folder."
             )
         return result, pictures
 
@@ -194,7 +194,7 @@ def read_batch(path: Path) -> BatchResult | None:
     return result
 
 
-def _check_same(stored: dict[str, Any], given: dict[str, Any]) -> None:
+def _check_same(stored: dict[str, Any], given: dict[str, Any], folder: Path) -> None:
     # Outputs for another image cannot be compared; different data show in the batches.
     is_other_image = stored.get(FIRST_IMAGE) != given.get(FIRST_IMAGE)
     ignored = {FIRST_IMAGE, OUTPUTS} if is_other_image else set()
@@ -210,7 +210,7 @@ def _check_same(stored: dict[str, Any], given: dict[str, Any]) -> None:
             for name in names
         )
         raise ValueError(
-            f"save_to has results of another comparison: {differences}. Choose another folder, or "
+            f"{folder} has results of another comparison: {differences}. Choose another folder, or "
             "the same settings to go on."
         )
 

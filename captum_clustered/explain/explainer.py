@@ -220,9 +220,7 @@ class ImageExplainer:
             return None, "LayerGradCam is left out: it takes channels in dimension 1 only."
         try:
             attribution: Tensor = self.gradcam_method().attribute(
-                inputs,
-                target,
-                attribute_to_layer_input=self.settings.layer_input,
+                inputs, target, attribute_to_layer_input=self.settings.layer_input
             )
         except Exception as error:  # noqa: BLE001
             # A model without gradients (quantized, or under no_grad) is explained all the same.

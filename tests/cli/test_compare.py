@@ -156,7 +156,7 @@ class TestResume:
         assert run_compare(*FAST).exit_code == 0
         result = run_compare(*FAST, "--seed", "1")
         assert result.exit_code == 1
-        assert "seed was 0 and is 1" in result.stderr
+        assert "out/state has results of another comparison: seed was 0 and is 1" in result.stderr
 
 
 class TestMasks:

@@ -138,7 +138,7 @@ def test_failures_are_kept(tmp_path):
 )
 def test_other_settings_in_the_same_folder(tmp_path, change, name):
     run(save_to=tmp_path)
-    with pytest.raises(ValueError, match=f"save_to has results of another comparison.*{name}"):
+    with pytest.raises(ValueError, match=f"has results of another comparison.*{name}"):
         run(save_to=tmp_path, **change)
 
 
@@ -242,7 +242,7 @@ def test_damaged_settings(tmp_path, content):
     run(save_to=tmp_path)
     path = tmp_path / "settings.json"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"save_to has .*settings\.json, which is damaged.*Choose"):
+    with pytest.raises(ValueError, match=r"settings\.json is damaged.*Choose"):
         run(save_to=tmp_path)
 
 
