@@ -10,12 +10,12 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from captum_clustered._maps import ClusterAttribution
 from captum_clustered.comparison.data import ImageBatch
+from captum_clustered.visualization.arrays import shrunk
 
 # Longer side of pictures, and of maps larger than a layer's, such as a mask's.
 SIDE = 224
@@ -253,16 +253,6 @@ def stretched(image: Tensor) -> Tensor:
         shown = shown.mean(0, keepdim=True)
     low, high = shown.amin(), shown.amax()
     return (shown - low) / (high - low).clamp(min=1e-12)
-
-
-def shrunk(pictures: Tensor, side: int) -> Tensor:
-    """Return pictures (N, channels, height, width) shrunk to a longer side of ``side``."""
-    height, width = pictures.shape[2:]
-    scale = side / max(height, width)
-    if scale >= 1:
-        return pictures
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    return F.interpolate(pictures, size, mode="area")
 
 
 def as_bytes(pictures: Tensor) -> NDArray[np.uint8]:

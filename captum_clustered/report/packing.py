@@ -15,13 +15,15 @@ from PIL import Image
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered.clusters import order_clusters
-from captum_clustered.comparison.pictures import SIDE, shrunk
 from captum_clustered.report.content import ClusterPanel, Map
+from captum_clustered.visualization.arrays import shrunk
 
 # Budgets for all maps of a page together, and for all clusters'. With its pictures, a page of 500
 # images under 12 methods, three of them with 10 clusters, stays below 20 MB.
 MAP_BYTES = 5_000_000
 CLUSTER_BYTES = 3_000_000
+# Pictures of a comparison are stored in this size.
+PICTURE_SIDE = 224
 QUALITY = 80
 # An odd number of levels, so that zero stays zero.
 LEVELS = 127
@@ -130,7 +132,7 @@ def packed_clusters(
 def packed_picture(picture: NDArray[np.uint8]) -> tuple[str, int, int]:
     """Return a picture (height, width, 1 or 3) as WebP in base64, with its height and width."""
     image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.BOX)
     file = io.BytesIO()
     image.save(file, "WEBP", quality=QUALITY)
     return base64.b64encode(file.getvalue()).decode("ascii"), image.height, image.width

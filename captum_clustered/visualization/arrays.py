@@ -6,6 +6,7 @@ from typing import Any, Union
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from captum.attr import LayerAttribution
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
@@ -110,6 +111,16 @@ def resized(
     tensor = torch.from_numpy(np.ascontiguousarray(values))[None, None]
     drawn = LayerAttribution.interpolate(tensor, size, interpolate_mode)
     return np.asarray(drawn[0, 0])
+
+
+def shrunk(pictures: Tensor, side: int) -> Tensor:
+    """Shrink pictures (N, channels, H, W) by their means to a longer side of ``side`` at most."""
+    height, width = pictures.shape[2:]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return pictures
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    return F.interpolate(pictures, size, mode="area")
 
 
 def backdrop(picture: NDArray[np.float64]) -> NDArray[np.float64]:

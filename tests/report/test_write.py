@@ -1,5 +1,8 @@
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from made_up_runs import write_compare_run, write_explain_run
@@ -66,3 +69,26 @@ def test_500_images_stay_below_20_mb(tmp_path, monkeypatch, grid):
     assert image["maps"][0]["height"] == min(grid, 28)
     assert [each["height"] for each in image["clusters"]] == [min(grid, 14)] * 3
     assert [len(each["values"]) for each in image["clusters"]] == [10] * 3
+
+
+PROGRAM = """
+import sys
+from captum_clustered.report import write_report
+
+write_report(sys.argv[1])
+heavy = {"pandas", "scipy.stats", "captum_clustered.comparison"}
+print(*heavy & set(sys.modules))
+"""
+
+
+def test_explanations_need_no_packages_of_a_comparison(tmp_path):
+    write_explain_run(tmp_path, n_images=1)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", PROGRAM, tmp_path],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == []
