@@ -27,9 +27,7 @@ class Clusters:
     Attributes:
 
         labels (Tensor): Cluster of each channel, shape (N, C), int64, 0..k-1.
-        importances (Tensor): Importance of each cluster in units of the score: its drop
-                    with ``importance="ablation"``, its Shapley value with
-                    ``"shapley"``. Shape (N, k).
+        importances (Tensor): Importance of each cluster in units of the score, shape (N, k).
         maps (Tensor): Share of each cluster in the attribution before any ReLU, shape
                     (N, k, \*spatial). With ``n_clusterings=1`` their sum over the clusters is
                     the attribution.

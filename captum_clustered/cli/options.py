@@ -140,7 +140,7 @@ class MethodOptions:
     perturbations_per_eval: Annotated[
         Union[int, None],
         Option(
-            min=1, help="Number of ablations in one forward pass, to save memory (default: all)."
+            min=1, help="Number of ablated copies of the layer in memory at once (default: all)."
         ),
     ] = None
 

@@ -99,8 +99,8 @@ def compare(
                     $metrics
 
                     Default: None (the default ones)
-        score (str, optional): The explained score: "logit", "margin", "probability" or
-                    "log_probability", see :mod:`captum_clustered.scores`.
+        score (str, optional): The explained score: "logit", or the name of a function of
+                    :mod:`captum_clustered.scores`.
                     Default: "logit"
         target (str or int, optional): The explained class: the model's "prediction", the
                     "label" or a fixed class.

@@ -38,10 +38,10 @@ class ExplainerSettings:
         clusters (str, PathLike, Tensor or Sequence[int], optional): Saved clusters instead:
                     the cluster of each channel, or what :func:`read_clusters` takes.
                     Default: None
-        scaling (str, optional): How importances become a map: "density" or "drop".
+        scaling (str, optional): How importances become a map, as in ``ClusteredLayerCAM``.
                     Default: "density"
-        importance (str, optional): How a cluster's importance is measured: "ablation" or
-                    "shapley".
+        importance (str, optional): How a cluster's importance is measured, as in
+                    ``ClusteredLayerCAM``.
                     Default: "ablation"
         n_clusterings (int, optional): Number of clusterings to average.
                     Default: 1
@@ -53,7 +53,8 @@ class ExplainerSettings:
                     Default: 1
         layer_baselines (float, optional): The value that replaces ablated channels.
                     Default: None (zero)
-        perturbations_per_eval (int, optional): Number of ablations in one forward pass.
+        perturbations_per_eval (int, optional): Number of ablated copies of the layer that are
+                    in memory at once.
                     Default: None (all)
     """
 

@@ -9,6 +9,7 @@ import torch
 from captum._utils.typing import TargetType
 from torch import Tensor
 
+from captum_clustered._checks import check_int
 from captum_clustered.metrics._confidence import confidence_of_variants
 from captum_clustered.metrics._documentation import documented
 from captum_clustered.metrics._masking import (
@@ -295,8 +296,7 @@ def pixel_counts(n_pixels: int, n_steps: int) -> Tensor:
 
         ValueError: If n_steps is not positive.
     """
-    if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 1:
-        raise ValueError(f"n_steps={n_steps!r} must be an int of at least 1.")
+    check_int("n_steps", n_steps, 1)
     steps = torch.arange(n_steps + 1, device="cpu")
     # Rounded half up.
     return (2 * n_pixels * steps + n_steps) // (2 * n_steps)

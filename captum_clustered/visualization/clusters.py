@@ -63,8 +63,8 @@ def visualize_clusters(
         max_clusters (int, optional): If there are more clusters, draw those of the largest
                     absolute importance.
                     Default: 12
-        importance (str, optional): What the importances are: "ablation" or "shapley", as
-                    given to ``ClusteredLayerCAM``.
+        importance (str, optional): What the importances are, as given to
+                    ``ClusteredLayerCAM``.
                     Default: "ablation"
         interpolate_mode (str, optional): As in :func:`visualize_layer_attr`.
                     Default: "bilinear"
