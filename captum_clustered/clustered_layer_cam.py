@@ -76,6 +76,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         channel_dim: int = 1,
     ) -> None:
         r"""
+        Set up the method. No model is run.
+
         Args:
 
             forward_func (Callable): The forward function of the model or any
@@ -157,6 +159,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         return_clusters: bool = False,
     ) -> Any:
         r"""
+        Compute attributions of the layer, and on request their clusters.
+
         Args:
 
             inputs (Tensor or tuple[Tensor, ...]): Input for which attributions are
@@ -270,7 +274,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         attribute_to_layer_input: bool = False,
     ) -> ClusteredLayerCAM:
         r"""
-        Learns one clustering of the layer's channels for all images, so that cluster 3 means
+        Learn one clustering of the layer's channels for all images, so that cluster 3 means
         the same in every image. :meth:`attribute` then uses it.
 
         Channels are compared by all their maps on the reference inputs. Inputs are streamed:
@@ -338,12 +342,12 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         return _format_output(len(labels) > 1, labels)
 
     def has_convergence_delta(self) -> bool:
-        """Returns True: attribute() takes return_convergence_delta."""
+        """Return True: attribute() takes return_convergence_delta."""
         return True
 
     @classmethod
     def get_name(cls) -> str:
-        """Returns the method's name, which Captum would spell "Clustered Layer C A M"."""
+        """Return the method's name, which Captum would spell "Clustered Layer C A M"."""
         return "Clustered Layer CAM"
 
     def _checked_clusterer(self) -> Clusterer:

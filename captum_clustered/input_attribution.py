@@ -29,6 +29,8 @@ class InputAttribution(Attribution):
         self, layer_attribution: LayerAttribution, interpolate_mode: str | None = None
     ) -> None:
         r"""
+        Set up the adapter.
+
         Args:
 
             layer_attribution (LayerAttribution): Any layer attribution method whose
@@ -55,6 +57,8 @@ class InputAttribution(Attribution):
     @log_usage(part_of_slo=True)
     def attribute(self, inputs: TensorOrTuple, *args: Any, **kwargs: Any) -> Any:
         r"""
+        Compute the layer's attribution and interpolate it to the inputs.
+
         Args:
 
             inputs (Tensor or tuple[Tensor, ...]): Input for which attributions are
@@ -95,7 +99,7 @@ class InputAttribution(Attribution):
         return self._as_input(result, inputs)
 
     def has_convergence_delta(self) -> bool:
-        """Returns whether the layer attribution has a convergence delta."""
+        """Return whether the layer attribution has a convergence delta."""
         return bool(self.layer_attribution.has_convergence_delta())
 
     @property

@@ -1,7 +1,9 @@
 import pytest
 import torch
+from torch import nn
 
-from captum_clustered._maps import SCALINGS, difference
+from captum_clustered import ClusteredLayerCAM
+from captum_clustered._maps import SCALINGS, Scaling, difference
 
 
 def test_differences_of_half_precision_are_formed_in_float32():
@@ -35,3 +37,28 @@ def test_additive_scalings_are_those_whose_maps_sum_to_the_importances(scaling):
     weights = scaling.channel_weights(maps, labels, importances)
     sums_up = torch.isclose((weights[..., None] * maps).sum(), importances.sum())
     assert sums_up == scaling.is_additive
+
+
+def test_a_new_scaling_needs_only_its_entry(monkeypatch):
+    # The square of the difference, weighted by the importance.
+    squares = Scaling(
+        "squares",
+        unit="score x activation^2",
+        is_additive=False,
+        channel_maps=torch.square,
+        channel_weights=lambda maps, labels, importances: importances.gather(1, labels),
+    )
+    monkeypatch.setitem(SCALINGS, "squares", squares)
+    layer, x = nn.Identity(), torch.tensor([[2.0, 3.0, 5.0]])[..., None, None]
+    cam = ClusteredLayerCAM(
+        lambda x: layer(x).sum((1, 2, 3)),
+        layer,
+        clusterer=torch.tensor([0, 1, 0]),
+        scaling="squares",
+    )
+    # Drops 2 + 5 and 3.
+    assert cam.attribute(x, attr_dim_summation=False).flatten().tolist() == [28, 27, 175]
+    with pytest.raises(ValueError, match="needs scaling='density': with scaling='squares'"):
+        cam.attribute(x, return_convergence_delta=True)
+    with pytest.raises(ValueError, match="must be 'density' or 'drop' or 'squares'"):
+        ClusteredLayerCAM(layer, layer, scaling="cubes")

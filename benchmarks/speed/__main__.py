@@ -32,7 +32,7 @@ SLOW_ROUNDS = 1
 
 
 def main() -> None:
-    """Prints a table for each model and batch size, and writes all of them as JSON."""
+    """Print a table for each model and batch size, and write all of them as JSON."""
     parser = argparse.ArgumentParser(prog="speed", description="What a map costs.")
     parser.add_argument("--models", nargs="+", default=["resnet50"], choices=sorted(LAYERS))
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[8])

@@ -58,7 +58,7 @@ def growth(rounds: int, device: str) -> pd.DataFrame:
 
 
 def slope(values: Sequence[float], seconds: Sequence[float]) -> float:
-    """The exponent b of seconds = a * values ** b, by least squares of the logarithms."""
+    """Return the exponent b of seconds = a * values ** b, by least squares of the logarithms."""
     known = [(v, s) for v, s in zip(values, seconds, strict=True) if s > 0]
     if len(known) < 2:
         return float("nan")
@@ -77,7 +77,7 @@ def _extra(case: Case, n_clusters: int, rounds: int, device: torch.device) -> fl
 
 
 def _wide(device: str, n_channels: int = 2048, n_images: int = 8, side: int = 7) -> Case:
-    """A small convolution in front of a layer with so many channels of side x side."""
+    """Make a case of a small convolution before a layer of n_channels maps of side x side."""
     torch.manual_seed(0)
     layer = nn.Sequential(nn.Conv2d(3, n_channels, 3, padding=1), nn.ReLU())
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(n_channels, 10))

@@ -186,7 +186,7 @@ def _dropout(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> An
 
 
 def _of_each_channel(n_spatial: int) -> Rule:
-    """The rule of a pooling. With a dimension less it would take channels for positions."""
+    """Make a pooling's rule. With a dimension less it would take channels for positions."""
 
     def rule(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
         state = _state(tensor)

@@ -41,6 +41,8 @@ class Clusterer(Protocol):
 
     def __call__(self, features: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
         """
+        Cluster the channels of one of the layer's tensors.
+
         Args:
 
             features (Tensor): Shape (N, C, P), float32 or float64.

@@ -3,8 +3,16 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
-from captum_clustered._ablation.coalitions import LeaveOneOut, shapley
+from captum_clustered import ClusteredLayerCAM
+from captum_clustered._ablation.coalitions import (
+    IMPORTANCES,
+    Importance,
+    LeaveOneOut,
+    WeightedCoalitions,
+    shapley,
+)
 
 
 def unused():
@@ -133,3 +141,32 @@ def test_many_slots_with_few_present_clusters_are_exact():
         expected[slot] = exact[index]
     # The empty coalition of the three is evaluated as the design's empty coalition.
     torch.testing.assert_close(design.importances(gains)[0], expected)
+
+
+def alone(n_clusters, present, n_samples, seed):
+    """What each cluster reaches by itself: v({j}) - v(none)."""
+    weights = torch.cat([-torch.ones(n_clusters, 1), torch.eye(n_clusters)], 1)
+    return WeightedCoalitions(torch.eye(n_clusters, dtype=torch.bool)[:, None], weights[None])
+
+
+def test_a_new_importance_needs_only_its_entry(monkeypatch):
+    entry = Importance(
+        "alone",
+        label="score alone",
+        criterion="their score alone",
+        needs_baseline_score=True,
+        n_coalitions=lambda n_clusters, n_samples: n_clusters,
+        design=alone,
+    )
+    monkeypatch.setitem(IMPORTANCES, "alone", entry)
+    layer, x = nn.Identity(), torch.tensor([[2.0, 3.0, 5.0]])[..., None, None]
+    cam = ClusteredLayerCAM(
+        lambda x: (1 + layer(x).flatten(1)).prod(1),
+        layer,
+        clusterer=torch.tensor([0, 1, 0]),
+        importance="alone",
+    )
+    _, clusters = cam.attribute(x, return_clusters=True)
+    # Of channels 0 and 2 alone, 3 times 6, and of channel 1 alone, 4; less 1 of the baseline.
+    assert clusters.importances.tolist() == [[17, 3]]
+    assert clusters.baseline_score.tolist() == [1]
