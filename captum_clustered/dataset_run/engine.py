@@ -20,18 +20,7 @@ from captum_clustered.dataset_run.store import Manifest, RunStore
 
 @dataclass(frozen=True)
 class Job:
-    """
-    All that a process needs to explain chunks. It can be pickled.
-
-    Attributes:
-
-        cam (ClusteredLayerCAM): The method.
-        settings (RunSettings): How each image is explained.
-        dataset (Dataset): The images.
-        names (sequence of str): The items' names.
-        manifest (Manifest): Of the run.
-        folder (Path): Of the run.
-    """
+    """All that a process needs to explain the chunks of a run. It can be pickled."""
 
     cam: ClusteredLayerCAM
     settings: RunSettings
@@ -60,12 +49,7 @@ class Job:
         """
         Explain chunks and store each one as soon as it is whole.
 
-        Args:
-
-            chunks (iterable of int): Their numbers.
-            batches (iterator of LoadedBatch): All their batches, in order.
-            device (torch.device): Where the model is.
-            advance (Callable): Called with the number of items of each finished batch.
+        ``batches`` are those of the chunks, in order; ``advance`` takes numbers of finished items.
         """
         explainer, store = BatchExplainer(self.cam, self.settings, device), RunStore(self.folder)
         for chunk in chunks:
@@ -81,25 +65,11 @@ class Engine(Protocol):
     """What computes the missing chunks of a run."""
 
     def device_name(self, cam: ClusteredLayerCAM) -> str:
-        """
-        Return the device's name for the manifest.
-
-        Raises:
-
-            ValueError: If the engine cannot compute where the method's model is.
-        """
+        """Return the device's name; raise a ValueError if the engine cannot compute there."""
         ...
 
     def run(self, job: Job, chunks: Sequence[int], advance: Callable[[int], None]) -> None:
-        """
-        Compute and store chunks.
-
-        Args:
-
-            job (Job): Of the run.
-            chunks (sequence of int): The missing ones.
-            advance (Callable): To be called with numbers of finished items.
-        """
+        """Compute and store chunks; call ``advance`` with numbers of finished items."""
         ...
 
 

@@ -63,19 +63,7 @@ class RunSettings:
 
 
 class BatchExplainer:
-    """
-    Explains batches.
-
-    Args:
-
-        cam (ClusteredLayerCAM): The method, which is not changed.
-        settings (RunSettings): How to explain.
-        device (torch.device): Where the model is.
-
-    Attributes:
-
-        map_shape (list[int]): Shape of one image's attribution, once one was explained.
-    """
+    """Explains batches; ``map_shape`` is the shape of a map, once one image was explained."""
 
     def __init__(self, cam: ClusteredLayerCAM, settings: RunSettings, device: torch.device) -> None:
         self._score = TargetScore(cam.forward_func)
@@ -89,18 +77,9 @@ class BatchExplainer:
         """
         Return one row per item of a batch, in order.
 
-        If a batch cannot be explained, its images are tried one by one. Those that fail get
-        a row with the error.
-
-        Args:
-
-            batch (LoadedBatch): What was read.
-            names (sequence of str): Of its items.
-
-        Raises:
-
-            torch.OutOfMemoryError, MemoryError: If memory is short.
-            RuntimeError: If the GPU is broken, which is no image's fault.
+        If a batch cannot be explained, its images are tried one by one, and those that fail get a
+        row with the error. Errors that are no image's fault are raised: memory is short, or the GPU
+        is broken.
         """
         labels = dict(zip(batch.good, batch.labels, strict=True))
         columns: dict[int, Columns] = {index: {"error": why} for index, why in batch.errors.items()}
@@ -112,15 +91,7 @@ class BatchExplainer:
         ]
 
     def explain(self, inputs: Tensor, labels: Sequence[int | None]) -> list[Columns]:
-        """
-        Return the columns of each image that come from the network.
-
-        Raises:
-
-            ValueError: If a target does not fit, the layer has several tensors, or its
-                        attribution cannot be resized to the input.
-            Exception: Whatever the method or the model raises.
-        """
+        """Return the columns of each image that come from the network."""
         inputs = inputs.to(self._device, non_blocking=True)
         targets = self._targets(labels)
         self._score.start(targets)
@@ -221,27 +192,13 @@ class TargetScore(ScoreWrapper):
         self._range = (0, 0)
 
     def start(self, target: Tensor | None) -> None:
-        """
-        Prepare for a batch; to be called before each one.
-
-        Args:
-
-            target (Tensor or None): The class of each image, (N,), on the CPU; None for the
-                        predicted one.
-        """
+        """Prepare for a batch with a class per image, on the CPU, or None for the predicted one."""
         self.prediction, self._target = None, target
         # Here, on the CPU, the check does not wait for a GPU.
         self._range = (0, 0) if target is None else (int(target.min()), int(target.max()))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
-        """
-        Return scores of shape (N,).
-
-        Raises:
-
-            ValueError: If the forward function does not return (N, n_classes), or a target is
-                        none of these classes.
-        """
+        """Return scores of shape (N,)."""
         scores = self.forward_func(*args, **kwargs)
         if not isinstance(scores, Tensor) or scores.dim() != 2:
             shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__

@@ -50,16 +50,7 @@ class LoadedBatch:
 
 @dataclass(frozen=True)
 class BatchReader(Dataset[LoadedBatch]):
-    """
-    A data set whose items are batches of another data set.
-
-    Args:
-
-        dataset (Dataset): Its items are a tensor, or a tuple or list that begins with a
-                    tensor and, maybe, a label.
-        input_shape (tuple[int, ...]): Shape of the tensors; any other is an error.
-        needs_label (bool): Whether an item without a label is an error.
-    """
+    """A data set whose items are batches of another one; inputs of other shapes are errors."""
 
     dataset: Any
     input_shape: tuple[int, ...]
@@ -92,15 +83,7 @@ class BatchReader(Dataset[LoadedBatch]):
 
 
 def read_item(dataset: Any, index: int, needs_label: bool) -> tuple[Tensor, int | None]:
-    """
-    Return the input and label of an item.
-
-    Raises:
-
-        TypeError: If it has no tensor.
-        ValueError: If a label is needed and it has none.
-        Exception: Whatever the data set raises.
-    """
+    """Return the input and label of an item; raise a TypeError if it has no tensor."""
     item = dataset[index]
     parts = item if isinstance(item, (tuple, list)) else (item,)
     if not parts or not isinstance(parts[0], Tensor):
@@ -115,13 +98,7 @@ def read_item(dataset: Any, index: int, needs_label: bool) -> tuple[Tensor, int 
 def in_processes(
     reader: BatchReader, batches: Sequence[Sequence[int]], num_workers: int, pin_memory: bool
 ) -> Iterator[LoadedBatch]:
-    """
-    Yield batches in order, read ahead by workers of a DataLoader.
-
-    Raises:
-
-        RuntimeError: If a worker dies.
-    """
+    """Yield batches in order, read ahead by workers of a DataLoader."""
     loader: Iterable[LoadedBatch] = DataLoader(
         reader,
         sampler=batches,

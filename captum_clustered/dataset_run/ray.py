@@ -146,12 +146,8 @@ class _Worker:
     """
     An actor that explains chunks.
 
-    Args:
-
-        reference (list): The job's reference; in a list, so that Ray does not resolve it.
-        directory (str): Working directory, for relative paths of the data.
-        uses_gpu (bool): Whether to use the GPU that Ray has assigned.
-        readers (int): Threads that read images ahead.
+    The job's reference is in a list, so that Ray does not resolve it; relative paths of the data
+    begin at the working directory.
     """
 
     def __init__(self, reference: list[Any], directory: str, uses_gpu: bool, readers: int) -> None:

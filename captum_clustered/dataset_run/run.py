@@ -30,7 +30,7 @@ from captum_clustered.dataset_run.reading import Run
 from captum_clustered.dataset_run.store import Manifest, RunStore
 from captum_clustered.dataset_run.trial import Trial
 
-# By default, chunks have about so many items, in whole batches.
+# Default number of items in a chunk, rounded down to whole batches.
 CHUNK_ITEMS = 512
 ALL = "all"
 # Threads that read images ahead while clusters are fitted.

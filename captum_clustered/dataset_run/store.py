@@ -104,13 +104,7 @@ class Manifest:
 
 
 class RunStore:
-    """
-    The folder of a run.
-
-    Args:
-
-        folder (Path): Where it is, or will be.
-    """
+    """The folder of a run. Methods that write raise an OSError if they cannot."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
@@ -142,13 +136,7 @@ class RunStore:
             lock.release()
 
     def read_manifest(self) -> Manifest | None:
-        """
-        Return the manifest, or None if there is none.
-
-        Raises:
-
-            ValueError: If it is of another format or damaged.
-        """
+        """Return the manifest or None; raise a ValueError if it is damaged or of another format."""
         path = self.folder / MANIFEST
         if not path.exists():
             return None
@@ -170,13 +158,7 @@ class RunStore:
         return manifest
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """
-        Begin a run.
-
-        Raises:
-
-            OSError: If the folder cannot be written to.
-        """
+        """Begin a run."""
         (self.folder / CHUNKS).mkdir(parents=True, exist_ok=True)
         content = {"format": FORMAT, "hash": manifest.hash, **vars(manifest)}
         write_json(self.folder / MANIFEST, content, indent=1)
@@ -190,13 +172,7 @@ class RunStore:
         return torch.tensor(content["clusters"])
 
     def write_clusters(self, clusters: Tensor, manifest: Manifest) -> None:
-        """
-        Store the clusters that a run has fitted.
-
-        Raises:
-
-            OSError: If the folder cannot be written to.
-        """
+        """Store the clusters that a run has fitted."""
         content = {"settings": manifest.hash, "clusters": clusters.tolist()}
         write_json(self.folder / CLUSTERS, content)
 
@@ -211,19 +187,7 @@ class RunStore:
         return self.folder / CHUNKS / f"{PREFIX}{chunk:07d}.parquet"
 
     def write(self, chunk: int, rows: Sequence[Mapping[str, Any]], manifest: Manifest) -> None:
-        """
-        Write a chunk, whole or not at all.
-
-        Args:
-
-            chunk (int): Its number.
-            rows (sequence): One mapping per item, in order, with the names of ``SCHEMA``.
-            manifest (Manifest): Of the run.
-
-        Raises:
-
-            OSError: If it cannot be written.
-        """
+        """Write a chunk, whole or not at all; a row maps names of ``SCHEMA`` to values."""
         file = io.BytesIO()
         # Dictionaries of numbers that hardly repeat would be larger than the numbers.
         options = {"compression": "zstd", "use_dictionary": ["error"]}
@@ -238,16 +202,7 @@ class RunStore:
     def read(
         self, chunk: int, manifest: Manifest, columns: Sequence[str] | None = None
     ) -> pa.Table | None:
-        """
-        Return a chunk, or None if there is none that is whole and of this run.
-
-        Args:
-
-            chunk (int): Its number.
-            manifest (Manifest): Of the run.
-            columns (sequence of str, optional): Names of ``SCHEMA``.
-                        Default: None (all)
-        """
+        """Return columns of a chunk (None: all), or None unless it is whole and of this run."""
         names = None if columns is None else list(dict.fromkeys(["index", *columns]))
         try:
             content = self.path(chunk).read_bytes()

@@ -126,7 +126,7 @@ def cluster_summary(run: Run, n_examples: int = 6) -> ClusterSummary:
 
     Raises:
 
-        ValueError: If each image has a clustering of its own, no image is explained yet, or
+        ValueError: If each image has its own clustering, no image is explained yet, or
                     ``n_examples`` is negative.
 
     Examples::

@@ -18,9 +18,9 @@ from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run.explaining import LABEL, BatchExplainer, RunSettings
 from captum_clustered.dataset_run.loading import read_item
 
-# If so many items in a row cannot be read, no other is tried.
+# Number of unreadable items before the trial gives up.
 MAX_UNREADABLE = 1000
-# If so many readable items cannot be explained, the settings are to blame.
+# Number of readable items that cannot be explained before the settings are to blame.
 MAX_UNEXPLAINED = 8
 # Bytes of a stored row besides its map and clusters.
 ROW_BYTES = 64
@@ -34,26 +34,10 @@ GPU_SHARE = 0.5
 
 class Trial:
     """
-    The first image that can be explained.
+    The first image that can be explained: its input ``example``, map shape and bytes of a row.
 
-    Args:
-
-        cam (ClusteredLayerCAM): The method.
-        settings (RunSettings): How to explain.
-        dataset (Dataset): The images.
-        n_items (int): Number of items.
-        device (torch.device): Where the model is.
-
-    Attributes:
-
-        example (Tensor): Its input.
-        map_shape (list[int]): Shape of its attribution.
-        row_bytes (int): About how many bytes its row takes.
-
-    Raises:
-
-        ValueError: If no item can be read.
-        Exception: What the first image raises, if the first few cannot be explained.
+    If no item can be read, a ValueError says so; if none of the first few can be explained, the
+    error of the first is raised.
     """
 
     def __init__(
@@ -94,16 +78,10 @@ class Trial:
 
 def choose_batch_size(run: Callable[[Tensor], Any], example: Tensor, budget: int) -> int:
     """
-    Return the largest power of two whose batch fits, at most ``MAX_BATCH_SIZE``.
+    Return the largest power of two whose batch fits into a budget in bytes, at most 64.
 
-    The memory of one more image is the difference between the peaks of batches of two images
-    and of one.
-
-    Args:
-
-        run (Callable): What is done with a batch of inputs.
-        example (Tensor): One image's input, without a dimension of examples.
-        budget (int): In bytes.
+    The memory of one more image is the difference between the peaks of ``run`` on batches of two
+    images and of one.
     """
     peaks = []
     for n_examples in (1, 2):

@@ -233,9 +233,9 @@ def _summary(comparison: Comparison) -> Summary:
         found.append(Cell("-" if seconds is None else f"{seconds:.2g}", order=seconds))
     remarks = [
         "Means over the images, with 95% bootstrap intervals.",
-        "Controls do not look at what the model decides: a metric that one of them wins does "
-        "not speak for a method.",
-        "Seconds are those of a map, per image.",
+        "Controls do not use the model's decision: a metric that a control wins is no evidence "
+        "for any method.",
+        "Seconds are the time of one map.",
     ]
     if comparison.reference is not None:
         remarks.insert(1, comparison.significance_note())
