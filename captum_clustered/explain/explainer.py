@@ -13,6 +13,7 @@ import torch
 from captum.attr import LayerGradCam
 from torch import Tensor
 
+from captum_clustered._checks import check_choice
 from captum_clustered._errors import one_line, printable
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.explain.explanation import Explanation
@@ -89,9 +90,7 @@ class ImageExplainer:
 
             preprocessing = make_preprocessing(model.preset, model.n_channels)
         self.preprocessing = preprocessing
-        if settings.score not in SCORES:
-            accepted = ", ".join(map(repr, SCORES))
-            raise ValueError(f"score={settings.score!r} must be one of {accepted}.")
+        check_choice("score", settings.score, SCORES)
         inputs = torch.zeros(preprocessing.input_shape, device=model.device)
         choice = choose_layer(
             model, inputs, settings.layer, settings.layer_input, settings.channel_dim

@@ -45,6 +45,19 @@ class TestSources:
         resized = Image.open(photo).resize((32, 32), Image.Resampling.BILINEAR)
         np.testing.assert_array_equal(found.input_image, np.asarray(resized))
 
+    def test_without_preprocessing_it_is_that_of_the_model(self, net):
+        explain = ImageExplainer(net)
+        assert explain.preprocessing.input_shape == (1, 3, 224, 224)
+        found = explain(Image.new("RGB", (30, 20), (255, 0, 0)))
+        assert found.attribution.shape == (56, 56)
+        assert found.settings == ExplainerSettings(layer="1")
+
+    def test_tokens_of_another_size_that_form_no_square(self, preprocessing):
+        net = small_factories.Tokens(1000).eval()
+        explain = explainer_of(net, preprocessing, layer="block", channel_dim=-1)
+        with pytest.raises(ValueError, match="The layer has 55 tokens, which form no square"):
+            explain(torch.zeros(3, 24, 36))
+
     @pytest.mark.parametrize("shape", [(2, 3, 32, 32), (32, 32)])
     def test_one_image_at_a_time(self, net, preprocessing, shape):
         with pytest.raises(ValueError, match=r"image must be a tensor of shape \(C, H, W\)"):
@@ -169,7 +182,7 @@ class TestSavedClusters:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"score": "loss"}, "score='loss' must be one of 'logit', 'probability'"),
+        ({"score": "loss"}, "score='loss' must be 'logit' or 'probability'"),
         ({"target": 3}, "target=3 is out of range: Sequential has 3 classes, 0 to 2"),
         ({"scaling": "none"}, "scaling='none' must be"),
         ({"n_samples": 0}, "n_samples=0 must be"),

@@ -8,6 +8,13 @@ import pytest
 
 from captum_clustered.explain import ExplainerSettings, Explanation
 
+# All that is needed, but a list for a dictionary.
+BAD_NAMES = json.dumps(
+    dict.fromkeys(("image", "model", "weights", "gradcam_missing", "size", "mean", "std"))
+    | ExplainerSettings().to_json()
+    | {"class_names": [], "notes": []}
+)
+
 
 @pytest.fixture
 def explanation():
@@ -92,6 +99,9 @@ def test_classes_and_clusters_in_their_order(explanation):
         (b"x", "is damaged: it holds no arrays"),
         ({"maps": 1}, "is no result of explain, or is damaged: it has no attribution and no"),
         ({"settings": "[]"}, "is no result of explain, or is damaged: it has no settings"),
+        ({"settings": "x"}, "is no result of explain, or is damaged: it has no settings"),
+        ({"maps": np.array(1), "settings": "{}"}, "is of an older version of explain"),
+        ({"settings": BAD_NAMES}, "is no result of explain, or is damaged: 'list' object"),
         ({"settings": "{}"}, "is of an older version of explain: it has no image"),
     ],
 )

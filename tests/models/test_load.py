@@ -5,6 +5,7 @@ import urllib.error
 import pytest
 import torch
 import torchvision
+from torch import nn
 
 from captum_clustered.models import load_model, load_skeleton
 
@@ -62,6 +63,14 @@ class TestZoo:
         message = error("resnet18", weights)
         assert "IMAGENET1K_V1 of resnet18 could not be downloaded" in message
         assert "(Name or service not known); give the path of a file as weights." in message
+
+    def test_a_download_that_was_cut_off(self, monkeypatch):
+        def cut_off(self, **kwargs):
+            raise RuntimeError('invalid hash value (expected "f37072fd", got "0")')
+
+        monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", cut_off)
+        message = error("resnet18")
+        assert "IMAGENET1K_V1 of resnet18 could not be loaded: RuntimeError: invalid" in message
 
     def test_named_weights_are_asked_for(self, monkeypatch):
         asked = []
@@ -126,6 +135,33 @@ class TestFactory:
 
     def test_names_of_weights_belong_to_torchvision(self):
         assert "weights='DEFAULT' is no file" in error("factories:net", "DEFAULT")
+
+
+class TestPython:
+    def test_a_function(self):
+        def build():
+            return nn.Conv2d(1, 2, 3)
+
+        model = load_model(build)
+        assert model.name.endswith("build")
+        assert not model.module.training
+
+    def test_a_module_with_weights(self, tmp_path):
+        state = {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}
+        torch.save(state, tmp_path / "w.pt")
+        net = nn.Linear(3, 2)
+        model = load_model(net, str(tmp_path / "w.pt"))
+        assert model.module is net
+        assert model.name == "Linear"
+        assert torch.equal(net.weight, state["weight"])
+
+    def test_a_function_of_something_else(self):
+        with pytest.raises(ValueError, match="the factory must return a torch"):
+            load_model(dict)
+
+    def test_the_skeleton_of_a_module(self):
+        net = nn.Linear(3, 2)
+        assert load_skeleton(net).module is net
 
 
 class TestSkeleton:
