@@ -39,7 +39,7 @@ SHARE = 0.75
 
 
 def cuts(image: Image.Image) -> list[Image.Image]:
-    """The largest square in the middle, and a smaller one at the right."""
+    """Cut the largest square in the middle, and a smaller one at the right."""
     width, height = image.size
     whole = min(width, height)
     part = round(SHARE * whole)
@@ -65,7 +65,7 @@ def slow(known: Mapping[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """Prints the tables and writes them, the values and the figures."""
+    """Print the tables and write them, the values and the figures."""
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out/compare"))
     parser.add_argument("--photographs", type=int, default=4, help="How many of the eight.")

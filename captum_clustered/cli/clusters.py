@@ -152,7 +152,7 @@ def _with_labels(prepared: Prepared, run: Run) -> ClusteredLayerCAM:
 
 
 def _frequent(summary: ClusterSummary) -> list[int]:
-    """The classes that were explained most often, in their order."""
+    """Return the classes that were explained most often, in their order."""
     images = {mean.target: mean.images for mean in summary.means if mean.target is not None}
     return sorted(sorted(images, key=lambda target: -images[target])[:MAX_CLASSES])
 

@@ -20,6 +20,7 @@ class GuardedForward(ScoreWrapper):
         super().__init__(forward_func, _same)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Return what the wrapped function returns."""
         copies = (arg.clone() if isinstance(arg, Tensor) else arg for arg in args)
         return self.forward_func(*copies, **kwargs)
 
@@ -32,6 +33,7 @@ class CountedForward(GuardedForward):
         self.n_examples = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Return what the wrapped function returns."""
         self.count(args[0])
         return super().__call__(*args, **kwargs)
 
@@ -56,6 +58,7 @@ class Remembered:
         self._seen: dict[tuple[str, ...], Tensor] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Return what the wrapped function returns."""
         if len(args) != 1 or not isinstance(args[0], Tensor) or len(args[0]) > self.limit:
             return self.function(*args, **kwargs)
         key = (hash_tensor(args[0]), *(f"{name}={_text(kwargs[name])}" for name in sorted(kwargs)))

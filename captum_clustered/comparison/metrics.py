@@ -39,19 +39,19 @@ N_STEPS = 10
 
 @dataclass
 class Case:
-    """
+    r"""
     One method's maps of one batch of images, which a metric evaluates.
 
     Attributes:
 
         method (str): The method's name.
-        inputs (Tensor): Images of shape (N, channels, \\*spatial).
+        inputs (Tensor): Images of shape (N, channels, \*spatial).
         target (Tensor): The explained class of each image, shape (N,).
-        attributions (Tensor): The method's maps of shape (N, 1, \\*spatial of the layer),
+        attributions (Tensor): The method's maps of shape (N, 1, \*spatial of the layer),
                     with their sign.
         labels (Tensor or None): True classes, shape (N,).
         masks (Tensor or None): Booleans, true inside the object, shape (N, 1,
-                    \\*spatial).
+                    \*spatial).
         forward_func (Callable): Returns logits.
         probability (Callable): Returns probabilities.
         explainer (Callable): Computes the method's maps of a batch.

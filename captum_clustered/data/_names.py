@@ -12,7 +12,7 @@ __all__ = ["Names"]
 
 
 class Names(Sequence[str]):
-    """
+    r"""
     Names of files in one block of memory.
 
     A list of millions of strings would be copied, page by page, into each process that reads
