@@ -28,13 +28,7 @@ EXTRAS = {"compare": "comparison", "run": "run", "clusters": "run"}
 
 
 def load_command(name: str) -> Any:
-    """
-    Return the click command of this name, with all its options.
-
-    Raises:
-
-        UserError: If a package that it needs is not installed.
-    """
+    """Return the click command of this name, with all its options."""
     try:
         module = import_module(f"captum_clustered.cli.{name}")
     except ModuleNotFoundError as error:

@@ -172,10 +172,6 @@ def compare_folder(
 
     Returns:
         list[tuple[str, str]]: What is missing, an image or a method, and why.
-
-    Raises:
-
-        UserError, ValueError, OSError, ImportError: If nothing can be compared.
     """
     if find_spec("tabulate") is None:
         raise UserError(

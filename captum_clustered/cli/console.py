@@ -44,13 +44,7 @@ UNWRAPPED = 200
 
 @contextmanager
 def sentences() -> Iterator[None]:
-    """
-    Print an error that the user can correct as a sentence, and end the command with status 1.
-
-    Raises:
-
-        typer.Exit: After such an error.
-    """
+    """Print an error that the user can correct as a sentence; end the command with status 1."""
     try:
         with as_user_error():
             yield

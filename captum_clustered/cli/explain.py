@@ -76,13 +76,7 @@ def say_usual_layer(given: str, used: str) -> None:
 
 
 def prepare_folder(folder: Path) -> None:
-    """
-    Make the folder of --out, before a long computation begins.
-
-    Raises:
-
-        UserError: If it cannot be made or written to.
-    """
+    """Make the folder of --out, or fail before a long computation begins."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -97,20 +91,7 @@ def prepare_folder(folder: Path) -> None:
 def explain_image(
     explainer: ImageExplainer, image: ImageSource, title: str, stem: Path
 ) -> Explanation:
-    """
-    Explain an image, write ``<stem>.png`` and ``<stem>.npz`` and print its tables.
-
-    Args:
-
-        explainer (ImageExplainer): The model and settings.
-        image (PIL.Image.Image or Tensor): As the explainer takes it.
-        title (str): The image's name.
-        stem (Path): The files' path without suffix.
-
-    Raises:
-
-        UserError: If the model fails or a file cannot be written.
-    """
+    """Explain an image, write ``<stem>.png`` and ``<stem>.npz`` and print its tables."""
     from captum_clustered.visualization import draw_explanation
     from captum_clustered.visualization.canvas import save_figure
 

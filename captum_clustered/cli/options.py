@@ -200,13 +200,7 @@ def _parameters(group: Any) -> list[inspect.Parameter]:
 
 
 def target_of(text: str) -> str | int:
-    """
-    Return the value of --target for commands on many images.
-
-    Raises:
-
-        UserError: If it is neither prediction, label nor a number.
-    """
+    """Return the value of --target for commands on many images."""
     if text in ("prediction", "label"):
         return text
     if text.isdecimal():

@@ -44,13 +44,7 @@ class Prepared:
     def load(
         cls, data: str, root: str | None, network: NetworkOptions, settings: ExplainerSettings
     ) -> Prepared:
-        """
-        Load the model and list the data.
-
-        Raises:
-
-            UserError, ValueError, OSError, ImportError: If any of it does not work.
-        """
+        """Load the model and list the data."""
         model, preprocessing = network.load()
         explainer = ImageExplainer(model, settings, preprocessing)
         with as_user_error("--data"):
@@ -65,13 +59,7 @@ class Prepared:
 
     @classmethod
     def load_again(cls, folder: Path) -> Prepared:
-        """
-        Load what the run in a folder was made with.
-
-        Raises:
-
-            UserError: If the folder does not say, or it cannot be loaded any more.
-        """
+        """Load what the run in a folder was made with, as its ``command.json`` says."""
         path = folder / COMMAND
         if not path.is_file():
             raise UserError(f"{printable(folder)} was not made by captum-clustered run.")
@@ -119,13 +107,7 @@ class Prepared:
         }
 
     def check_same(self, run: Run) -> None:
-        """
-        Check that a run was made with this.
-
-        Raises:
-
-            UserError: If it was made with something else.
-        """
+        """Raise a UserError if a run was made with something else."""
         now = {
             **describe_method(self.explainer.cam),
             **self.about,

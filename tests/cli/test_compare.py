@@ -109,6 +109,14 @@ class TestResults:
         assert result.exit_code == 0
         assert "One image is too few" in result.stdout
 
+    def test_methods_with_arguments(self, run_compare):
+        ours = "ClusteredLayerCAM(n_clusterings=2, scaling='drop')"
+        assert run_compare(*FAST, "--methods", f"LayerGradCam,{ours}").exit_code == 0
+        assert {"LayerGradCam", ours} < set(results()["method"])
+        result = run_compare(*FAST, "--methods", "ClusteredLayerCAM(k=3)", "--out", "other")
+        assert result.exit_code == 1
+        assert "ClusteredLayerCAM has no 'k'" in result.stderr
+
     def test_the_usual_layer_and_saved_clusters(self, run, images):
         torch.save(torch.arange(12) % 3, "labels.pt")
         usual = ("--model", "factories:net", "--size", "32", "--out", "out", "--images", images)
