@@ -28,7 +28,7 @@ test: $(STAMP)  ## Run all tests, with coverage
 	$(PYTEST) --cov --cov-report=term
 
 test-fast: $(STAMP)  ## Run the tests of the core, the metrics and the figures: the inner loop
-	$(PYTEST) -m "not slow" tests/test_*.py tests/clustering tests/ablation tests/behavior tests/metrics tests/visualization $(ARGS)
+	$(PYTEST) tests/test_*.py tests/clustering tests/ablation tests/behavior tests/metrics tests/visualization $(ARGS)
 
 lint: $(STAMP)  ## Check style, import order, dependencies and types
 	$(BIN)/ruff check .
