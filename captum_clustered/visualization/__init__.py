@@ -3,7 +3,10 @@
 from captum_clustered.visualization.clusters import visualize_clusters
 from captum_clustered.visualization.contact_sheet import SheetCell, SheetRow, draw_contact_sheet
 from captum_clustered.visualization.explanation import draw_explanation
-from captum_clustered.visualization.image_attr import visualize_image_attr
+from captum_clustered.visualization.image_attr import (
+    visualize_image_attr,
+    visualize_image_attr_multiple,
+)
 from captum_clustered.visualization.methods import visualize_methods
 from captum_clustered.visualization.overlay import visualize_layer_attr
 from captum_clustered.visualization.palette import to_rgba
@@ -16,6 +19,7 @@ __all__ = [
     "to_rgba",
     "visualize_clusters",
     "visualize_image_attr",
+    "visualize_image_attr_multiple",
     "visualize_layer_attr",
     "visualize_methods",
 ]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from captum.attr import visualization as captum_visualization
 from numpy.typing import NDArray
 
-__all__ = ["visualize_image_attr"]
+from captum_clustered.visualization.canvas import axes_for, show
+
+__all__ = ["visualize_image_attr", "visualize_image_attr_multiple"]
 
 _KEPT = {
     "positive": lambda attr: np.maximum(attr, 0),
@@ -17,7 +20,7 @@ _KEPT = {
 
 
 def visualize_image_attr(
-    attr: NDArray[Any],
+    attr: NDArray[Any] | None,
     original_image: NDArray[Any] | None = None,
     method: str = "heat_map",
     sign: str = "absolute_value",
@@ -31,7 +34,8 @@ def visualize_image_attr(
 
     Args:
 
-        attr (numpy.ndarray): Attribution of shape (H, W, C).
+        attr (numpy.ndarray or None): Attribution of shape (H, W, C) or (H, W). None is for
+                    method "original_image", which ignores it.
         original_image (numpy.ndarray, optional): Image of shape (H, W, C).
                     Default: None
         method (str, optional): As in Captum.
@@ -43,6 +47,10 @@ def visualize_image_attr(
     Returns:
         2-element tuple of **figure**, **axis**, as in Captum.
 
+    Raises:
+
+        ValueError: If attr is NaN or infinite anywhere, or None for another method.
+
     Examples::
 
         >>> heatmap = InputAttribution(cam).attribute(x, target=1)[0].permute(1, 2, 0)
@@ -50,18 +58,89 @@ def visualize_image_attr(
         >>>     heatmap.numpy(), image, "blended_heat_map", "positive", use_pyplot=False
         >>> )
     """
-    summed = attr.sum(axis=2) if attr.ndim == 3 else attr
-    if _KEPT.get(sign, np.asarray)(summed).any():
-        figure, axis = captum_visualization.visualize_image_attr(
-            attr, original_image, method, sign, **kwargs
-        )
-        return figure, axis
-    # Captum draws a map that it can scale; its values are then set to zero.
-    ones = np.full_like(attr, -1 if sign == "negative" else 1)
-    figure, axis = captum_visualization.visualize_image_attr(
-        ones, original_image, method, sign, **kwargs
-    )
+    # Captum draws a map that it can scale. Its values are set to zero afterwards.
+    scalable = np.full((1, 1), -1.0 if sign == "negative" else 1.0)
     if method != "original_image":
+        attr = _finite(attr, method)
+        summed = attr.sum(axis=2) if attr.ndim == 3 else attr
+        if _KEPT.get(sign, np.asarray)(summed).any():
+            scalable = attr
+        else:
+            scalable = np.broadcast_to(scalable, summed.shape)
+    figure, axis = captum_visualization.visualize_image_attr(
+        scalable, original_image, method, sign, **kwargs
+    )
+    if method != "original_image" and scalable is not attr:
         drawn = axis.images[-1]
         drawn.set_data(np.zeros_like(drawn.get_array()))
     return figure, axis
+
+
+def visualize_image_attr_multiple(
+    attr: NDArray[Any] | None,
+    original_image: NDArray[Any] | None,
+    methods: Sequence[str],
+    signs: Sequence[str],
+    titles: Sequence[str] | None = None,
+    fig_size: tuple[int, int] = (8, 6),
+    use_pyplot: bool = True,
+    **kwargs: Any,
+) -> tuple[Any, Any]:
+    """
+    Draw an attribution by several methods side by side, each by :func:`visualize_image_attr`.
+
+    Args:
+
+        attr, original_image: As in :func:`visualize_image_attr`.
+        methods, signs, titles: One of each per axis; titles are optional.
+        fig_size (tuple, optional): Size of the figure in inches.
+                    Default: (8, 6)
+        use_pyplot (bool, optional): Whether to make and show the figure with pyplot.
+                    Default: True
+        **kwargs: Captum's further arguments, for every axis.
+
+    Returns:
+        2-element tuple of **figure**, **axes**, as in Captum: the axes are a list, or the axis
+        itself if it is the only one.
+
+    Raises:
+
+        ValueError: If methods, signs and titles are not equally many, there are none, or attr
+                    is refused by :func:`visualize_image_attr`.
+    """
+    if not methods:
+        raise ValueError("methods must name at least one method of visualize_image_attr.")
+    if len(methods) != len(signs) or (titles and len(titles) != len(methods)):
+        names = f" and {len(titles)} titles" if titles else ""
+        raise ValueError(
+            f"Give one of each per drawing; got {len(methods)} methods, {len(signs)} signs{names}."
+        )
+    figure, grid = axes_for(None, 1, len(methods), fig_size, use_pyplot)
+    axes = grid[0].tolist()
+    for axis, method, sign, title in zip(
+        axes, methods, signs, titles or [""] * len(methods), strict=True
+    ):
+        visualize_image_attr(
+            attr,
+            original_image,
+            method,
+            sign,
+            plt_fig_axis=(figure, axis),
+            title=title,
+            use_pyplot=False,
+            **kwargs,
+        )
+    show(use_pyplot)
+    return figure, axes if len(axes) > 1 else axes[0]
+
+
+def _finite(attr: NDArray[Any] | None, method: str) -> NDArray[Any]:
+    """Return a map whose values are all finite numbers; raise for another one, or none."""
+    if attr is None:
+        raise ValueError(f"attr=None is for method='original_image'; {method!r} draws a map.")
+    wrong = int(attr.size - np.isfinite(attr).sum())
+    if wrong:
+        raise ValueError(
+            f"attr must be finite; {wrong} of its {attr.size} values are NaN or infinite."
+        )
+    return attr
