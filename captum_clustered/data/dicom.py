@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,7 +51,7 @@ def frame_names(path: Path, name: str) -> list[str]:
     if not is_dicom(path):
         return [name]
     try:
-        frames = _n_frames(_header(path))
+        frames = _n_frames(_header(path), path)
     except (ImageError, ImportError):
         # The reason is reported when the file is read.
         return [name]
@@ -82,7 +83,7 @@ def read_dicom(path: Path, frame: int | None) -> Image.Image:
     """
     name = printable(path)
     header = _header(path)
-    frames = _n_frames(header)
+    frames = _n_frames(header, path)
     if frame is None and frames > 1:
         raise ImageError(f"{name} has {frames} frames; give one: {name}#1 to {name}#{frames}.")
     if frame is not None and not 1 <= frame <= frames:
@@ -94,7 +95,7 @@ def read_dicom(path: Path, frame: int | None) -> Image.Image:
             raise ImageError(f"{name} holds no picture.")
         index = (frame or 1) - 1
         values = pixel_array(path, index=index)
-        return Image.fromarray(_shown(values, _of_frame(header, index)))
+        return Image.fromarray(_shown(values, _usable(_of_frame(header, index))))
 
 
 def _header(path: Path) -> Any:
@@ -110,8 +111,12 @@ def _header(path: Path) -> Any:
         return pydicom.dcmread(path, stop_before_pixels=True)
 
 
-def _n_frames(header: Any) -> int:
-    return int(header.get("NumberOfFrames") or 1)
+def _n_frames(header: Any, path: Path) -> int:
+    # Not by pydicom's value, which warns of an invalid one.
+    first, *others = _floats(header, "NumberOfFrames") or [1.0]
+    if others or not first.is_integer() or first < 1:
+        raise ImageError(f"{printable(path)} has an invalid NumberOfFrames in its header.")
+    return int(first)
 
 
 def _of_frame(header: Any, index: int) -> Any:
@@ -126,6 +131,55 @@ def _of_frame(header: Any, index: int) -> Any:
     for part in parts:
         merged.update(part)
     return merged
+
+
+def _usable(header: Any) -> Any:
+    """
+    Return the header with one window and one rescaling of finite numbers, or without them.
+
+    Exporters and de-identifiers leave empty and meaningless values, which count as absent.
+    """
+    windows = zip(_floats(header, "WindowCenter"), _floats(header, "WindowWidth"), strict=False)
+    # A linear window, the usual one, begins at a width of 1.
+    least = 1 if header.get("VOILUTFunction", "") in (None, "", "LINEAR") else 1e-9
+    window = next((w for w in windows if math.isfinite(sum(w)) and w[1] >= least), None)
+    slope = next(iter(_floats(header, "RescaleSlope")), 1.0)
+    intercept = next(iter(_floats(header, "RescaleIntercept")), 0.0)
+    # A slope of zero would leave nothing to see.
+    slope = slope if math.isfinite(slope) and slope else 1.0
+    intercept = intercept if math.isfinite(intercept) else 0.0
+    # Without need, integers stay integers, which lookup tables take.
+    rescaling = None if (slope, intercept) == (1, 0) else (slope, intercept)
+    for names, numbers in (
+        (("WindowCenter", "WindowWidth"), window),
+        (("RescaleSlope", "RescaleIntercept"), rescaling),
+    ):
+        for position, name in enumerate(names):
+            header.pop(name, None)
+            if numbers is not None:
+                setattr(header, name, numbers[position])
+    if not header.get("VOILUTFunction"):
+        header.pop("VOILUTFunction", None)
+    return header
+
+
+def _floats(header: Any, name: str) -> list[float]:
+    """Return the numbers of an element, NaN for what is no number; none of an empty element."""
+    value = header.get_item(name).value if name in header else None
+    if isinstance(value, bytes):
+        value = value.decode("latin-1").strip("\0 ")
+    if isinstance(value, str):
+        value = value.split("\\") if value else None
+    if isinstance(value, (float, int)):
+        value = [value]
+    return [_float(part) for part in value or ()]
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _shown(values: npt.NDArray[Any], header: Any) -> npt.NDArray[np.uint8]:
@@ -153,15 +207,11 @@ def _range(header: Any) -> tuple[float, float]:
     bits = int(header.BitsStored)
     is_signed = bool(header.get("PixelRepresentation"))
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if is_signed else (0, 2**bits - 1)
-    slope = float(header.get("RescaleSlope") or 1)
-    intercept = float(header.get("RescaleIntercept") or 0)
+    slope = float(header.get("RescaleSlope", 1))
+    intercept = float(header.get("RescaleIntercept", 0))
     low, high = low * slope + intercept, high * slope + intercept
     # With a negative slope pydicom's windows end the other way round; values alone do not.
-    return (low, high) if _has_window(header) else (min(low, high), max(low, high))
-
-
-def _has_window(header: Any) -> bool:
-    return "WindowCenter" in header and "WindowWidth" in header
+    return (low, high) if "WindowCenter" in header else (min(low, high), max(low, high))
 
 
 def _bytes(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:

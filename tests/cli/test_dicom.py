@@ -34,3 +34,19 @@ def test_compare_sees_dicom_files_and_their_frames(run, workplace):
     assert result.exit_code == 0
     found = list(pd.read_csv("out/results.csv")["file"].unique())
     assert found == ["1.2.840", "clip.dcm#1", "clip.dcm#2"]
+
+
+def test_a_file_with_a_bad_header_costs_its_own_row(run, explain, workplace):
+    rng = np.random.default_rng(0)
+    (workplace / "scans").mkdir()
+    for name, tags in (("bad", {"NumberOfFrames": b"1A"}), ("good", {})):
+        save_dicom(workplace / "scans" / f"{name}.dcm", rng.integers(0, 255, (40, 30)), **tags)
+    result = explain(images=["scans/bad.dcm", "scans/good.dcm"])
+    assert result.exit_code == 1
+    assert "1 of 2 images failed" in " ".join(result.output.split())
+    assert (workplace / "out" / "good.npz").exists()
+    usual = ("--model", "factories:net", "--layer", "1", "--size", "32", "--num-workers", "0")
+    assert run("run", *usual, "--data", "scans", "--out", "run").exit_code == 0
+    errors = pd.read_csv("run/errors.csv")
+    assert list(errors["item"]) == ["bad.dcm"]
+    assert "has an invalid NumberOfFrames" in errors["error"][0]

@@ -66,6 +66,60 @@ def test_windows_are_in_rescaled_units(tmp_path):
     assert gray(path) == [[0, water], [middle, 255]]
 
 
+PLAIN, WINDOWED = [[0, 51], [102, 255]], [[0, 0], [255, 255]]
+NEGATIVE = {"RescaleSlope": b"-1", "RescaleIntercept": b"255 "}
+WINDOW = {"WindowCenter": b"77", "WindowWidth": b"52"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({"WindowCenter": b"", "WindowWidth": b""}, PLAIN),
+        ({"WindowCenter": b"77", "WindowWidth": b""}, PLAIN),
+        ({**NEGATIVE, "WindowCenter": b"", "WindowWidth": b""}, [[255, 204], [153, 0]]),
+        ({**WINDOW, "WindowCenter": b"NaN "}, PLAIN),
+        ({**WINDOW, "WindowWidth": b"inf "}, PLAIN),
+        ({**WINDOW, "WindowWidth": b"wide"}, PLAIN),
+        ({**WINDOW, "WindowWidth": b"0 "}, PLAIN),
+        ({**WINDOW, "WindowWidth": b"-9"}, PLAIN),
+        # The first window that can be used.
+        ({"WindowCenter": b"NaN\\77", "WindowWidth": b"1\\52"}, WINDOWED),
+        ({**WINDOW, "VOILUTFunction": b""}, WINDOWED),
+        ({**WINDOW, "RescaleSlope": b"", "RescaleIntercept": b""}, WINDOWED),
+        ({"RescaleSlope": b"NaN ", "RescaleIntercept": b"0 "}, PLAIN),
+        ({**WINDOW, "RescaleSlope": b"0 ", "RescaleIntercept": b"0 "}, WINDOWED),
+        ({**WINDOW, "RescaleSlope": b"one ", "RescaleIntercept": b"inf "}, WINDOWED),
+        # A slope without an intercept counts: the window is [102, 204] of twice the values.
+        ({"WindowCenter": b"153.5 ", "WindowWidth": b"103 ", "RescaleSlope": b"2 "}, WINDOWED),
+    ],
+)
+def test_unusable_values_of_the_header_are_absent(tmp_path, tags, expected):
+    path = save_dicom(tmp_path / "a.dcm", [[0, 51], [102, 255]], bits=8, **tags)
+    assert gray(path) == expected
+
+
+def test_lookup_tables_with_a_rescaling_that_changes_nothing(tmp_path):
+    table = pydicom.Dataset()
+    # Little-endian numbers of 16 bits.
+    table.LUTDescriptor, table.LUTData = [4, 0, 8], bytes([255, 0, 170, 0, 85, 0, 0, 0])
+    path = save_dicom(
+        tmp_path / "a.dcm",
+        [[0, 1], [2, 3]],
+        RescaleSlope="1",
+        RescaleIntercept="0",
+        VOILUTSequence=[table],
+    )
+    assert gray(path) == [[255, 170], [85, 0]]
+
+
+@pytest.mark.parametrize("number", [b"1A", b"1\\1 ", b"-2", b"1.5 ", b"NaN "])
+def test_an_unusable_number_of_frames_is_an_error_of_its_file(tmp_path, number):
+    path = save_dicom(tmp_path / "a.dcm", [[0, 1]], NumberOfFrames=number)
+    assert frames_of(path) == [path]
+    with pytest.raises(ImageError, match=r"a\.dcm has an invalid NumberOfFrames"):
+        read_image(path)
+
+
 def test_signed_values(tmp_path):
     path = save_dicom(tmp_path / "a.dcm", [[-2048, 0], [1023, 2047]], bits=12, signed=True)
     assert gray(path) == [[0, 128], [191, 255]]

@@ -1,5 +1,7 @@
 """DICOM files with pixels and windows that can be worked out by hand."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,11 @@ pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
 def save_dicom(
     path, values, bits=8, interpretation="MONOCHROME2", signed=False, frames=None, **tags
 ):
-    """A file with these stored values, (rows, columns), (frames, ...) or (..., 3)."""
+    """
+    A file with these stored values, (rows, columns), (frames, ...) or (..., 3).
+
+    Tags given as bytes are written as they are, valid or not.
+    """
     meta = pydicom.dataset.FileMetaDataset()
     meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = pydicom.uid.UltrasoundImageStorage
@@ -28,9 +34,17 @@ def save_dicom(
     if frames:
         file.NumberOfFrames = frames
     for name, value in tags.items():
-        setattr(file, name, value)
+        if isinstance(value, bytes):
+            tag = pydicom.tag.Tag(name)
+            vr = pydicom.datadict.dictionary_VR(tag)
+            value = pydicom.dataelem.RawDataElement(tag, vr, len(value), value, 0, False, True)
+            file._dict[tag] = value
+        else:
+            setattr(file, name, value)
     kind = {(8, False): "u1", (8, True): "i1", (16, False): "<u2", (16, True): "<i2"}
     data = values.astype(kind[file.BitsAllocated, signed]).tobytes()
     file.PixelData = data + b"\0" * (len(data) % 2)
-    file.save_as(path, enforce_file_format=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Invalid value|Value .* is not valid")
+        file.save_as(path, enforce_file_format=True)
     return path
