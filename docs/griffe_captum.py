@@ -152,8 +152,9 @@ class CaptumDocstrings(Extension):
         """Convert the docstring of a module, class, function or attribute."""
         if obj.docstring is not None:
             text = obj.docstring.value
-            if re.search(r"(?m)^ *\$\w+$", text):
-                # Placeholders are filled in when the module is imported.
+            is_metric = obj.is_function and obj.path.startswith("captum_clustered.metrics.")
+            if (is_metric and obj.decorators) or re.search(r"(?m)^ *\$\w+$", text):
+                # These docstrings are completed when the module is imported.
                 module = importlib.import_module(obj.module.path)
                 text = inspect.getdoc(getattr(module, obj.name)) or ""
             obj.docstring.value = markdown(text)

@@ -15,6 +15,7 @@ from captum._utils.typing import TargetType
 from torch import Tensor
 
 from captum_clustered._ablation.request import per_example
+from captum_clustered._checks import is_int
 from captum_clustered.metrics._masking import Baseline, explanation_mask, hard_mask, masked_inputs
 
 
@@ -24,14 +25,7 @@ def confidence(
     target: TargetType = None,
     additional_forward_args: Any = None,
 ) -> Tensor:
-    """
-    Return the target's probability on each example, shape (N,), at least float32.
-
-    Raises:
-
-        ValueError: If forward_func returns values outside of [0, 1] or not one for each
-                    example, or if target has another number of examples or is not a class.
-    """
+    """Return the target's probability on each example, shape (N,), at least float32."""
     _check_target(target, len(inputs))
     # A copy: a forward_func that works in place must not change the caller's inputs.
     output = _run_forward(forward_func, inputs.clone(), None, additional_forward_args)
@@ -42,11 +36,11 @@ def confidence(
 
 def confidence_of_variants(
     forward_func: Callable[..., Tensor],
+    inputs: Tensor,
+    target: TargetType,
+    additional_forward_args: Any,
     variant: Callable[[Tensor, Tensor], Tensor],
     n_variants: int,
-    inputs: Tensor,
-    target: TargetType = None,
-    additional_forward_args: Any = None,
     max_examples_per_batch: int | None = None,
 ) -> Tensor:
     """
@@ -55,13 +49,9 @@ def confidence_of_variants(
     ``variant(examples, variants)`` gets two LongTensors of shape (R,) and returns R inputs,
     that variant of that example. R is at most max_examples_per_batch. Target and
     additional_forward_args are repeated for the variants.
-
-    Raises:
-
-        ValueError: As :func:`confidence`, or if max_examples_per_batch is not positive.
     """
     limit = max_examples_per_batch
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+    if limit is not None and not (is_int(limit) and limit >= 1):
         raise ValueError(f"max_examples_per_batch={limit!r} must be None or an int of at least 1.")
     n_examples = len(inputs)
     _check_target(target, n_examples)
@@ -69,18 +59,14 @@ def confidence_of_variants(
     found = []
     indices = torch.arange(n_examples * n_variants, device=inputs.device)
     for chunk in indices.split(limit or len(indices)):
-        examples, variants = chunk // n_variants, chunk % n_variants
-        found.append(
-            confidence(
-                forward_func,
-                variant(examples, variants),
-                _target_of(target, examples),
-                tuple(_argument_of(argument, examples, n_examples) for argument in arguments),
-            )
-        )
+        examples = chunk // n_variants
+        perturbed = variant(examples, chunk % n_variants)
+        repeated = tuple(_argument_of(each, examples, n_examples) for each in arguments)
+        found.append(confidence(forward_func, perturbed, _target_of(target, examples), repeated))
     return torch.cat(found).view(n_examples, n_variants)
 
 
+@torch.no_grad()
 def masked_confidence(
     forward_func: Callable[..., Tensor],
     inputs: Tensor,
@@ -90,11 +76,7 @@ def masked_confidence(
     baseline: Baseline,
     top_fraction: float | None,
 ) -> tuple[Tensor, Tensor]:
-    """
-    Return the target's probability on the inputs and on the masked inputs.
-
-    The arguments are those of :func:`average_drop`; both results have shape (N,).
-    """
+    """Return the target's probability on the inputs and on the masked inputs, each (N,)."""
     mask = explanation_mask(attributions, inputs)
     if top_fraction is not None:
         mask = hard_mask(mask, top_fraction)

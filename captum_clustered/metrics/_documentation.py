@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import re
 import textwrap
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_WIDTH = 92
 # Parameter -> (type, description[, default]).
 _ARGUMENTS: dict[str, tuple[str, str] | tuple[str, str, str]] = {
     "explanation_func": (
@@ -82,8 +80,7 @@ _ERRORS = (
         "values.",
     ),
 )
-_EXAMPLE = """Examples::
-
+_EXAMPLE = """
     >>> # net takes images and returns logits.
     >>> attr = ClusteredLayerCAM(net, net.conv).attribute(input, target=1)
     >>> len({name}(scores.probability(net), input, attr, target=1)) == len(input)
@@ -91,46 +88,39 @@ _EXAMPLE = """Examples::
 
 
 def documented(function: Function) -> Function:
-    """Fill in a docstring as :func:`fill_in` does; a decorator."""
-    fill_in(function)
+    """Complete a docstring as :func:`complete` does; a decorator."""
+    complete(function)
     return function
 
 
-def fill_in(function: Callable[..., Any], **texts: str) -> None:
+def complete(function: Callable[..., Any], verdict: str = "") -> None:
     """
-    Replace placeholders, each alone on a line of a docstring.
+    Add what metrics share to a docstring that has a description and "Returns:".
 
-    ``$arguments`` becomes a paragraph for each parameter of the function that the
-    docstring does not describe itself, ``$raises`` the exceptions that metrics raise and
-    ``$example`` a call.
-
-    Args:
-
-        function (Callable): Its docstring is changed; with ``python -OO`` it has none.
-        **texts: Paragraphs for other placeholders, at most 88 columns wide.
+    ``verdict`` ends the description. "Args:" get a paragraph for each parameter that the
+    docstring does not describe itself. "Raises:" and, if it has no example, a call follow.
     """
-    if function.__doc__ is None:
+    # Python -OO drops docstrings, and a function may be declared as several metrics.
+    if not function.__doc__ or "Raises:" in function.__doc__:
         return
-    parameters = inspect.signature(function).parameters
-    described = set(re.findall(r"^ +\**(\w+) \(", function.__doc__, re.MULTILINE))
+    described, returned = inspect.cleandoc(function.__doc__).split("\n\nReturns:\n")
+    description, _, own = described.partition("\n\nArgs:\n\n")
+    returns, _, example = returned.partition("\n\nExamples::\n")
     arguments = [
-        _argument(name, parameter.default)
-        for name, parameter in parameters.items()
-        if name in _ARGUMENTS and name not in described
+        textwrap.indent(_argument(name, parameter.default), "    ")
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name in _ARGUMENTS
     ]
-    raised = "\n".join(_wrapped(f"{name}: {text}", 12) for name, text in _ERRORS)
-    paragraphs = {
-        **texts,
-        "arguments": "\n".join(arguments),
-        "raises": f"Raises:\n\n{textwrap.indent(raised, '    ')}",
-        "example": _EXAMPLE.format(name=function.__name__),
-    }
-
-    def paragraph(match: re.Match[str]) -> str:
-        return textwrap.indent(paragraphs[match[2]], match[1])
-
-    names = "|".join(paragraphs)
-    function.__doc__ = re.sub(rf"(?m)^( *)\$({names})$", paragraph, function.__doc__)
+    errors = [textwrap.indent(_wrapped(f"{name}: {text}", 12), "    ") for name, text in _ERRORS]
+    paragraphs = [
+        description,
+        verdict,
+        "\n".join(["Args:\n", *arguments, own]).rstrip(),
+        f"Returns:\n{returns}",
+        "\n".join(["Raises:\n", *errors]),
+        f"Examples::\n{example or _EXAMPLE.format(name=function.__name__)}",
+    ]
+    function.__doc__ = "\n" + textwrap.indent("\n\n".join(filter(None, paragraphs)), "    ")
 
 
 def _argument(name: str, default: Any) -> str:
@@ -142,7 +132,7 @@ def _argument(name: str, default: Any) -> str:
     return f"{lines}\n{' ' * 12}Default: {value}"
 
 
-def _wrapped(text: str, indent: int, width: int = _WIDTH - 8) -> str:
+def _wrapped(text: str, indent: int) -> str:
     return textwrap.fill(
-        text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+        text, 84, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     )

@@ -25,11 +25,6 @@ def explanation_mask(attributions: Tensor, inputs: Tensor, name: str = "attribut
     The map is summed over channels, ReLU'd, interpolated linearly to the size of the inputs
     and min-max normalized for each example. A constant map becomes zero. Error messages call
     it ``name``.
-
-    Raises:
-
-        TypeError: If one of them is not a tensor, or the attributions are complex.
-        ValueError: If the shapes do not match, or the attributions are not finite.
     """
     _check(attributions, inputs, name)
     # Convert before the sum, which could overflow in half precision.
@@ -62,10 +57,6 @@ def hard_mask(mask: Tensor, top_fraction: float) -> Tensor:
     There are exactly ``round(top_fraction * n_pixels)`` ones (Python's ``round``), among
     equal pixels the first in reading order. An all-zero mask, which a constant map gives,
     stays zero.
-
-    Raises:
-
-        ValueError: If top_fraction is not in [0, 1].
     """
     if not is_number(top_fraction) or not 0 <= top_fraction <= 1:
         raise ValueError(f"top_fraction={top_fraction!r} must be None or a number from 0 to 1.")
@@ -105,14 +96,7 @@ def _check(attributions: Tensor, inputs: Tensor, name: str) -> None:
 
 
 def baseline_inputs(inputs: Tensor, baseline: Baseline) -> Tensor:
-    """
-    Return what replaces hidden pixels, in the shape and dtype of the inputs.
-
-    Raises:
-
-        TypeError: If the inputs are not floating-point or baseline is of no accepted type.
-        ValueError: If baseline is an unknown word, does not broadcast or is not finite.
-    """
+    """Return what replaces hidden pixels, in the shape and dtype of the inputs."""
     if not inputs.is_floating_point():
         raise TypeError(f"inputs must be of a floating-point dtype; got {inputs.dtype}.")
     if isinstance(baseline, Tensor):

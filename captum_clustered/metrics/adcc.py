@@ -31,16 +31,8 @@ def complexity(attributions: Tensor, inputs: Tensor) -> Tensor:
     explainability", CVPR Workshops 2021, divided by the number of pixels as in their
     published numbers. It does not depend on the network.
 
-    $verdict
-
-    Args:
-
-        $arguments
-
     Returns:
         Tensor: Complexity of each example, shape (N,).
-
-    $raises
 
     Examples::
 
@@ -73,19 +65,14 @@ def coherency(
     of the two is constant. Poppi et al., "Revisiting the evaluation of class activation
     mapping for explainability", CVPR Workshops 2021.
 
-    $verdict
-
     Args:
 
-        $arguments
         **kwargs (Any, optional): Passed on to explanation_func, as Captum's
                     ``sensitivity_max`` does: the ``target`` and everything else that the
                     attributions were computed with.
 
     Returns:
         Tensor: Coherency of each example, shape (N,).
-
-    $raises
 
     Examples::
 
@@ -128,22 +115,17 @@ def adcc(
     computed for each example; the mean over examples is not the harmonic mean of the
     three means.
 
-    $verdict
-
     A map that keeps everything has a complexity near 1, and so nearly 0. A Gaussian in the
     middle is coherent and simple, and drops little where objects are in the middle.
 
     Args:
 
-        $arguments
         **kwargs (Any, optional): Passed on to explanation_func, with target and
                     additional_forward_args unless they are None. It may explain another
                     score than forward_func returns, such as the logit.
 
     Returns:
         Tensor: ADCC of each example, shape (N,).
-
-    $raises
 
     Examples::
 

@@ -54,21 +54,13 @@ def average_drop(
     the average drop of Chattopadhay et al., "Grad-CAM++", WACV 2018, equation 12. With
     ``top_fraction=0.5`` it is that of Wang et al., "Score-CAM", CVPR Workshops 2020.
 
-    $verdict
-
     A map that is constant but for a single pixel ("Fake-CAM", Poppi et al., CVPR
     Workshops 2021) drops by nearly nothing. ``top_fraction`` prevents this, but not that a
     Gaussian in the middle wins. Use other metrics beside it, and compare baselines: black
     is an ordinary color in ultrasound.
 
-    Args:
-
-        $arguments
-
     Returns:
         Tensor: Drop of each example in percent, shape (N,).
-
-    $raises
 
     Examples::
 
@@ -78,17 +70,10 @@ def average_drop(
         >>> drop.mean() < 100
         tensor(True)
     """
-    with torch.no_grad():
-        before, after = masked_confidence(
-            forward_func,
-            inputs,
-            attributions,
-            target,
-            additional_forward_args,
-            baseline,
-            top_fraction,
-        )
-        return torch.where(before > 0, 100 * (before - after).clamp(min=0) / before, 0)
+    before, after = masked_confidence(
+        forward_func, inputs, attributions, target, additional_forward_args, baseline, top_fraction
+    )
+    return torch.where(before > 0, 100 * (before - after).clamp(min=0) / before, 0)
 
 
 @metric(
@@ -117,33 +102,16 @@ def increase_in_confidence(
     over examples is the increase in confidence of Chattopadhay et al., "Grad-CAM++",
     WACV 2018, in percent of the examples.
 
-    $verdict
-
     The size of the increase does not count; see :func:`average_gain`. For a map that is
     constant but for a single pixel, o is p up to rounding, so the result is chance.
 
-    Args:
-
-        $arguments
-
     Returns:
         Tensor: 100 for each example with an increase, 0 for the others, shape (N,).
-
-    $raises
-
-    $example
     """
-    with torch.no_grad():
-        before, after = masked_confidence(
-            forward_func,
-            inputs,
-            attributions,
-            target,
-            additional_forward_args,
-            baseline,
-            top_fraction,
-        )
-        return 100 * (after > before).to(before.dtype)
+    before, after = masked_confidence(
+        forward_func, inputs, attributions, target, additional_forward_args, baseline, top_fraction
+    )
+    return 100 * (after > before).to(before.dtype)
 
 
 @metric(
@@ -174,30 +142,13 @@ def average_gain(
     interpretability", 2023 (arXiv 2301.07002). Read it together with the average drop: an
     example has a drop or a gain.
 
-    $verdict
-
     A map that keeps everything gains nothing. Where p is nearly 1, a rounding error of o
     is a large part of 1 - p.
 
-    Args:
-
-        $arguments
-
     Returns:
         Tensor: Gain of each example in percent, shape (N,).
-
-    $raises
-
-    $example
     """
-    with torch.no_grad():
-        before, after = masked_confidence(
-            forward_func,
-            inputs,
-            attributions,
-            target,
-            additional_forward_args,
-            baseline,
-            top_fraction,
-        )
-        return torch.where(before < 1, 100 * (after - before).clamp(min=0) / (1 - before), 0)
+    before, after = masked_confidence(
+        forward_func, inputs, attributions, target, additional_forward_args, baseline, top_fraction
+    )
+    return torch.where(before < 1, 100 * (after - before).clamp(min=0) / (1 - before), 0)

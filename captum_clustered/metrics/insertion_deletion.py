@@ -50,16 +50,8 @@ def insertion_curve(
     values matters. Equal values are taken in reading order, so a constant map inserts the
     image from the top. The earlier the curve rises, the better.
 
-    Args:
-
-        $arguments
-
     Returns:
         Tensor: Shape (N, n_steps + 1), from the baseline to the input.
-
-    $raises
-
-    $example
     """
     arguments = (forward_func, inputs, attributions, target, additional_forward_args)
     options = (baseline, n_steps, max_examples_per_batch)
@@ -88,22 +80,12 @@ def insertion(
     r"""
     Compute the area under the :func:`insertion_curve` over the share of pixels.
 
-    $verdict
-
     The area is that of trapezoids. Without a blur, the network sees the sharp edges of the
     inserted regions too. Read it next to :func:`deletion`, or use
     :func:`insertion_minus_deletion`.
 
-    Args:
-
-        $arguments
-
     Returns:
         Tensor: Area of each example, shape (N,).
-
-    $raises
-
-    $example
     """
     arguments = (forward_func, inputs, attributions, target, additional_forward_args)
     options = (baseline, n_steps, max_examples_per_batch)
@@ -130,16 +112,8 @@ def deletion_curve(
     largest: Petsiuk et al., "RISE", BMVC 2018. Only the order of the map's values matters;
     equal values are taken in reading order. The earlier the curve falls, the better.
 
-    Args:
-
-        $arguments
-
     Returns:
         Tensor: Shape (N, n_steps + 1), from the input to the baseline.
-
-    $raises
-
-    $example
     """
     arguments = (forward_func, inputs, attributions, target, additional_forward_args)
     options = (baseline, n_steps, max_examples_per_batch)
@@ -167,21 +141,11 @@ def deletion(
     r"""
     Compute the area under the :func:`deletion_curve` over the share of pixels.
 
-    $verdict
-
     The area is that of trapezoids. If the baseline looks natural, as black does in
     ultrasound, the metric measures something else: compare with ``baseline="blur"``.
 
-    Args:
-
-        $arguments
-
     Returns:
         Tensor: Area of each example, shape (N,).
-
-    $raises
-
-    $example
     """
     arguments = (forward_func, inputs, attributions, target, additional_forward_args)
     options = (baseline, n_steps, max_examples_per_batch)
@@ -209,30 +173,18 @@ def insertion_minus_deletion(
     r"""
     Compute :func:`insertion` minus :func:`deletion`, both with the same baseline.
 
-    $verdict
-
     With one baseline both curves run between the same two pictures, so the network's
     response to the baseline cancels. It does not between the usual insertion from a blur
     and deletion to zero.
 
-    Args:
-
-        $arguments
-
     Returns:
         Tensor: Difference of each example, shape (N,).
-
-    $raises
-
-    $example
     """
     arguments = (forward_func, inputs, attributions, target, additional_forward_args)
     options = (baseline, n_steps, max_examples_per_batch)
-    inserted, deleted = (
-        area_under(perturbation_curve(*arguments, inserting, *options), inputs)
-        for inserting in (True, False)
-    )
-    return inserted - deleted
+    inserted = perturbation_curve(*arguments, True, *options)
+    deleted = perturbation_curve(*arguments, False, *options)
+    return area_under(inserted, inputs) - area_under(deleted, inputs)
 
 
 @torch.no_grad()
@@ -247,13 +199,7 @@ def perturbation_curve(
     n_steps: int,
     max_examples_per_batch: int | None,
 ) -> Tensor:
-    """
-    Return the target's probability after each step, shape (N, n_steps + 1).
-
-    If ``inserting``, pixels of the input replace the baseline; otherwise the reverse. The
-    pixels with the largest values come first. The other arguments are those of
-    :func:`insertion_curve`.
-    """
+    """Return the insertion curve or, unless ``inserting``, the deletion curve."""
     ranks = pixel_ranks(explanation_mask(attributions, inputs))
     counts = pixel_counts(ranks[0].numel(), n_steps).to(inputs.device)
     ranks, hidden = ranks.to(inputs.device), baseline_inputs(inputs, baseline)
@@ -264,15 +210,8 @@ def perturbation_curve(
             taken = ranks[examples] < count
             return torch.where(taken == inserting, inputs[examples], hidden[examples])
 
-        return confidence_of_variants(
-            forward_func,
-            variant,
-            len(steps),
-            inputs,
-            target,
-            additional_forward_args,
-            max_examples_per_batch,
-        )
+        model = (forward_func, inputs, target, additional_forward_args)
+        return confidence_of_variants(*model, variant, len(steps), max_examples_per_batch)
 
     # The two ends do not depend on the map. As batches of their own, they are evaluated only
     # once by a forward_func that remembers its results.
@@ -289,13 +228,7 @@ def area_under(curve: Tensor, inputs: Tensor) -> Tensor:
 
 
 def pixel_counts(n_pixels: int, n_steps: int) -> Tensor:
-    """
-    Return the number of pixels exchanged after each of the steps 0 to n_steps.
-
-    Raises:
-
-        ValueError: If n_steps is not positive.
-    """
+    """Return the number of pixels exchanged after each of the steps 0 to n_steps."""
     check_int("n_steps", n_steps, 1)
     steps = torch.arange(n_steps + 1, device="cpu")
     # Rounded half up.

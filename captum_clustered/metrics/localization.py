@@ -47,16 +47,8 @@ def pointing_game(attributions: Tensor, masks: Tensor) -> Tensor:
     tolerance of 15 pixels is left out; dilate the mask for it. Of several largest values
     the first in reading order counts. A constant map points nowhere: 0.
 
-    $verdict
-
-    Args:
-
-        $arguments
-
     Returns:
         Tensor: Hit of each example, shape (N,).
-
-    $raises
 
     Examples::
 
@@ -83,20 +75,10 @@ def energy_pointing_game(attributions: Tensor, masks: Tensor) -> Tensor:
 
     Wang et al., "Score-CAM", CVPR Workshops 2020, section 4.3, with any mask instead of a
     bounding box. It is NaN for a map without energy, a constant one: count those
-    separately.
-
-    $verdict
-
-    So results for masks of different sizes cannot be compared.
-
-    Args:
-
-        $arguments
+    separately. Results for masks of different sizes cannot be compared.
 
     Returns:
         Tensor: Share of each example, shape (N,).
-
-    $raises
 
     Examples::
 
@@ -123,18 +105,13 @@ def iou(attributions: Tensor, masks: Tensor, threshold: float = 0.5) -> Tensor:
     if both are empty. A constant map has 0. The result depends on the threshold; choose
     it on other images.
 
-    $verdict
-
     Args:
 
-        $arguments
         threshold (float, optional): In [0, 1), relative to the largest value of the map.
                     Default: 0.5
 
     Returns:
         Tensor: Intersection over union of each example, shape (N,).
-
-    $raises
 
     Examples::
 
@@ -189,15 +166,12 @@ def energy_shares(attributions: Tensor, masks: Tensor, ring: float = 0.1) -> Ene
 
     Args:
 
-        $arguments
         ring (float, optional): Width of the ring as a share of the image's size, in
                     [0, 1]; 0 is no ring.
                     Default: 0.1 (22 pixels at 224)
 
     Returns:
         EnergyShares: lesion, ring and background, each of shape (N,).
-
-    $raises
 
     Examples::
 
@@ -209,10 +183,8 @@ def energy_shares(attributions: Tensor, masks: Tensor, ring: float = 0.1) -> Ene
     if not is_number(ring) or not 0 <= ring <= 1:
         raise ValueError(f"ring={ring!r} must be a share of the image's size, from 0 to 1.")
     maps, inside = _aligned(attributions, masks)
-    dilated = inside
-    if ring > 0:
-        radii = [max(1, round(ring * size)) for size in maps.shape[2:]]
-        dilated = _dilated(inside, radii)
+    radii = [max(1, round(ring * size)) if ring else 0 for size in maps.shape[2:]]
+    dilated = _dilated(inside, radii)
     return EnergyShares(
         _share(maps, inside), _share(maps, dilated & ~inside), _share(maps, ~dilated)
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from captum_clustered.metrics._documentation import fill_in
+from captum_clustered.metrics._documentation import complete
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -85,10 +85,10 @@ def metric(
     """
     Declare a metric, beside the function that computes it.
 
-    The docstring of the function may hold ``$verdict`` for values, direction and winners,
-    and the placeholders of :func:`fill_in`. ``variants`` are suffixes of the label and
-    keyword arguments, ``defaults`` the suffixes that a comparison evaluates by default; the
-    metric itself has the suffix "". For the other arguments see :class:`MetricInfo`.
+    The docstring of a public function gets values, direction and winners, and the sections
+    that :func:`complete` adds. ``variants`` are suffixes of the label and keyword arguments,
+    ``defaults`` the suffixes that a comparison evaluates by default; the metric itself has
+    the suffix "". For the other arguments see :class:`MetricInfo`.
 
     Raises:
 
@@ -100,7 +100,7 @@ def metric(
     def declare(function: Function) -> Function:
         better = f"; {direction} is better" if direction else ""
         verdict = f"Values: {values}{better}. Won by {won_by}."
-        fill_in(function, verdict=textwrap.fill(verdict, 88))
+        complete(function, "" if part else textwrap.fill(verdict, 88))
         info = MetricInfo(label, function, direction, meaning, values, won_by, is_slow, part=part)
         for suffix, options in {"": {}, **(variants or {})}.items():
             name = f"{label}{suffix}"

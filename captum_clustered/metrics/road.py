@@ -60,15 +60,12 @@ def road(
     - ``"combined"``: ``(lerf - morf) / 2``, in [-0.5, 0.5]; higher is better, and 0 is
       expected of a random order. Twice this value compares to differences of accuracies.
 
-    $verdict
-
     Only the order of the pixels matters. A constant map removes the same pixels in both
     orders, so its combination is exactly 0. Small removed regions are imputed nearly
     perfectly, which hides the loss of fine detail.
 
     Args:
 
-        $arguments
         shares (sequence of float, optional): Shares of pixels to remove, each between 0
                     and 1 and rounded to whole pixels, of which one must remain.
                     Default: (0.2, 0.4, 0.6, 0.8)
@@ -83,10 +80,6 @@ def road(
 
     Returns:
         Tensor: ROAD of each example, shape (N,).
-
-    $raises
-
-    $example
     """
     with torch.no_grad():
         mask = explanation_mask(attributions, inputs)
@@ -106,21 +99,13 @@ def road(
                 images.append(torch.where(removed, image + field, image))
             return torch.stack(images)
 
-        after = confidence_of_variants(
-            forward_func,
-            variant,
-            len(removals),
-            inputs,
-            target,
-            additional_forward_args,
-            max_examples_per_batch,
-        )
+        model = (forward_func, inputs, target, additional_forward_args)
+        after = confidence_of_variants(*model, variant, len(removals), max_examples_per_batch)
         means = after.view(len(inputs), len(directions), len(counts)).mean(2)
         if order == "combined":
             most, least = means.unbind(1)
             return (least - most) / 2
-        before = confidence(forward_func, inputs, target, additional_forward_args)
-        return means[:, 0] - before
+        return means[:, 0] - confidence(*model)
 
 
 def _counts(inputs: Tensor, shares: Sequence[float]) -> list[int]:
@@ -168,10 +153,8 @@ class LinearImputation:
     """
     The linear imputation of ROAD, without its noise.
 
-    Each removed pixel is the mean of its eight neighbors, with weights of 1/6 for direct and
-    1/12 for diagonal ones; neighbors beyond the edge are left out. Removed neighbors are
-    unknown too, which gives a sparse linear system. It has a solution if at least one pixel
-    is known.
+    Each removed pixel is the weighted mean of its eight neighbors, without those beyond the
+    edge. Removed neighbors are unknown too, which gives a sparse linear system.
     """
 
     def __init__(self, height: int, width: int) -> None:

@@ -22,11 +22,11 @@ def test_targets_and_arguments_follow_their_examples():
             seen.clear()
             found = confidence_of_variants(
                 forward,
-                lambda examples, variants: x[examples] + 0.1 * variants.view(-1, 1, 1, 1),
-                2,
                 x,
                 target,
                 arguments,
+                lambda examples, variants: x[examples] + 0.1 * variants.view(-1, 1, 1, 1),
+                2,
                 limit,
             )
             torch.testing.assert_close(found, expected)
@@ -37,7 +37,7 @@ def test_targets_and_arguments_follow_their_examples():
 def test_one_target_for_all(target):
     x = torch.full((3, 1, 2, 2), 0.25)
     assert confidence(brightness, x, target).tolist() == [0.25] * 3
-    found = confidence_of_variants(brightness, lambda e, v: x[e], 2, x, target, None, 4)
+    found = confidence_of_variants(brightness, x, target, None, lambda e, v: x[e], 2, 4)
     assert found.tolist() == [[0.25] * 2] * 3
 
 
@@ -69,11 +69,11 @@ def test_as_many_targets_as_examples(target):
     with pytest.raises(ValueError, match=r"target has \d entries, but inputs has 3 examples"):
         confidence(brightness, x, target)
     with pytest.raises(ValueError, match=r"target has \d entries, but inputs has 3 examples"):
-        confidence_of_variants(brightness, lambda e, v: x[e], 2, x, target)
+        confidence_of_variants(brightness, x, target, None, lambda e, v: x[e], 2)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2.5, True])
 def test_the_limit_is_positive(limit):
     x = torch.zeros(1, 1, 2, 2)
     with pytest.raises(ValueError, match=r"max_examples_per_batch=.*at least 1"):
-        confidence_of_variants(brightness, lambda e, v: x[e], 2, x, 0, None, limit)
+        confidence_of_variants(brightness, x, 0, None, lambda e, v: x[e], 2, limit)
