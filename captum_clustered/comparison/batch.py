@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import compress
 from typing import Any, TypeVar, Union
 
 import torch
@@ -58,37 +60,37 @@ class BatchRun:
     def _run(
         self, index: int, start: int, batch: ImageBatch, pictures: Pictures | None
     ) -> BatchResult:
-        result = BatchResult()
-        whole = batch
-        numbers = list(range(start, start + len(whole)))
-
-        def failed(i: int, error: Exception) -> None:
-            _fail(result, numbers[i], "", "", error)
-
+        result, whole = BatchResult(), batch
         with isolated(seed_of(self.seed, index, "logits"), batch.inputs):
             parts = _piecewise(
                 lambda indices: logits_of(self.forward_func, whole.select(indices).inputs),
-                len(whole),
-                failed,
+                range(start, start + len(whole)),
+                partial(result.fail, "", ""),
             )
         if not parts:
             return result
         indices, logits = _joined(parts)
-        n_classes = logits.shape[1]
-        kept = self._with_a_target(whole, indices, n_classes, failed)
-        if not kept:
+        predictions, n_classes = logits.argmax(1), logits.shape[1]
+        target = self._target(predictions, whole.select(indices), n_classes)
+        is_class = ((target >= 0) & (target < n_classes)).tolist()
+        for i, label in enumerate(target.tolist()):
+            if not is_class[i]:
+                classes = f"forward_func's {n_classes} classes, 0 to {n_classes - 1}"
+                error = ValueError(f"target='label', but label {label} is none of {classes}")
+                result.fail("", "", start + indices[i], error)
+        if not any(is_class):
             return result
-        predictions = logits[[indices.index(i) for i in kept]].argmax(1)
-        batch = whole.select(kept)
-        target = self._target(predictions, batch, n_classes)
+        predictions, target = predictions[is_class], target[is_class]
+        indices = list(compress(indices, is_class))
+        batch = whole.select(indices)
         result.images = [
             {
-                "image": numbers[kept[i]],
+                "image": start + indices[i],
                 "label": None if batch.labels is None else int(batch.labels[i]),
                 "prediction": int(predictions[i]),
                 "target": int(target[i]),
             }
-            for i in range(len(kept))
+            for i in range(len(indices))
         ]
         if pictures is not None:
             pictures.start(batch)
@@ -99,31 +101,11 @@ class BatchRun:
             except Exception as error:  # noqa: BLE001
                 # For example from metrics; the other methods go on.
                 for number in result.numbers():
-                    _fail(result, number, method.name, "", error)
+                    result.fail(method.name, "", number, error)
         return result
 
-    def _with_a_target(
-        self,
-        batch: ImageBatch,
-        indices: list[int],
-        n_classes: int,
-        failed: Callable[[int, Exception], None],
-    ) -> list[int]:
-        """Return the images whose label is a class, if labels are explained."""
-        if self.target != "label":
-            return indices
-        if batch.labels is None:
-            raise ValueError("target='label' needs labels in data.")
-        labels, kept = batch.labels.tolist(), []
-        for i in indices:
-            if 0 <= labels[i] < n_classes:
-                kept.append(i)
-                continue
-            classes = f"forward_func's {n_classes} classes, 0 to {n_classes - 1}"
-            failed(i, ValueError(f"target='label', but label {labels[i]} is none of {classes}"))
-        return kept
-
     def _target(self, predictions: Tensor, batch: ImageBatch, n_classes: int) -> Tensor:
+        """Return the class to explain of each image; a label may be none of the classes."""
         if self.target == "prediction":
             return predictions
         if self.target == "label" and batch.labels is not None:
@@ -151,21 +133,18 @@ class BatchRun:
             return method.explain(part, part_target, self.at_input)[0]
 
         before = method.forward_examples()
-        with isolated(seed_of(self.seed, index, method.name), batch.inputs), _cost() as cost:
+        with _measured(seed_of(self.seed, index, method.name), batch.inputs) as cost:
             parts = _piecewise(
                 lambda indices: method.explain(
                     batch.select(indices), target[indices], self.at_input
                 ),
-                len(batch),
-                lambda i, error: _fail(result, numbers[i], method.name, "", error),
+                numbers,
+                partial(result.fail, method.name, ""),
             )
         if not parts:
             return
         indices, maps = _joined([(some, maps) for some, (maps, _) in parts])
-        cost |= {
-            "forward_examples": method.forward_examples() - before,
-            "images": len(indices),
-        }
+        cost |= {"forward_examples": method.forward_examples() - before, "images": len(indices)}
         result.costs[method.name] = cost
         if pictures is not None:
             pictures.add(method.name, indices, maps)
@@ -174,7 +153,7 @@ class BatchRun:
             except Exception as error:  # noqa: BLE001
                 # The maps are there all the same.
                 for i in indices:
-                    _fail(result, numbers[i], method.name, "clusters", error)
+                    result.fail(method.name, "clusters", numbers[i], error)
         # Clusters are as large as the layer, and metrics need the memory.
         del parts
         part = batch.select(indices)
@@ -190,63 +169,45 @@ class BatchRun:
             explainer=explain,
             seed=seed_of(self.seed, index),
         )
-        result.values[method.name] = {}
-        result.metric_seconds[method.name] = {}
+        self._run_metrics(case, indices, index, result)
+
+    def _run_metrics(self, case: Case, indices: list[int], index: int, result: BatchResult) -> None:
+        """Evaluate all metrics on a case, which holds the images of these indices."""
+        method = case.method
+        numbers = [result.numbers()[i] for i in indices]
+        values: dict[str, list[float | None]] = {}
+        seconds: dict[str, float] = {}
         curves: Curves = {}
         for name, metric in self.metrics.items():
-            self._run_metric(name, metric, case, indices, index, result, curves)
-        result.curves[method.name] = {
-            name: {
-                "n": len(found),
-                "sum": torch.stack([found[i] for i in sorted(found)]).double().sum(0).tolist(),
-            }
-            for name, found in curves.items()
+            with _measured(seed_of(self.seed, index, method, name), case.inputs) as cost:
+                evaluate = partial(_values, metric, case, curves)
+                parts = _piecewise(evaluate, numbers, partial(result.fail, method, name))
+            values[name], seconds[name] = [None] * len(result.images), cost["seconds"]
+            for some, found in parts:
+                for i, value in zip(some, found, strict=True):
+                    values[name][indices[i]] = value
+        result.values[method], result.metric_seconds[method] = values, seconds
+        sums = {
+            name: torch.stack([curve[i] for i in sorted(curve)]).double().sum(0).tolist()
+            for name, curve in curves.items()
         }
-
-    def _run_metric(
-        self,
-        name: str,
-        metric: Metric,
-        case: Case,
-        indices: list[int],
-        index: int,
-        result: BatchResult,
-        curves: Curves,
-    ) -> None:
-        numbers = [result.numbers()[i] for i in indices]
-        values: list[float | None] = [None] * len(result.images)
-        seed = seed_of(self.seed, index, case.method, name)
-
-        def evaluate(some: list[int]) -> list[float]:
-            part = case.select(some)
-            found = _values(metric, part)
-            for curve_name, curve in part.curves.items():
-                curves.setdefault(curve_name, {}).update(zip(some, curve, strict=True))
-            return found
-
-        with isolated(seed, case.inputs), _cost() as cost:
-            parts = _piecewise(
-                evaluate,
-                len(indices),
-                lambda i, error: _fail(result, numbers[i], case.method, name, error),
-            )
-        for some, found in parts:
-            for i, value in zip(some, found, strict=True):
-                values[indices[i]] = value
-        result.values[case.method][name] = values
-        result.metric_seconds[case.method][name] = cost["seconds"]
+        result.curves[method] = {
+            name: {"n": len(curves[name]), "sum": total} for name, total in sums.items()
+        }
 
 
 def _piecewise(
-    function: Callable[[list[int]], T], n: int, failed: Callable[[int, Exception], None]
+    function: Callable[[list[int]], T],
+    numbers: Sequence[int],
+    failed: Callable[[int, Exception], None],
 ) -> list[tuple[list[int], T]]:
     """
-    Call a function on all of n examples or, if that fails, on each alone.
+    Call a function on the indices of all images or, if that fails, on each alone.
 
-    Returns the indices of examples that did not fail, with their results.
+    Returns the indices of images that did not fail, with their results.
     """
-    everything = list(range(n))
-    if n > 1:
+    everything = list(range(len(numbers)))
+    if len(numbers) > 1:
         try:
             return [(everything, function(everything))]
         except WrongModelError:
@@ -261,7 +222,7 @@ def _piecewise(
         except WrongModelError:
             raise
         except Exception as error:  # noqa: BLE001
-            failed(i, error)
+            failed(numbers[i], error)
             # The exception may be stored; its traceback would keep this batch alive.
             error.__traceback__ = None
     return parts
@@ -278,68 +239,45 @@ def _joined(parts: list[tuple[list[int], Tensor]]) -> tuple[list[int], Tensor]:
     return indices, torch.cat([tensor for _, tensor in parts])
 
 
-def _fail(
-    result: BatchResult, image: int | None, method: str, metric: str, error: Exception
-) -> None:
-    result.failures.append(_failure(image, method, metric, error, str(error)))
-
-
-def data_failure(error: Exception, n_images: int) -> dict[str, Any]:
-    """Return the failure of a loader that raised after ``n_images`` images."""
-    images = f"{n_images} image{'s' if n_images != 1 else ''}"
-    return _failure(None, "", "", error, f"data raised after {images}: {error}")
-
-
-def _failure(
-    image: int | None, method: str, metric: str, error: Exception, message: str
-) -> dict[str, Any]:
-    return {
-        "image": image,
-        "method": method,
-        "metric": metric,
-        "error": type(error).__name__,
-        "message": message,
-    }
-
-
 def logits_of(forward_func: Forward, inputs: Tensor) -> Tensor:
     """Return the logits of images; raise WrongModelError if the output is not logits."""
     with torch.no_grad():
         logits = forward_func(inputs)
+    hint = ""
+    if inputs.dim() == 3:
+        hint = (
+            f" data's images have shape {tuple(inputs.shape)}: if that is a single image, give "
+            "image[None], which has the dimension of images."
+        )
     if not isinstance(logits, Tensor) or logits.dim() != 2 or logits.shape[1] < 2:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise WrongModelError(
             f"forward_func must return logits of shape (N, n_classes) with at least two classes; "
-            f"got {shape}.{_hint(inputs)}"
+            f"got {shape}.{hint}"
         )
     if len(logits) != len(inputs):
         raise WrongModelError(
             f"forward_func must return logits for each of the {len(inputs)} images; got "
-            f"{len(logits)}.{_hint(inputs)}"
+            f"{len(logits)}.{hint}"
         )
     if not torch.isfinite(logits).all():
         raise ValueError("forward_func gives logits that are not finite.")
     return logits
 
 
-def _hint(inputs: Tensor) -> str:
-    if inputs.dim() != 3:
-        return ""
-    return (
-        f" data's images have shape {tuple(inputs.shape)}: if that is a single image, give "
-        "image[None], which has the dimension of images."
-    )
-
-
-def _values(metric: Metric, case: Case) -> list[float]:
+def _values(metric: Metric, whole: Case, curves: Curves, indices: list[int]) -> list[float]:
+    """Return a metric's values of some of the images, and add the curves that it computed."""
+    case = whole.select(indices)
     # A copy, because a metric may change tensors in place.
     values = metric.function(case.copied())
-    if not isinstance(values, Tensor) or tuple(values.shape) != (len(case.inputs),):
+    if not isinstance(values, Tensor) or tuple(values.shape) != (len(indices),):
         shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(
             f"A metric must return a tensor of one value for each image, shape "
-            f"({len(case.inputs)},); got {shape}."
+            f"({len(indices)},); got {shape}."
         )
+    for name, curve in case.curves.items():
+        curves.setdefault(name, {}).update(zip(indices, curve, strict=True))
     floats: list[float] = values.detach().double().tolist()
     return floats
 
@@ -358,18 +296,19 @@ def isolated(seed: int, inputs: Tensor) -> Iterator[None]:
 
 
 @contextmanager
-def _cost() -> Iterator[dict[str, Any]]:
-    """Measure seconds, and bytes on the GPU in addition to those in use before."""
+def _measured(seed: int, inputs: Tensor) -> Iterator[dict[str, Any]]:
+    """Isolate; measure seconds, and bytes on the GPU in addition to those in use before."""
     cost: dict[str, Any] = {"seconds": NAN, "peak_memory": NAN}
-    on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
-    before = 0
-    if on_gpu:
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-    start = time.perf_counter()
-    yield cost
-    if on_gpu:
-        torch.cuda.synchronize()
-        cost["peak_memory"] = float(torch.cuda.max_memory_allocated() - before)
-    cost["seconds"] = time.perf_counter() - start
+    device, before = inputs.device, 0
+    on_gpu = device.type == "cuda"
+    with isolated(seed, inputs):
+        if on_gpu:
+            torch.cuda.synchronize(device)
+            torch.cuda.reset_peak_memory_stats(device)
+            before = torch.cuda.memory_allocated(device)
+        start = time.perf_counter()
+        yield cost
+        if on_gpu:
+            torch.cuda.synchronize(device)
+            cost["peak_memory"] = float(torch.cuda.max_memory_allocated(device) - before)
+        cost["seconds"] = time.perf_counter() - start

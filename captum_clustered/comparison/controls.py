@@ -36,9 +36,9 @@ class FakeCAM(LayerAttribution):
     """
 
     @log_usage(part_of_slo=True)
-    def attribute(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def attribute(self, inputs: Tensor, **kwargs: Any) -> Tensor:
         r"""Return maps of shape (N, 1, \*spatial of the images)."""
-        maps = _like(inputs, 1.0)
+        maps = _ones(inputs)
         maps.flatten(1)[:, 0] = 0
         return maps
 
@@ -51,9 +51,9 @@ class CenterGaussian(LayerAttribution):
     """
 
     @log_usage(part_of_slo=True)
-    def attribute(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def attribute(self, inputs: Tensor, **kwargs: Any) -> Tensor:
         r"""Return maps of shape (N, 1, \*spatial of the images)."""
-        maps = _like(inputs, 1.0)
+        maps = _ones(inputs)
         for dimension in range(2, maps.dim()):
             size = maps.shape[dimension]
             # Pixel centers at the same distances from both ends.
@@ -67,18 +67,9 @@ class MeanActivation(LayerAttribution):
     r"""The layer's mean over its channels, the same for all classes."""
 
     @log_usage(part_of_slo=True)
-    def attribute(
-        self,
-        inputs: Tensor,
-        target: object = None,
-        additional_forward_args: object = None,
-        attribute_to_layer_input: bool = False,
-        **kwargs: Any,
-    ) -> Tensor:
+    def attribute(self, inputs: Tensor, **kwargs: Any) -> Tensor:
         r"""Return maps of shape (N, 1, \*spatial of the layer)."""
-        return layer_values(self, inputs, additional_forward_args, attribute_to_layer_input).mean(
-            1, keepdim=True
-        )
+        return layer_values(self, inputs, **kwargs).mean(1, keepdim=True)
 
 
 class RandomMap(LayerAttribution):
@@ -94,27 +85,15 @@ class RandomMap(LayerAttribution):
         self.seed = seed
 
     @log_usage(part_of_slo=True)
-    def attribute(
-        self,
-        inputs: Tensor,
-        target: object = None,
-        additional_forward_args: object = None,
-        attribute_to_layer_input: bool = False,
-        **kwargs: Any,
-    ) -> Tensor:
+    def attribute(self, inputs: Tensor, **kwargs: Any) -> Tensor:
         r"""Return maps of shape (N, 1, \*spatial of the layer), in [0, 1)."""
         # The size is found each time: if it were remembered, a resumed comparison would
         # count fewer forward passes.
-        values = layer_values(self, inputs, additional_forward_args, attribute_to_layer_input)
-        size = (1, *values.shape[2:])
-        maps = [
-            torch.rand(size, generator=self._generator(image), device="cpu") for image in inputs
-        ]
+        size = (1, *layer_values(self, inputs, **kwargs).shape[2:])
+        seeds = [zlib.crc32(f"{self.seed} {hash_tensor(image)}".encode()) for image in inputs]
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        maps = [torch.rand(size, generator=each, device="cpu") for each in generators]
         return torch.stack(maps).to(inputs.device)
-
-    def _generator(self, image: Tensor) -> torch.Generator:
-        seed = zlib.crc32(f"{self.seed} {hash_tensor(image)}".encode())
-        return torch.Generator().manual_seed(seed)
 
 
 class MaskMap(LayerAttribution):
@@ -127,7 +106,7 @@ class MaskMap(LayerAttribution):
     masks: Tensor | None = None
 
     @log_usage(part_of_slo=True)
-    def attribute(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def attribute(self, inputs: Tensor, **kwargs: Any) -> Tensor:
         r"""Return maps of shape (N, 1, \*spatial), for inputs or several perturbed ones of each."""
         if self.masks is None or len(inputs) % len(self.masks):
             raise ValueError("masks must be set, one for each image in inputs.")
@@ -138,10 +117,11 @@ class MaskMap(LayerAttribution):
 def layer_values(
     attribution: LayerAttribution,
     inputs: Tensor,
-    additional_forward_args: object,
-    attribute_to_layer_input: bool,
+    additional_forward_args: object = None,
+    attribute_to_layer_input: bool = False,
+    **_: Any,
 ) -> Tensor:
-    """Return the layer's tensor at its last call."""
+    """Return the layer's tensor at its last call; other arguments of ``attribute`` are ignored."""
     with torch.no_grad(), record_layer(attribution.layer, attribute_to_layer_input) as seen:
         _run_forward(attribution.forward_func, inputs, None, additional_forward_args)
     tensors = seen.gathered(attribution.device_ids) if seen.tensors else None
@@ -151,9 +131,9 @@ def layer_values(
     return tensors[0]
 
 
-def _like(inputs: Tensor, value: float) -> Tensor:
+def _ones(inputs: Tensor) -> Tensor:
     dtype = torch.promote_types(inputs.dtype, torch.float32)
-    return torch.full((len(inputs), 1, *inputs.shape[2:]), value, dtype=dtype, device=inputs.device)
+    return inputs.new_ones((len(inputs), 1, *inputs.shape[2:]), dtype=dtype)
 
 
 CONTROLS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Union
 
 import torch
@@ -35,9 +36,9 @@ class ImageBatch:
             return self
         return self.apply(lambda tensor: tensor[indices])
 
-    def to(self, device: torch.device) -> ImageBatch:
-        """Return the batch on a device."""
-        return self.apply(lambda tensor: tensor.to(device))
+    def to(self, device: torch.device | None) -> ImageBatch:
+        """Return the batch on a device, or as it is."""
+        return self if device is None else self.apply(lambda tensor: tensor.to(device))
 
     def apply(self, function: Callable[[Tensor], Tensor]) -> ImageBatch:
         """Return the batch with a function applied to each of its tensors."""
@@ -46,13 +47,10 @@ class ImageBatch:
         )
         return ImageBatch(function(self.inputs), labels, masks)
 
-    def tensors(self) -> tuple[Tensor | None, ...]:
-        """Return inputs, labels and masks."""
-        return self.inputs, self.labels, self.masks
-
     def fingerprint(self) -> str:
         """Return a hash of all values."""
-        return " ".join("-" if tensor is None else hash_tensor(tensor) for tensor in self.tensors())
+        tensors = (self.inputs, self.labels, self.masks)
+        return " ".join("-" if tensor is None else hash_tensor(tensor) for tensor in tensors)
 
 
 class DataError(Exception):
@@ -64,15 +62,7 @@ class DataError(Exception):
 
 
 def batches(data: Data, batch_size: int) -> tuple[Iterator[ImageBatch], int | None]:
-    """
-    Return an iterator of batches, and their number if it is known.
-
-    Raises:
-
-        TypeError: If ``data`` is of no accepted type.
-        ValueError: If shapes of its tensors do not match.
-        DataError: From the iterator, if the loader raises.
-    """
+    """Return an iterator of batches, which may raise DataError, and their number if known."""
     if _is_pair_in_a_list(data):
         raise TypeError(
             "data is a list of images and labels, but a list must hold batches: give a tuple "
@@ -83,7 +73,7 @@ def batches(data: Data, batch_size: int) -> tuple[Iterator[ImageBatch], int | No
     if isinstance(data, tuple) and data and isinstance(data[0], Tensor):
         whole = as_batch(data)
         starts = range(0, len(whole), batch_size)
-        parts = (whole.apply(_part(start, start + batch_size)) for start in starts)
+        parts = (whole.apply(itemgetter(slice(start, start + batch_size))) for start in starts)
         return parts, len(starts)
     if not isinstance(data, Iterable) or isinstance(data, (str, bytes, dict)):
         raise TypeError(f"data must be {_ACCEPTED}; got {type(data).__name__}.")
@@ -161,10 +151,6 @@ def _check_masks(masks: Tensor, inputs: Tensor) -> Tensor:
             f"as large as the inputs; got {tuple(masks.shape)}."
         )
     return masks > 0
-
-
-def _part(start: int, end: int) -> Callable[[Tensor], Tensor]:
-    return lambda tensor: tensor[start:end]
 
 
 def _kind(item: Any) -> str:

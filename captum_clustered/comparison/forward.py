@@ -47,8 +47,7 @@ class Remembered:
     """
     A function of a tensor that is evaluated once for equal values.
 
-    Several metrics need the probabilities of the same inputs: of the image itself, and of
-    the masked image in average drop, increase in confidence and average gain. Inputs of
+    Several metrics need the probabilities of the same images or masked images. Inputs of
     more than ``limit`` examples are none of these and are always evaluated.
     """
 
@@ -61,15 +60,12 @@ class Remembered:
         """Return what the wrapped function returns."""
         if len(args) != 1 or not isinstance(args[0], Tensor) or len(args[0]) > self.limit:
             return self.function(*args, **kwargs)
-        key = (hash_tensor(args[0]), *(f"{name}={_text(kwargs[name])}" for name in sorted(kwargs)))
+        values = [args[0], *(part for pair in sorted(kwargs.items()) for part in pair)]
+        key = tuple(hash_tensor(v) if isinstance(v, Tensor) else repr(v) for v in values)
         if key not in self._seen:
             self._seen[key] = self.function(*args, **kwargs)
         # A copy, because the caller may change it in place.
         return self._seen[key].clone()
-
-
-def _text(value: Any) -> str:
-    return hash_tensor(value) if isinstance(value, Tensor) else repr(value)
 
 
 def _same(logits: Tensor) -> Tensor:

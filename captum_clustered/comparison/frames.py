@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,67 +10,41 @@ import pandas as pd  # type: ignore[import-untyped]
 
 from captum_clustered.comparison.store import BatchResult
 
-NAN = float("nan")
 # Columns of the frame that depend on the machine.
 COST_COLUMNS = ["seconds", "forward_examples", "peak_memory"]
-_IMAGE_COLUMNS = ["image", "label", "prediction", "target"]
+_COLUMNS = ["image", "label", "prediction", "target", "method", "metric", "value", *COST_COLUMNS]
+_TYPES = {
+    **dict.fromkeys(["image", "prediction", "target"], "int64"),
+    "label": "Int64",
+    **dict.fromkeys(["value", *COST_COLUMNS], "float64"),
+}
 
 
 def frame_of(results: list[BatchResult], methods: list[str], metrics: list[str]) -> pd.DataFrame:
     """Return a row for each image, method and metric, see :class:`Comparison`."""
-    blocks = [_block(result, methods, metrics) for result in results if result.images]
-    columns = {
-        name: np.concatenate([block[name] for block in blocks]) if blocks else np.empty(0)
-        for name in (*_IMAGE_COLUMNS, "method", "metric", "value", *COST_COLUMNS)
+    rows = [row for result in results for row in _rows(result, methods, metrics)]
+    frame = pd.DataFrame.from_records(rows, columns=_COLUMNS).astype(_TYPES)
+    correct = frame["label"].eq(frame["prediction"])
+    frame.insert(3, "correct", correct.astype("boolean"))
+    for column, names in (("method", methods), ("metric", metrics)):
+        frame[column] = pd.Categorical(frame[column], categories=names)
+    return frame
+
+
+def _rows(result: BatchResult, methods: list[str], metrics: list[str]) -> Iterator[tuple[Any, ...]]:
+    costs = {
+        method: [cost["seconds"] / n, cost["forward_examples"] / n, cost["peak_memory"]]
+        for method, cost in result.costs.items()
+        for n in [cost["images"]]
     }
-    label = pd.array(columns["label"], dtype="Float64")
-    label[np.isnan(columns["label"])] = pd.NA
-    label = label.astype("Int64")
-    prediction = pd.Series(columns["prediction"].astype(np.int64))
-    return pd.DataFrame(
-        {
-            "image": columns["image"].astype(np.int64),
-            "label": label,
-            "prediction": prediction,
-            "correct": pd.Series(label).eq(prediction).astype("boolean"),
-            "target": columns["target"].astype(np.int64),
-            "method": pd.Categorical.from_codes(columns["method"].astype(np.int64), methods),
-            "metric": pd.Categorical.from_codes(columns["metric"].astype(np.int64), metrics),
-            "value": columns["value"],
-            **{name: columns[name] for name in COST_COLUMNS},
-        }
-    )
-
-
-def _block(result: BatchResult, methods: list[str], metrics: list[str]) -> dict[str, Any]:
-    """Return the columns of one batch as numbers, without missing values."""
-    n, shape = len(result.images), (len(result.images), len(methods), len(metrics))
-    values, there = np.full(shape, NAN), np.zeros(shape, bool)
-    costs = {name: np.full(len(methods), NAN) for name in COST_COLUMNS}
-    for m, method in enumerate(methods):
-        cost = result.costs.get(method)
-        if cost is not None:
-            for name in COST_COLUMNS:
-                share = 1 if name == "peak_memory" else cost["images"]
-                costs[name][m] = cost[name] / share
-        for k, metric in enumerate(metrics):
-            for i, value in enumerate(result.values.get(method, {}).get(metric, [None] * n)):
+    for i, image in enumerate(result.images):
+        facts = [image[name] for name in _COLUMNS[:4]]
+        for method in methods:
+            values = result.values.get(method, {})
+            for metric in metrics:
+                value = values[metric][i] if metric in values else None
                 if value is not None:
-                    values[i, m, k], there[i, m, k] = value, True
-    image, method_code, metric_code = np.nonzero(there)
-    per_image = {
-        name: np.array(
-            [NAN if found[name] is None else found[name] for found in result.images], np.float64
-        )[image]
-        for name in _IMAGE_COLUMNS
-    }
-    return {
-        **per_image,
-        "method": method_code,
-        "metric": metric_code,
-        "value": values[there],
-        **{name: cost[method_code] for name, cost in costs.items()},
-    }
+                    yield (*facts, method, metric, value, *costs[method])
 
 
 def table_of(frame: pd.DataFrame, metric: str, methods: list[str]) -> pd.DataFrame:

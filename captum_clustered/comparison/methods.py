@@ -6,12 +6,10 @@ import ast
 import copy
 import functools
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
-from captum._utils.typing import TargetType
 from captum.attr import (
     LayerAttribution,
     LayerFeatureAblation,
@@ -44,13 +42,15 @@ class Method:
     Attributes:
 
         name (str): Name in tables.
-        build (Callable): Makes the attribution and the counter of its forward passes.
+        factory (Callable): Makes the attribution from forward_func and layer.
         is_control (bool): Whether it is a control.
         settings (str): Distinguishes it from another method of the same name.
     """
 
     name: str
-    build: Callable[[], tuple[LayerAttribution, CountedForward]]
+    factory: Factory
+    forward_func: Forward
+    layer: Module
     is_control: bool = False
     settings: str = ""
     _built: tuple[LayerAttribution, CountedForward] | Exception | None = field(
@@ -61,7 +61,7 @@ class Method:
         """Return the attribution and the counter of its forward passes."""
         if self._built is None:
             try:
-                self._built = self.build()
+                self._built = self._build()
             except Exception as error:  # noqa: BLE001
                 # It is not tried again for each image.
                 self._built = error
@@ -69,6 +69,13 @@ class Method:
             # Otherwise the traceback would grow each time, and keep a batch alive.
             raise self._built.with_traceback(None)
         return self._built
+
+    def _build(self) -> tuple[LayerAttribution, CountedForward]:
+        counted = CountedForward(self.forward_func)
+        made = self.factory(counted, self.layer)
+        if not isinstance(made, LayerAttribution):
+            raise TypeError(f"it must make a LayerAttribution; got {type(made).__name__}.")
+        return made, counted
 
     def forward_examples(self) -> float:
         """Return the number of examples that went through the model so far."""
@@ -83,11 +90,6 @@ class Method:
         Return the maps of a batch, shape (N, 1, \*spatial), and the clusters behind them.
 
         Maps are at least float32. Only a ClusteredLayerCAM has clusters.
-
-        Raises:
-
-            ValueError: If the maps do not have the images' number of dimensions, are empty,
-                        complex or not finite.
         """
         attribution, _ = self.built()
         if isinstance(attribution, MaskMap):
@@ -150,8 +152,7 @@ def _ready(attribution: LayerAttribution, inputs: Tensor) -> Tensor:
     model = model_of(attribution.forward_func)
     frozen = model is not None and not any(p.requires_grad for p in model.parameters())
     # A method may change its inputs in place.
-    copy_of_inputs = inputs.detach().clone()
-    return copy_of_inputs.requires_grad_() if frozen else copy_of_inputs
+    return inputs.detach().clone().requires_grad_(frozen)
 
 
 def make_methods(
@@ -174,13 +175,12 @@ def make_methods(
             if name not in METHODS:
                 # Wrong values raise now, and not for each image.
                 factory(scored, layer)
-            found.append(Method(name, _build(factory, scored, layer), settings=name))
+            found.append(Method(name, factory, scored, layer, settings=name))
         else:
             found.append(_users(name, value, scored, layer))
     for name, info in controls.items():
         factory = functools.partial(info.build, seed=seed) if info.is_seeded else info.build
-        build = _build(factory, scored, layer)
-        found.append(Method(name, build, is_control=True, settings=name))
+        found.append(Method(name, factory, scored, layer, is_control=True, settings=name))
     return found
 
 
@@ -251,30 +251,10 @@ def _variant(name: str) -> Factory:
     return functools.partial(ClusteredLayerCAM, **kwargs)
 
 
-def _build(
-    factory: Factory, scored: Forward, layer: Module
-) -> Callable[[], tuple[LayerAttribution, CountedForward]]:
-    def build() -> tuple[LayerAttribution, CountedForward]:
-        counted = CountedForward(scored)
-        made = factory(counted, layer)
-        if not isinstance(made, LayerAttribution):
-            raise TypeError(f"it must make a LayerAttribution; got {type(made).__name__}.")
-        return made, counted
-
-    return build
-
-
 def _users(name: str, value: Any, scored: Forward, layer: Module) -> Method:
     if isinstance(value, LayerAttribution):
-
-        def build() -> tuple[LayerAttribution, CountedForward]:
-            # A shallow copy, so that the user's attribution keeps its forward_func.
-            counted = CountedForward(value.forward_func)
-            own = copy.copy(value)
-            own.forward_func = counted
-            return own, counted
-
-        return Method(name, build, settings=describe(value))
+        factory = functools.partial(_with_forward, value)
+        return Method(name, factory, value.forward_func, layer, settings=describe(value))
     if isinstance(value, type) and not issubclass(value, LayerAttribution):
         raise TypeError(f"methods[{name!r}] must be a LayerAttribution; got {value.__name__}.")
     if not callable(value):
@@ -282,7 +262,14 @@ def _users(name: str, value: Any, scored: Forward, layer: Module) -> Method:
             f"methods[{name!r}] must be a LayerAttribution or a function (forward_func, layer) -> "
             f"LayerAttribution; got {type(value).__name__}."
         )
-    return Method(name, _build(value, scored, layer), settings=describe(value))
+    return Method(name, value, scored, layer, settings=describe(value))
+
+
+def _with_forward(value: LayerAttribution, forward_func: Forward, _: Module) -> LayerAttribution:
+    # A shallow copy, so that the user's attribution keeps its forward_func.
+    own = copy.copy(value)
+    own.forward_func = forward_func
+    return own
 
 
 class ChannelAblation(LayerAttribution):
@@ -296,25 +283,13 @@ class ChannelAblation(LayerAttribution):
     """
 
     @log_usage(part_of_slo=True)
-    def attribute(
-        self,
-        inputs: Tensor,
-        target: TargetType = None,
-        additional_forward_args: object = None,
-        attribute_to_layer_input: bool = False,
-        **kwargs: Any,
-    ) -> Tensor:
+    def attribute(self, inputs: Tensor, **kwargs: Any) -> Tensor:
         r"""Return maps of shape (N, 1, \*spatial of the layer)."""
-        values = layer_values(self, inputs, additional_forward_args, attribute_to_layer_input)
+        values = layer_values(self, inputs, **kwargs)
         channels = torch.arange(values.shape[1], device=values.device)
-        drops = LayerFeatureAblation(self.forward_func, self.layer).attribute(
-            inputs,
-            target=target,
-            additional_forward_args=additional_forward_args,
-            layer_mask=channels.view(1, -1, *[1] * (values.dim() - 2)),
-            attribute_to_layer_input=attribute_to_layer_input,
-            **kwargs,
-        )
+        mask = channels.view(1, -1, *[1] * (values.dim() - 2))
+        ablation = LayerFeatureAblation(self.forward_func, self.layer)
+        drops = ablation.attribute(inputs, layer_mask=mask, **kwargs)
         if isinstance(drops, tuple):
             drops = drops[0]
         return (drops * values).sum(1, keepdim=True)

@@ -190,14 +190,13 @@ def _of_cases(info: MetricInfo) -> Metric:
         # The keyword arguments of some functions are those of explanation_func.
         if info.takes("explanation_func"):
             taken["target"] = case.target
-        values = info.function(**taken, **info.options)
-        values = getattr(values, info.part) if info.part else values
+        found = info.function(**taken, **info.options)
+        values: Tensor = getattr(found, info.part) if info.part else found
         if case.masks is not None and info.takes("masks"):
             # A missing value where the mask is empty: no map could hit it.
             there = case.masks.flatten(1).any(1).to(values.device)
             values = torch.where(there, values, torch.nan)
-        found: Tensor = values
-        return found
+        return values
 
     return Metric(_CURVES.get(info.label, function), info.direction)
 
@@ -250,7 +249,8 @@ def _infidelity(case: Case) -> Tensor:
         noise = torch.randn(inputs.shape, generator=generator, device="cpu").to(inputs) * scale
         return noise, inputs - noise
 
-    as_input = InputAttribution(_Given(case)).attribute(case.inputs)
+    given = _Maps(case, lambda inputs, _: case.attributions.to(inputs.dtype))
+    as_input = InputAttribution(given).attribute(case.inputs)
     result: Tensor = infidelity(
         case.probability,
         perturb,
@@ -282,8 +282,9 @@ def _max_sensitivity(case: Case) -> Tensor:
         noise = torch.rand(inputs.shape, generator=generator, device="cpu").to(inputs)
         return inputs + (2 * noise - 1) * radius
 
+    rectified = _Maps(case, lambda inputs, target: torch.relu(case.explain(inputs, target=target)))
     result: Tensor = sensitivity_max(
-        InputAttribution(_RectifiedMap(case)).attribute,
+        InputAttribution(rectified).attribute,
         case.inputs,
         perturb,
         perturb_radius=RADIUS,
@@ -294,27 +295,14 @@ def _max_sensitivity(case: Case) -> Tensor:
     return result
 
 
-class _Given(LayerAttribution):
-    """Maps that were computed before."""
+class _Maps(LayerAttribution):
+    """Maps that a function computes, with the interface that Captum's metrics need."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, function: Callable[[Tensor, Any], Tensor]) -> None:
         super().__init__(case.forward_func, Identity())
-        self.maps = case.attributions
-
-    def attribute(self, inputs: Tensor) -> Tensor:
-        """Return the maps."""
-        return self.maps.to(inputs.dtype)
-
-
-class _RectifiedMap(LayerAttribution):
-    """A method whose maps are ReLU'd, with the interface that Captum's metrics need."""
-
-    def __init__(self, case: Case) -> None:
-        super().__init__(case.forward_func, Identity())
-        self.case = case
+        self.function = function
 
     @log_usage(part_of_slo=True)
-    def attribute(self, inputs: Tensor | tuple[Tensor, ...], target: Tensor) -> Tensor:
+    def attribute(self, inputs: Tensor | tuple[Tensor, ...], target: Any = None) -> Tensor:
         """Return maps of images (a tensor or a tuple of one) and their classes."""
-        images = inputs[0] if isinstance(inputs, tuple) else inputs
-        return torch.relu(self.case.explain(images, target=target))
+        return self.function(inputs[0] if isinstance(inputs, tuple) else inputs, target)

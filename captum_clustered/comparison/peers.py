@@ -8,7 +8,6 @@ import importlib
 import importlib.util
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -161,9 +160,7 @@ class PeerCAM(LayerAttribution):
         probe = _replace(model, self._layer_name, at_input)
         module = importlib.import_module("pytorch_grad_cam")
         kwargs = {"ablation_layer": module.AblationLayer()} if self.cam == "AblationCAM" else {}
-        return getattr(module, PEERS[self.cam].class_name)(
-            model=model, target_layers=[probe], **kwargs
-        )
+        return getattr(module, _CLASSES[self.cam][0])(model=model, target_layers=[probe], **kwargs)
 
 
 class _ScoredCopy(Module):
@@ -212,45 +209,32 @@ class _LayerWithProbe(Module):
 
 
 def _replace(model: _ScoredCopy, name: str, at_input: bool) -> Module:
-    if not name:
-        wrapped = _LayerWithProbe(model.model, at_input)
-        model.model = wrapped
-        return wrapped.probe
-    parent_name, _, last = name.rpartition(".")
-    parent = model.model.get_submodule(parent_name)
-    wrapped = _LayerWithProbe(model.model.get_submodule(name), at_input)
+    """Wrap a layer of the copied model, and return the identity for hooks."""
+    layer = model.model.get_submodule(name)
+    wrapped = _LayerWithProbe(layer, at_input)
     # A module may be registered under several names.
-    for module in list(model.model.modules()):
-        for key, child in list(module._modules.items()):
-            if child is wrapped.layer and module is not wrapped:
+    for module in list(model.modules()):
+        for key, child in module._modules.items():
+            if child is layer:
                 module._modules[key] = wrapped
-    if getattr(parent, last) is not wrapped:
-        setattr(parent, last, wrapped)
     return wrapped.probe
 
 
-@dataclass(frozen=True)
-class _Peer(MethodInfo):
-    """A method of grad-cam; class_name is that in pytorch_grad_cam."""
-
-    class_name: str = ""
-
-
-def _peer(name: str, class_name: str, meaning: str, is_slow: bool = False) -> _Peer:
-    return _Peer(
-        name, partial(PeerCAM, cam=name), "grad-cam", meaning, is_slow, False, False, class_name
-    )
-
-
+# Method -> its class in pytorch_grad_cam, and what it is.
+_CLASSES = {
+    "GradCAM++": ("GradCAMPlusPlus", "gradients weighted by their squares and cubes"),
+    "LayerCAM": ("LayerCAM", "activations times positive gradients at each position"),
+    "EigenCAM": ("EigenCAM", "first principal component of the activations"),
+    "ScoreCAM": ("ScoreCAM", "channels weighted by the score they keep"),
+    "AblationCAM": ("AblationCAM", "channels weighted by their relative drop"),
+}
 PEERS = {
-    peer.name: peer
-    for peer in (
-        _peer("GradCAM++", "GradCAMPlusPlus", "gradients weighted by their squares and cubes"),
-        _peer("LayerCAM", "LayerCAM", "activations times positive gradients at each position"),
-        _peer("EigenCAM", "EigenCAM", "first principal component of the activations"),
-        _peer("ScoreCAM", "ScoreCAM", "channels weighted by the score they keep", is_slow=True),
-        _peer(
-            "AblationCAM", "AblationCAM", "channels weighted by their relative drop", is_slow=True
-        ),
+    name: MethodInfo(
+        name,
+        partial(PeerCAM, cam=name),
+        "grad-cam",
+        meaning,
+        is_slow=name in ("ScoreCAM", "AblationCAM"),
     )
+    for name, (_, meaning) in _CLASSES.items()
 }

@@ -64,17 +64,9 @@ class KeptClusters:
         small: Callable[[Tensor], Tensor],
     ) -> KeptClusters:
         """
-        Collect the clusters of n images.
+        Collect the clusters of n images from the attributions of the images of some indices.
 
-        Args:
-
-            n_images (int): The number n of images.
-            parts (list): Indices of some of the images, and their attributions.
-            small (Callable): Shrinks maps (N, k, height, width) to the stored size.
-
-        Raises:
-
-            ValueError: If a map or an importance is not finite.
+        ``small`` shrinks maps (N, k, height, width) to the stored size.
         """
         found = [(some, *_most_important(result)) for some, result in parts]
         # Images may differ in their number of clusters.
@@ -211,24 +203,18 @@ class Pictures:
             arrays |= {f"{kind}_{i}": values for i, values in enumerate(found.values())}
         for i, method in enumerate(self.maps):
             if method in self.clusters:
-                arrays |= self.clusters[method].arrays(_prefix(i))
+                arrays |= self.clusters[method].arrays(f"clusters_{i}_")
         np.savez_compressed(file, **arrays)
 
     @classmethod
     def read(cls, path: Path) -> Pictures:
-        """
-        Read what :meth:`write` has written.
-
-        Raises:
-
-            ValueError: If the file is damaged or holds something else.
-        """
+        """Read what :meth:`write` has written; raise ValueError if it is anything else."""
         try:
             # np.load does not close a damaged file that it opened itself.
             with path.open("rb") as file, np.load(file) as arrays:
                 methods = arrays["methods"].tolist()
                 clusters = {
-                    method: KeptClusters.read(arrays, _prefix(i))
+                    method: KeptClusters.read(arrays, f"clusters_{i}_")
                     for i, method in enumerate(methods)
                 }
                 return cls(
@@ -240,10 +226,6 @@ class Pictures:
                 )
         except (ValueError, TypeError, AttributeError, KeyError, EOFError, BadZipFile) as error:
             raise ValueError(f"{path} is damaged or holds no pictures of a batch.") from error
-
-
-def _prefix(i: int) -> str:
-    return f"clusters_{i}_"
 
 
 def stretched(image: Tensor) -> Tensor:

@@ -74,15 +74,12 @@ def metrics(comparison: Comparison) -> Figure:
 
 def curves(comparison: Comparison) -> Figure:
     """Draw mean insertion and deletion curves of all methods."""
-    kinds = [
-        (title, key)
-        for title, keys in (
-            ("Insertion (from blur)", ["insertion blur"]),
-            ("Deletion", ["deletion 0.0", "deletion blur"]),
-        )
-        for key in keys
-        if any(key in found for found in comparison.curves.values())
-    ]
+    titles = {
+        "insertion blur": "Insertion (from blur)",
+        "deletion 0.0": "Deletion (to zero)",
+        "deletion blur": "Deletion (to blur)",
+    }
+    kinds = [key for key in titles if any(key in found for found in comparison.curves.values())]
     if not kinds and _CURVE_METRICS & set(comparison.directions):
         raise ValueError("kind='curves' has none to show: no image has any; see failures.")
     if not kinds:
@@ -91,9 +88,8 @@ def curves(comparison: Comparison) -> Figure:
         )
     figure = _figure(1.8 + 3.6 * len(kinds), 3.9)
     axes = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
-    for axis, (title, key) in zip(axes, kinds, strict=True):
-        fill = {"deletion 0.0": " (to zero)", "deletion blur": " (to blur)"}.get(key, "")
-        axis.set_title(title + fill, fontsize=10)
+    for axis, key in zip(axes, kinds, strict=True):
+        axis.set_title(titles[key], fontsize=10)
         _draw_curves(axis, comparison, key)
         axis.set_xlabel("share of pixels", fontsize=9)
         axis.tick_params(labelsize=8)
@@ -136,7 +132,9 @@ def _names(comparison: Comparison) -> list[str]:
     facts = comparison.frame.drop_duplicates("image").set_index("image")
     names = []
     for number in (image.number for image in comparison.gallery):
-        name = _short(comparison.name_of(number))
+        name = comparison.name_of(number)
+        # A name must fit beside a picture; file names differ at their ends.
+        name = name if len(name) <= 16 else f"…{name[-15:]}"
         # An image without values has no row.
         target = f"\nclass {facts.loc[number, 'target']}" if number in facts.index else ""
         names.append(f"{name}{target}")
@@ -147,8 +145,9 @@ def _draw_curves(axis: Any, comparison: Comparison, key: str) -> None:
     others = [name for name in comparison.methods if name != comparison.reference]
     methods = [name for name in others if name not in comparison.controls]
     for method in comparison.methods:
-        values = comparison.curves.get(method, {}).get(key)
-        layer = 2.0
+        if key not in comparison.curves[method]:
+            continue
+        values, layer = comparison.curves[method][key], 2.0
         if method == comparison.reference:
             # Wide and behind the others, so it is visible where another curve covers it.
             color, style, width, layer = _REFERENCE, _STYLES[0], 3.2, 1.9
@@ -158,17 +157,8 @@ def _draw_curves(axis: Any, comparison: Comparison, key: str) -> None:
         else:
             turn, place = divmod(methods.index(method), len(_COLORS))
             color, style, width = _COLORS[place], _STYLES[turn % len(_STYLES)], 1.6
-        if values is not None:
-            share = np.linspace(0, 1, len(values))
-            axis.plot(
-                share,
-                values,
-                color=color,
-                linestyle=style,
-                linewidth=width,
-                label=method,
-                zorder=layer,
-            )
+        share, line = np.linspace(0, 1, len(values)), {"linestyle": style, "linewidth": width}
+        axis.plot(share, values, color=color, label=method, zorder=layer, **line)
 
 
 def _look(comparison: Comparison, method: str) -> tuple[str, str]:
@@ -177,11 +167,6 @@ def _look(comparison: Comparison, method: str) -> tuple[str, str]:
     if method in comparison.controls:
         return _CONTROL, "s"
     return _METHOD, "o"
-
-
-def _short(name: str) -> str:
-    """Return a name that fits beside a picture; file names differ at their ends."""
-    return name if len(name) <= 16 else f"…{name[-15:]}"
 
 
 def _broken(name: str) -> str:

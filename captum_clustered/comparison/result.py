@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd  # type: ignore[import-untyped]
 
+from captum_clustered.comparison.controls import CONTROLS
 from captum_clustered.comparison.frames import (
     COST_COLUMNS,
     frame_of,
@@ -17,14 +18,13 @@ from captum_clustered.comparison.frames import (
     table_of,
 )
 from captum_clustered.comparison.pictures import GalleryImage
-from captum_clustered.comparison.statistics import SIGNIFICANCE, summarize
-from captum_clustered.comparison.store import BatchResult
+from captum_clustered.comparison.statistics import SIGNIFICANCE, SUMMARY_COLUMNS, summarize
+from captum_clustered.comparison.store import FAILURE_COLUMNS, BatchResult
 from captum_clustered.metrics.registry import ARROWS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_FAILURE_COLUMNS = ["image", "method", "metric", "error", "message"]
 _METRICS_PER_TABLE = 4
 
 
@@ -77,7 +77,6 @@ class Comparison:
         results: list[BatchResult],
         *,
         methods: list[str],
-        controls: list[str],
         directions: dict[str, str | None],
         reference: str | None,
         seed: int,
@@ -87,10 +86,10 @@ class Comparison:
         failures = [failure for result in results for failure in result.failures]
         return cls(
             frame=frame_of(results, methods, list(directions)),
-            failures=pd.DataFrame(failures, columns=_FAILURE_COLUMNS).astype({"image": "Int64"}),
+            failures=pd.DataFrame(failures, columns=FAILURE_COLUMNS).astype({"image": "Int64"}),
             directions=directions,
             methods=methods,
-            controls=controls,
+            controls=[info.name for info in CONTROLS if info.name in methods],
             reference=reference,
             metric_seconds=metric_seconds_of(results, methods, list(directions)),
             curves={method: mean_curves_of(results, method) for method in methods},
@@ -129,22 +128,14 @@ class Comparison:
 
             ValueError: If ``by`` is another value, or needs labels and there are none.
         """
-        frames = []
-        for group, frame in self._groups(by):
-            for metric, direction in self.directions.items():
-                table = table_of(frame, metric, self.methods)
-                rows = pd.DataFrame(summarize(table, self.reference, self.seed))
-                rows.insert(0, "direction", direction)
-                rows.insert(0, "metric", metric)
-                if by is not None:
-                    rows.insert(0, by, group)
-                frames.append(rows)
-        if frames:
-            return pd.concat(frames, ignore_index=True)
-        # No image could be compared, so there are no groups.
-        columns = summarize(table_of(self.frame, "", self.methods), None, self.seed)[0]
+        rows = [
+            {by: group, "metric": metric, "direction": direction, **row}
+            for group, frame in self._groups(by)
+            for metric, direction in self.directions.items()
+            for row in summarize(table_of(frame, metric, self.methods), self.reference, self.seed)
+        ]
         names = [by] if by is not None else []
-        return pd.DataFrame(columns=[*names, "metric", "direction", *columns])
+        return pd.DataFrame(rows, columns=[*names, "metric", "direction", *SUMMARY_COLUMNS])
 
     def costs(self) -> pd.DataFrame:
         """
@@ -155,14 +146,8 @@ class Comparison:
                         forward_examples per image and the largest peak_memory.
         """
         images = self.frame.drop_duplicates(["image", "method"])
-        grouped = images.groupby("method", observed=True)
-        return pd.DataFrame(
-            {
-                "seconds": grouped["seconds"].mean(),
-                "forward_examples": grouped["forward_examples"].mean(),
-                "peak_memory": grouped["peak_memory"].max(),
-            }
-        )
+        means = {"seconds": "mean", "forward_examples": "mean", "peak_memory": "max"}
+        return images.groupby("method", observed=True)[list(means)].agg(means)
 
     def failures_in_words(self) -> str:
         """Return a sentence for each kind of failure; empty if nothing failed."""
@@ -249,21 +234,16 @@ class Comparison:
         return "\n\n".join(parts) + "\n"
 
     def _details(self) -> list[str]:
-        parts = []
-        costs = self.costs()
-        costs.index = pd.Index([self._shown(str(name)) for name in costs.index], name="method")
+        costs = self.costs().rename(index=self._shown)
         costs.columns = pd.Index(["seconds/image", "forward examples/image", "peak memory, bytes"])
-        n_images = self.frame["image"].nunique()
         legend = [
-            f"{n_images} images; mean [95% bootstrap interval].",
+            f"{self.frame['image'].nunique()} images; mean [95% bootstrap interval].",
             self.significance_note(),
             "In italics: controls, which ignore which class is explained.",
         ]
-        parts.append(" ".join(filter(None, legend)))
-        parts.append(costs.dropna(axis=1, how="all").to_markdown(floatfmt=".4g"))
-        if len(self.failures):
-            parts.append(f"Failures: {self.failures_in_words()}")
-        return parts
+        table = costs.dropna(axis=1, how="all").to_markdown(floatfmt=".4g")
+        failures = [f"Failures: {self.failures_in_words()}"] if len(self.failures) else []
+        return [" ".join(filter(None, legend)), table, *failures]
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """

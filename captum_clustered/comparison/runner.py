@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import textwrap
 import warnings
@@ -10,15 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Union
 
 import torch
-from captum._utils.progress import progress
+from captum._utils.progress import NullProgress, progress
 from captum.attr import LayerAttribution
 from torch import Tensor
 from torch.nn import Module
 
 from captum_clustered._ablation.model import ModelState, device_of, layer_name, model_or_layer
+from captum_clustered._checks import check_int, is_int
 from captum_clustered._storage.fingerprints import describe, hash_module, hash_tensor
 from captum_clustered._version import __version__
-from captum_clustered.comparison.batch import BatchRun, data_failure
+from captum_clustered.comparison.batch import BatchRun
 from captum_clustered.comparison.data import Data, DataError, ImageBatch, batches
 from captum_clustered.comparison.forward import GuardedForward
 from captum_clustered.comparison.methods import METHODS, make_methods
@@ -28,7 +28,6 @@ from captum_clustered.comparison.probe import probe
 from captum_clustered.comparison.registry import Factory, MethodInfo
 from captum_clustered.comparison.result import Comparison
 from captum_clustered.comparison.store import FIRST_IMAGE, OUTPUTS, BatchResult, ComparisonStore
-from captum_clustered.metrics._documentation import fill_in
 from captum_clustered.metrics.registry import METRICS, MetricInfo
 from captum_clustered.scores import SCORES
 
@@ -158,65 +157,57 @@ def compare(
         >>> )
     """
     _check_arguments(forward_func, layer, score, target, reference)
-    batch_size, seed = _integer("batch_size", batch_size, 1), _integer("seed", seed, 0)
-    if not isinstance(target, str):
-        target = operator.index(target)
+    check_int("batch_size", batch_size, 1)
+    check_int("seed", seed, 0)
+    # JSON takes no integers of NumPy.
+    batch_size, seed = int(batch_size), int(seed)
+    target = target if isinstance(target, str) else int(target)
     stream, n_batches = batches(data, batch_size)
     first = _first(stream)
     if target == "label" and first.labels is None:
         raise ValueError("target='label' needs labels in data.")
     has_masks = first.masks is not None
-    chosen_methods = make_methods(
-        methods, SCORES[score].wrap(forward_func), layer, reference, has_masks, seed
-    )
+    explained = SCORES[score].wrap(forward_func)
+    chosen_methods = make_methods(methods, explained, layer, reference, has_masks, seed)
     chosen_metrics = make_metrics(metrics, has_masks)
-    device = device_of(model_or_layer(forward_func, layer))
-    guarded = GuardedForward(forward_func)
+    directions = {name: metric.direction for name, metric in chosen_metrics.items()}
+    at_input, model = attribute_to_layer_input, model_or_layer(forward_func, layer)
+    device, guarded = device_of(model), GuardedForward(forward_func)
     state = ModelState(forward_func, layer, (first.inputs,))
-    run = BatchRun(
-        guarded, state, chosen_methods, chosen_metrics, target, attribute_to_layer_input, seed
-    )
+    run = BatchRun(guarded, state, chosen_methods, chosen_metrics, target, at_input, seed)
+    outputs = probe(guarded, layer, first.to(device), at_input, state)
+    state.warn_if_training(stacklevel=2)
+    store = None
+    if save_to is not None:
+        settings = {
+            "version": __version__,
+            "forward_func": describe(forward_func),
+            "model": hash_module(model),
+            "layer": layer_name(forward_func, layer),
+            "methods": {method.name: method.settings for method in chosen_methods},
+            "metrics": directions,
+            "score": score,
+            "target": target,
+            "attribute_to_layer_input": at_input,
+            "batch_size": batch_size if isinstance(data, (Tensor, tuple)) else None,
+            "seed": seed,
+            FIRST_IMAGE: hash_tensor(first.inputs[:1]),
+            OUTPUTS: outputs,
+        }
+        store = ComparisonStore(save_to, settings)
     found, gallery = [], []
-    bar = None
-    try:
-        first_on_device = first if device is None else first.to(device)
-        outputs = probe(guarded, layer, first_on_device, attribute_to_layer_input, state)
-        state.warn_if_training(stacklevel=2)
-        store = None
-        if save_to is not None:
-            settings = {
-                "version": __version__,
-                "forward_func": describe(forward_func),
-                "model": hash_module(model_or_layer(forward_func, layer)),
-                "layer": layer_name(forward_func, layer),
-                "methods": {method.name: method.settings for method in chosen_methods},
-                "metrics": {name: metric.direction for name, metric in chosen_metrics.items()},
-                "score": score,
-                "target": target,
-                "attribute_to_layer_input": attribute_to_layer_input,
-                "batch_size": batch_size if isinstance(data, (Tensor, tuple)) else None,
-                "seed": seed,
-                FIRST_IMAGE: hash_tensor(first.inputs[:1]),
-                OUTPUTS: outputs,
-            }
-            store = ComparisonStore(save_to, settings)
-        bar = progress(desc="comparison", total=n_batches) if show_progress else None
+    with progress(desc="comparison", total=n_batches) if show_progress else NullProgress() as bar:
         for result, pictures in _results(first, stream, run, store, device):
             found.append(result)
             gallery += pictures.gallery(result.numbers()) if pictures else []
-            if bar is not None:
-                bar.update(1)
-        if store is not None:
-            others = [f for result in found if not result.n_images for f in result.failures]
-            store.finish(reference, sum(result.n_images > 0 for result in found), others)
-    finally:
-        if bar is not None:
-            bar.close()
+            bar.update(1)
+    if store is not None:
+        others = [f for result in found if not result.n_images for f in result.failures]
+        store.finish(reference, sum(result.n_images > 0 for result in found), others)
     comparison = Comparison.from_batches(
         found,
         methods=[method.name for method in chosen_methods],
-        controls=[method.name for method in chosen_methods if method.is_control],
-        directions={name: metric.direction for name, metric in chosen_metrics.items()},
+        directions=directions,
         reference=reference,
         seed=seed,
         gallery=gallery,
@@ -258,7 +249,7 @@ def _results(
             stored = store.load(index, fingerprint, len(batch), with_pictures=in_gallery)
         if stored is None:
             pictures = Pictures() if store or in_gallery else None
-            result = run(index, start, batch if device is None else batch.to(device), pictures)
+            result = run(index, start, batch.to(device), pictures)
             result.fingerprint, result.n_images = fingerprint, len(batch)
             if store and pictures:
                 store.save(index, result, pictures)
@@ -269,7 +260,10 @@ def _results(
             batch = next(others, None)
         except DataError as error:
             # It is not stored: a resumed comparison asks the loader again.
-            yield BatchResult(failures=[data_failure(error.cause, start)]), None
+            result = BatchResult()
+            where = f"data raised after {start} image{'s' if start != 1 else ''}: "
+            result.fail("", "", None, error.cause, where)
+            yield result, None
             return
 
 
@@ -284,7 +278,8 @@ def _check_arguments(
         raise ValueError(f"score={score!r} must be one of {', '.join(map(repr, SCORES))}.")
     # A tensor would be compared with the words element by element.
     words = ("prediction", "label")
-    if not (target in words if isinstance(target, str) else _is_int(target, 0)):
+    is_known = target in words if isinstance(target, str) else is_int(target) and target >= 0
+    if not is_known:
         raise ValueError(
             f"target={target!r} must be 'prediction', 'label' or a class, an int of at least 0."
         )
@@ -294,25 +289,9 @@ def _check_arguments(
         )
 
 
-def _integer(name: str, value: Any, minimum: int) -> int:
-    if not _is_int(value, minimum):
-        raise ValueError(f"{name}={value!r} must be an int of at least {minimum}.")
-    return operator.index(value)
-
-
-def _is_int(value: Any, minimum: int) -> bool:
-    """Return whether it is an integer of Python or numpy, or a tensor of one."""
-    try:
-        return not isinstance(value, bool) and operator.index(value) >= minimum
-    except (TypeError, ValueError):
-        return False
-
-
 def _check_like(batch: ImageBatch, first: ImageBatch) -> None:
-    for name, part, other in zip(
-        ("labels", "masks"), batch.tensors()[1:], first.tensors()[1:], strict=True
-    ):
-        if (part is None) != (other is None):
+    for name in ("labels", "masks"):
+        if (getattr(batch, name) is None) != (getattr(first, name) is None):
             raise ValueError(f"data must have {name} in all batches or in none.")
 
 
@@ -334,8 +313,8 @@ def _kind(info: MethodInfo | MetricInfo) -> str:
     return f"{kind}, with masks" if info.takes("masks") else kind
 
 
-fill_in(
-    compare,
-    methods=_listed((_kind(info), name) for name, info in METHODS.items()),
-    metrics=_listed((_kind(info), name) for name, info in METRICS.items()),
-)
+if compare.__doc__:
+    for placeholder, infos in (("$methods", METHODS), ("$metrics", METRICS)):
+        names = _listed((_kind(info), name) for name, info in infos.items())
+        names = textwrap.indent(names, " " * 20).lstrip()
+        compare.__doc__ = compare.__doc__.replace(placeholder, names)

@@ -25,6 +25,10 @@ N_FLIPS = 9999
 # For up to this number of differences, all sign patterns are evaluated.
 MOST_FOR_EXACT = 13
 NAN = float("nan")
+SUMMARY_COLUMNS = [
+    *("method", "mean", "low", "high", "n", "missing"),
+    *("difference", "difference_low", "difference_high", "pairs", "p", "p_holm"),
+]
 
 
 def interval(values: Floats, seed: int = 0) -> tuple[float, float]:

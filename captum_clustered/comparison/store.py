@@ -7,7 +7,7 @@ import json
 import math
 import os
 import warnings
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
@@ -27,6 +27,7 @@ FIRST_IMAGE = "first image"
 OUTPUTS = "outputs of forward_func and layer on the first image"
 # Another number of threads or processor may change the last bits of outputs.
 SLACK = 1e-3
+FAILURE_COLUMNS = ["image", "method", "metric", "error", "message"]
 
 
 @dataclass
@@ -59,6 +60,14 @@ class BatchResult:
         """Return the indices of the compared images in the data."""
         return [image["image"] or 0 for image in self.images]
 
+    def fail(
+        self, method: str, metric: str, image: int | None, error: Exception, where: str = ""
+    ) -> None:
+        """Add a failure, see :class:`Comparison`."""
+        kind, message = type(error).__name__, f"{where}{error}"
+        values = (image, method, metric, kind, message)
+        self.failures.append(dict(zip(FAILURE_COLUMNS, values, strict=True)))
+
 
 class ComparisonStore:
     """
@@ -73,12 +82,6 @@ class ComparisonStore:
         Open or create the folder of a comparison.
 
         The settings must equal the stored ones; lists of numbers need only be nearly equal.
-
-        Raises:
-
-            TypeError: If the folder is not a path.
-            ValueError: If the folder is a file, holds a comparison with other settings, which
-                        the message names, or its settings cannot be read.
         """
         if not isinstance(folder, (str, os.PathLike)):
             raise TypeError(f"save_to must be the path of a folder; got {type(folder).__name__}.")
@@ -105,36 +108,20 @@ class ComparisonStore:
     def load(
         self, index: int, fingerprint: str, n_images: int, *, with_pictures: bool
     ) -> tuple[BatchResult, Pictures | None] | None:
-        """
-        Return a finished batch, or None if it must be computed.
-
-        Raises:
-
-            ValueError: If its fingerprint or number of images differs from the given ones.
-
-        Warns:
-
-            UserWarning: If a file is damaged.
-        """
+        """Return a finished batch, or None if it must be computed."""
         path = batch_path(self.folder, index)
         if not path.exists():
             return None
-        result = read_batch(path)
-        if result is None:
-            warnings.warn(
-                f"{path} is damaged or is no result of a batch; the batch is computed again.",
-                stacklevel=2,
-            )
-            return None
-        path = pictures_path(self.folder, index)
-        pictures = None
-        try:
-            is_damaged = not is_zipfile(path)
-            if with_pictures and not is_damaged:
-                pictures = Pictures.read(path)
-        except ValueError:
-            is_damaged = True
-        if is_damaged:
+        result, pictures = read_batch(path), None
+        is_damaged = result is None
+        if result is not None:
+            path = pictures_path(self.folder, index)
+            try:
+                pictures = Pictures.read(path) if with_pictures else None
+                is_damaged = not is_zipfile(path)
+            except (OSError, ValueError):
+                is_damaged = True
+        if result is None or is_damaged:
             warnings.warn(
                 f"{path} is missing or damaged; the batch is computed again.", stacklevel=2
             )
@@ -182,16 +169,10 @@ def read_batch(path: Path) -> BatchResult | None:
     content = read_json_object(path)
     if content is None:
         return None
-    try:
-        result = BatchResult(**content)
-    except TypeError:
+    kinds = {name: type(value) for name, value in asdict(BatchResult()).items()}
+    if {name: type(value) for name, value in content.items()} != kinds:
         return None
-    kinds = asdict(BatchResult())
-    if set(content) != {each.name for each in fields(BatchResult)}:
-        return None
-    if any(type(content[name]) is not type(kind) for name, kind in kinds.items()):
-        return None
-    return result
+    return BatchResult(**content)
 
 
 def _check_same(stored: dict[str, Any], given: dict[str, Any], folder: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from captum_clustered._storage.atomic import read_json_object
 from captum_clustered._storage.layout import FINISHED, SETTINGS
-from captum_clustered.comparison.controls import CONTROLS
 from captum_clustered.comparison.pictures import N_GALLERY, Pictures
 from captum_clustered.comparison.result import Comparison
 from captum_clustered.comparison.store import (
@@ -48,13 +47,7 @@ class StoredComparison:
 
     @classmethod
     def read(cls, folder: Path) -> StoredComparison:
-        """
-        Read a folder.
-
-        Raises:
-
-            ValueError: If a file is missing, damaged or of another version.
-        """
+        """Read a folder; raise ValueError if a file is missing, damaged or of another version."""
         settings = read_json_object(folder / SETTINGS)
         if settings is None or not set(settings).issuperset(_NEEDED):
             raise ValueError(f"{folder / SETTINGS} is damaged or holds no settings of compare.")
@@ -70,8 +63,6 @@ class StoredComparison:
 
     def comparison(self) -> Comparison:
         """Return the result, as :func:`captum_clustered.comparison.compare` does."""
-        methods = list(self.settings["methods"])
-        controls = {info.name for info in CONTROLS}
         gallery = []
         for index, result in enumerate(self.results):
             numbers = result.numbers()
@@ -80,8 +71,7 @@ class StoredComparison:
                 gallery += pictures.gallery(numbers)
         return Comparison.from_batches(
             self.results,
-            methods=methods,
-            controls=[name for name in methods if name in controls],
+            methods=list(self.settings["methods"]),
             directions=self.settings["metrics"],
             reference=self.reference,
             seed=self.settings["seed"],

@@ -136,7 +136,7 @@ def _is_per_example(target: TargetType) -> bool:
 def _target_of(target: TargetType, examples: Tensor) -> TargetType:
     if isinstance(target, list):
         return [target[example] for example in examples.tolist()]
-    if isinstance(target, Tensor) and target.numel() > 1:
+    if isinstance(target, Tensor) and _is_per_example(target):
         return target[examples.to(target.device)]
     return target
 

@@ -70,10 +70,15 @@ def is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def _check(attributions: Tensor, inputs: Tensor, name: str) -> None:
-    for argument, value in ((name, attributions), ("inputs", inputs)):
+def check_tensors(**arguments: Any) -> None:
+    """Raise TypeError unless all arguments are tensors."""
+    for name, value in arguments.items():
         if not isinstance(value, Tensor):
-            raise TypeError(f"{argument} must be one Tensor; got {type(value).__name__}.")
+            raise TypeError(f"{name} must be one Tensor; got {type(value).__name__}.")
+
+
+def _check(attributions: Tensor, inputs: Tensor, name: str) -> None:
+    check_tensors(**{name: attributions, "inputs": inputs})
     if (
         attributions.dim() != inputs.dim()
         or inputs.dim() - 2 not in LINEAR

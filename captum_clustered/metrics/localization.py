@@ -8,7 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from captum_clustered.metrics._masking import explanation_mask, is_number, pixel_ranks
+from captum_clustered.metrics._masking import (
+    check_tensors,
+    explanation_mask,
+    is_number,
+    pixel_ranks,
+)
 from captum_clustered.metrics.registry import metric
 
 __all__ = ["EnergyShares", "energy_pointing_game", "energy_shares", "iou", "pointing_game"]
@@ -192,9 +197,7 @@ def energy_shares(attributions: Tensor, masks: Tensor, ring: float = 0.1) -> Ene
 
 def _aligned(attributions: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     """Return normalized maps and boolean masks, both of shape (N, 1, *spatial)."""
-    for name, value in (("attributions", attributions), ("masks", masks)):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name} must be one Tensor; got {type(value).__name__}.")
+    check_tensors(attributions=attributions, masks=masks)
     inside = masks.unsqueeze(1) if masks.dim() == attributions.dim() - 1 else masks
     if (
         inside.dim() != attributions.dim()

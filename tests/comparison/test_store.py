@@ -201,7 +201,7 @@ def test_a_damaged_batch_is_computed_again(tmp_path, content):
     path = tmp_path / FILES[1]
     whole = path.read_text(encoding="utf-8")
     path.write_text(whole[: len(whole) // 2] if content is None else content, encoding="utf-8")
-    with pytest.warns(UserWarning, match=f"{FILES[1]} is damaged.*computed again"):
+    with pytest.warns(UserWarning, match=f"{FILES[1]} is missing or damaged.*computed again"):
         again = run(save_to=tmp_path)
     assert again.values.equals(first.values)
     assert run(save_to=tmp_path).values.equals(first.values)
