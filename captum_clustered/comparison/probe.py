@@ -28,14 +28,8 @@ def probe(
     """
     Run the model on an image of the first batch and check the layer.
 
-    Returns:
-        list[float]: Logits, and mean and standard deviation of the layer's values, which
-        identify forward_func and layer; empty if the model accepts no image.
-
-    Raises:
-
-        ValueError: If the model does not return logits, or the layer is not called or does not
-                    have one map.
+    Returns logits, and mean and standard deviation of the layer's values, which identify
+    forward_func and layer; nothing if the model accepts no image.
     """
     # Single images first: one may be broken. The model may also need several at once.
     everything = list(range(len(first)))

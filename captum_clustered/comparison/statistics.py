@@ -122,35 +122,19 @@ def summarize(table: pd.DataFrame, reference: str | None, seed: int) -> list[dic
     rows = []
     for method in table.columns:
         values = table[method].to_numpy(np.float64)
-        valid = values[np.isfinite(values)]
-        low, high = interval(valid, seed)
-        row: dict[str, Any] = {
-            "method": method,
-            "mean": float(valid.mean()) if len(valid) else NAN,
-            "low": low,
-            "high": high,
-            "n": len(valid),
-            "missing": len(values) - len(valid),
-        }
-        rows.append(row | _against(values, table, method, reference, seed))
+        valid, differences = values[np.isfinite(values)], np.empty(0)
+        if reference in table.columns and method != reference:
+            others = table[reference].to_numpy(np.float64)
+            both = np.isfinite(values) & np.isfinite(others)
+            differences = values[both] - others[both]
+        of_values = (*_mean_and_interval(valid, seed), len(valid), len(values) - len(valid))
+        of_differences = (*_mean_and_interval(differences, seed), len(differences))
+        found = (method, *of_values, *of_differences, sign_flip_test(differences, seed), NAN)
+        rows.append(dict(zip(SUMMARY_COLUMNS, found, strict=True)))
     for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = p
     return rows
 
 
-def _against(
-    values: Floats, table: pd.DataFrame, method: str, reference: str | None, seed: int
-) -> dict[str, Any]:
-    differences = np.empty(0)
-    if reference in table.columns and method != reference:
-        others = table[reference].to_numpy(np.float64)
-        both = np.isfinite(values) & np.isfinite(others)
-        differences = values[both] - others[both]
-    low, high = interval(differences, seed)
-    return {
-        "difference": float(differences.mean()) if len(differences) else NAN,
-        "difference_low": low,
-        "difference_high": high,
-        "pairs": len(differences),
-        "p": sign_flip_test(differences, seed),
-    }
+def _mean_and_interval(values: Floats, seed: int) -> tuple[float, float, float]:
+    return (float(values.mean()) if len(values) else NAN, *interval(values, seed))

@@ -179,20 +179,16 @@ def _check_same(stored: dict[str, Any], given: dict[str, Any], folder: Path) -> 
     # Outputs for another image cannot be compared; different data show in the batches.
     is_other_image = stored.get(FIRST_IMAGE) != given.get(FIRST_IMAGE)
     ignored = {FIRST_IMAGE, OUTPUTS} if is_other_image else set()
-    names = [
-        name
+    pairs = {
+        name: (stored.get(name, "nothing"), given.get(name, "nothing"))
         for name in dict.fromkeys([*given, *stored])
         if name not in ignored
-        and not _is_same(stored.get(name, "nothing"), given.get(name, "nothing"))
-    ]
-    if names:
-        differences = "; ".join(
-            f"{name} {_difference(stored.get(name, 'nothing'), given.get(name, 'nothing'))}"
-            for name in names
-        )
+    }
+    found = [f"{name} {_difference(*both)}" for name, both in pairs.items() if not _is_same(*both)]
+    if found:
         raise ValueError(
-            f"{folder} has results of another comparison: {differences}. Choose another folder, or "
-            "the same settings to go on."
+            f"{folder} has results of another comparison: {'; '.join(found)}. Choose another "
+            "folder, or the same settings to go on."
         )
 
 
