@@ -23,7 +23,7 @@ from torch import Tensor
 from captum_clustered.comparison import compare
 from captum_clustered.comparison.methods import METHODS, default_methods
 from captum_clustered.comparison.metrics import default_metrics
-from captum_clustered.metrics.registry import METRICS
+from captum_clustered.metrics._registry import METRICS
 from captum_clustered.samples import (
     LAYER,
     LAYER_INPUT,

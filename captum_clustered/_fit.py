@@ -10,10 +10,10 @@ from captum._utils.common import _run_forward
 from torch import Tensor
 from torch.nn import Module
 
-from captum_clustered._ablation.hooks import Tensors, record_layer
+from captum_clustered._ablation.hooks import Tensors, not_reached, record_layer
+from captum_clustered._ablation.layer_checks import check_finite, check_layer
 from captum_clustered._ablation.model import ModelState, layer_name
-from captum_clustered._ablation.planner import check_finite, check_layer
-from captum_clustered._ablation.request import format_inputs, not_reached
+from captum_clustered._ablation.request import format_inputs
 from captum_clustered._ablation.torch_settings import eager_mode, without_autocast
 from captum_clustered._clustering.clusterers import Clusterer
 from captum_clustered._clustering.features import ChannelGram, channel_first

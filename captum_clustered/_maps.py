@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,79 +12,13 @@ from captum_clustered._ablation.evaluate import evaluate
 from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.request import AblationScores
 from captum_clustered._ablation.torch_settings import without_autocast
+from captum_clustered._clustering.cluster_sums import cluster_sums, membership
 from captum_clustered._clustering.features import channel_first, positions
-from captum_clustered._clustering.membership import cluster_sums, membership
+from captum_clustered._scalings import SCALINGS, Scaling
 from captum_clustered.clusters import Clusters
 
 if TYPE_CHECKING:
     from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """
-    A choice of ``scaling``: how the importances of clusters become weights of channels.
-
-    The attribution of a channel is its weight times its map. With A the layer's tensor and B
-    the baseline, the map is made of the difference D = A - B.
-
-    Attributes:
-
-        name (str): Its key in ``SCALINGS``, as arguments and options take it.
-        unit (str): What an attribution's values are, as captions say it.
-        is_additive (bool): Whether an attribution sums to the importances. Then it is in units
-                    of the score, and it has a convergence delta.
-        channel_maps (Callable): Takes D of any shape; returns the channels' maps.
-        channel_weights (Callable): Takes maps (N, C, *spatial), labels (N, C) and importances
-                    (N, K); returns weights (N, C).
-    """
-
-    name: str
-    unit: str
-    is_additive: bool
-    channel_maps: Callable[[Tensor], Tensor]
-    channel_weights: Callable[[Tensor, Tensor, Tensor], Tensor]
-
-    def check_additive(self) -> None:
-        """Raise ValueError unless an attribution has a convergence delta."""
-        if not self.is_additive:
-            additive = " or ".join(repr(name) for name, s in SCALINGS.items() if s.is_additive)
-            raise ValueError(
-                f"return_convergence_delta=True needs scaling={additive}: with scaling="
-                f"{self.name!r} the attribution is not in units of the score."
-            )
-
-
-def _density_weights(maps: Tensor, labels: Tensor, importances: Tensor) -> Tensor:
-    mass = cluster_sums(positions(maps).sum(2), labels, importances.shape[1])
-    # Without mass nothing was ablated, so there is no importance to spread.
-    density = torch.where(mass > 0, importances / mass, 0)
-    return _drop_weights(maps, labels, density)
-
-
-def _drop_weights(maps: Tensor, labels: Tensor, importances: Tensor) -> Tensor:
-    return importances.to(maps.dtype).gather(1, labels)
-
-
-SCALINGS: dict[str, Scaling] = {
-    scaling.name: scaling
-    for scaling in (
-        Scaling(
-            "density",
-            unit="share of the score",
-            is_additive=True,
-            channel_maps=torch.abs,
-            channel_weights=_density_weights,
-        ),
-        Scaling(
-            "drop",
-            unit="importance x activation",
-            is_additive=False,
-            channel_maps=lambda difference: difference,
-            channel_weights=_drop_weights,
-        ),
-    )
-}
 
 
 def difference(value: Tensor, baseline: Tensor) -> Tensor:
@@ -143,15 +75,19 @@ class ClusterAttribution:
             )
             first += n_clusters
 
-    def attributions(self, attr_dim_summation: bool = True) -> Tensors:
+    def attributions(
+        self, attr_dim_summation: bool = True, relu_attributions: bool = False
+    ) -> Tensors:
         """
-        Return (N, 1 or C, *spatial) for each tensor of the layer, before any ReLU.
+        Return (N, 1 or C, *spatial) for each tensor of the layer.
 
         Raises ValueError if they are not finite because the layer, a baseline or a score is not.
         """
         attributions = tuple(part.attribution(attr_dim_summation) for part in self._parts)
         if not all(torch.isfinite(attribution).all() for attribution in attributions):
             self._evaluated.check_finite()
+        if relu_attributions:
+            attributions = tuple(attribution.relu() for attribution in attributions)
         return attributions
 
     def delta(self) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Union
 
-import torch
 from captum._utils.common import _format_output
 from captum._utils.typing import TargetType
 from captum.attr import LayerAttribution
@@ -17,7 +16,7 @@ from torch.nn import Module
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.planner import LayerBaselines
-from captum_clustered._checks import check_choice, check_int, is_int
+from captum_clustered._argument_checks import check_choice, check_int, is_int
 from captum_clustered._clustering.clusterers import (
     Clusterer,
     ClustererType,
@@ -25,7 +24,8 @@ from captum_clustered._clustering.clusterers import (
     make_clusterer,
 )
 from captum_clustered._fit import fit_labels
-from captum_clustered._maps import SCALINGS, cluster_attribution
+from captum_clustered._maps import cluster_attribution
+from captum_clustered._scalings import SCALINGS
 from captum_clustered.clusters import Clusters
 
 TensorOrTuple = Union[Tensor, tuple[Tensor, ...]]
@@ -255,9 +255,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             with_baseline_score=return_convergence_delta or return_clusters,
             stacklevel=4,
         )
-        attributions = result.attributions(attr_dim_summation)
-        if relu_attributions:
-            attributions = tuple(map(torch.relu, attributions))
+        attributions = result.attributions(attr_dim_summation, relu_attributions)
         output: list[Tensor | Tensors | Clusters] = [
             _format_output(len(attributions) > 1, attributions)
         ]

@@ -24,7 +24,7 @@ from captum_clustered._ablation.request import (
 )
 from captum_clustered._ablation.torch_settings import eager_mode
 from captum_clustered._ablation.vmap_pass import vmap_pass
-from captum_clustered._checks import check_int
+from captum_clustered._argument_checks import check_int
 
 if TYPE_CHECKING:
     from captum_clustered.clustered_layer_cam import ClusteredLayerCAM

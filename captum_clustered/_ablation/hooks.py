@@ -123,3 +123,11 @@ def _edited(tree: Any, edit: Edit) -> Any:
     for place, tensor in zip(places, new, strict=True):
         leaves[place] = tensor
     return pytree.tree_unflatten(leaves, spec)
+
+
+def not_reached(layer_name: str) -> ValueError:
+    """Return the error for a layer that the forward pass does not call."""
+    return ValueError(
+        f"layer {layer_name} was not reached: forward_func did not call it on these inputs, or "
+        "not in this thread."
+    )

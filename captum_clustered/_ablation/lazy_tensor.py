@@ -11,18 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from captum_clustered._ablation.memory_cap import SizeLimit
+
 
 class CannotBeLazyError(RuntimeError):
     """The ablation must be computed at the layer, for this model or this many evaluations."""
-
-
-@dataclass
-class SizeLimit:
-    """How large a tensor may be when it is computed, for one evaluation."""
-
-    max_elements: int
-    # The model may have caught the error.
-    was_exceeded: bool = False
 
 
 @dataclass

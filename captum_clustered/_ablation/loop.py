@@ -5,8 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from captum_clustered._ablation.hooks import LayerActivations, Tensors, edit_layer, record_layer
-from captum_clustered._ablation.request import AblationRequest, AblationScores, not_reached
+from captum_clustered._ablation.hooks import (
+    LayerActivations,
+    Tensors,
+    edit_layer,
+    not_reached,
+    record_layer,
+)
+from captum_clustered._ablation.request import AblationRequest, AblationScores
 
 
 def per_ablation_loop(request: AblationRequest, device_ids: list[int] | None) -> AblationScores:

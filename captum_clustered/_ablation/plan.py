@@ -9,7 +9,8 @@ from torch import Tensor
 
 from captum_clustered._ablation.coalitions import CoalitionDesign, Importance
 from captum_clustered._ablation.hooks import Tensors
-from captum_clustered._ablation.lazy_tensor import SizeLimit, lazy_ablated, materialize
+from captum_clustered._ablation.lazy_tensor import lazy_ablated, materialize
+from captum_clustered._ablation.memory_cap import SizeLimit
 
 # The evaluation that keeps every channel. It runs first, or in the first chunk: dataset_run reads
 # the predicted class off it.

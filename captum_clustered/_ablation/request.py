@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import Module
 
 from captum_clustered._ablation.hooks import Tensors
+from captum_clustered._ablation.layer_checks import check_finite
 from captum_clustered._ablation.plan import AblationPlan
-from captum_clustered._ablation.planner import AblationPlanner, check_finite
+from captum_clustered._ablation.planner import AblationPlanner
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,6 @@ class PlanError(Exception):
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
         self.cause = cause
-
-
-def not_reached(layer_name: str) -> ValueError:
-    """Return the error for a layer that the forward pass does not call."""
-    return ValueError(
-        f"layer {layer_name} was not reached: forward_func did not call it on these inputs, or "
-        "not in this thread."
-    )
 
 
 def target_scores(

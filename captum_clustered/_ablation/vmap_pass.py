@@ -7,20 +7,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captum_clustered._ablation.hooks import Tensors, edit_layer
-from captum_clustered._ablation.lazy_tensor import CannotBeLazyError, SizeLimit, materialize
+from captum_clustered._ablation.hooks import Tensors, edit_layer, not_reached
+from captum_clustered._ablation.lazy_tensor import CannotBeLazyError, materialize
+from captum_clustered._ablation.memory_cap import SizeLimit, chunk_size, max_elements
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.request import (
     AblationRequest,
     AblationScores,
     PlanError,
-    not_reached,
 )
 from captum_clustered._ablation.torch_settings import quiet_fallback
-
-# The default bound on the elements of the ablated layer in one forward pass: 1 GiB in
-# float32. What follows the layer is usually no wider than the layer.
-MAX_ELEMENTS = 2**28
 
 
 @dataclass(frozen=True)
@@ -54,8 +50,8 @@ def vmap_pass(request: AblationRequest) -> AblationScores:
 
     The first attempt uses lazy tensors. The next one uses plain tensors, if the model does not
     take lazy ones, or if these must be computed when they are too large: larger together than
-    ``perturbations_per_eval`` ablated layers or ``MAX_ELEMENTS``. It runs in chunks of that
-    size. If the layer is called several times, one more attempt ablates its last call.
+    ``perturbations_per_eval`` ablated layers or the default memory cap. It runs in chunks of
+    that size. If the layer is called several times, one more attempt ablates its last call.
 
     Raises:
 
@@ -87,7 +83,7 @@ def _run(request: AblationRequest, attempt: Attempt) -> AblationScores | Attempt
             is_mendable = attempt.lazy or isinstance(error, _TooManyEvaluationsError)
             if run.plan is None or not is_mendable:
                 raise
-            chunk = _chunk(request, run.plan)
+            chunk = chunk_size(request.perturbations_per_eval, run.plan.n_elements)
             return Attempt(lazy=False, n_calls=attempt.n_calls, chunk=chunk, plan=run.plan)
         if run.calls == 0 and plan is None:
             raise PlanError(not_reached(request.planner.layer_name))
@@ -103,17 +99,6 @@ def _run(request: AblationRequest, attempt: Attempt) -> AblationScores | Attempt
         done = min(stop, total)
         request.progress(done, total)
     return AblationScores(plan, torch.cat(scores))
-
-
-def _max_elements(request: AblationRequest, plan: AblationPlan) -> int:
-    """Return how many elements the ablated tensors of all evaluations may have at once."""
-    at_once = request.perturbations_per_eval
-    return MAX_ELEMENTS if at_once is None else at_once * plan.n_elements
-
-
-def _chunk(request: AblationRequest, plan: AblationPlan) -> int:
-    """Return how many evaluations may have their ablated layers in memory at once."""
-    return max(1, _max_elements(request, plan) // plan.n_elements)
 
 
 class _TooManyEvaluationsError(RuntimeError):
@@ -188,9 +173,10 @@ class _Pass:
         index = index.clamp(max=len(masks[0]) - 1)
         masks = tuple(mask.index_select(0, index)[0] for mask in masks)
         n_evaluations = self._stop - self._start
+        at_once = self._request.perturbations_per_eval
         if self._attempt.lazy:
-            self._limit = SizeLimit(_max_elements(self._request, self.plan) // n_evaluations)
+            self._limit = SizeLimit(max_elements(at_once, self.plan.n_elements) // n_evaluations)
             return self.plan.lazily_ablated(masks, self._limit)
-        if n_evaluations > _chunk(self._request, self.plan):
+        if n_evaluations > chunk_size(at_once, self.plan.n_elements):
             raise _TooManyEvaluationsError
         return self.plan.ablated(masks)

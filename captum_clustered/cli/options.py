@@ -15,7 +15,7 @@ from typer import Option
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._errors import UserError
-from captum_clustered._maps import SCALINGS
+from captum_clustered._scalings import SCALINGS
 from captum_clustered.scores import SCORES
 
 if TYPE_CHECKING:

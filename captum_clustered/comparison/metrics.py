@@ -19,12 +19,12 @@ from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.forward import Forward, Remembered
 from captum_clustered.comparison.registry import chosen, unknown
 from captum_clustered.input_attribution import InputAttribution
+from captum_clustered.metrics._registry import ARROWS, METRICS, MetricInfo, metric
 from captum_clustered.metrics.insertion_deletion import (
     area_under,
     deletion_curve,
     insertion_curve,
 )
-from captum_clustered.metrics.registry import ARROWS, METRICS, MetricInfo, metric
 from captum_clustered.scores import probability
 
 # Of infidelity: noise as a share of each image's own standard deviation.

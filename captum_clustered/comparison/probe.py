@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from captum_clustered._ablation.hooks import Tensors, record_layer
+from captum_clustered._ablation.hooks import Tensors, not_reached, record_layer
 from captum_clustered._ablation.model import ModelState, layer_name
-from captum_clustered._ablation.request import not_reached
 from captum_clustered.comparison.batch import WrongModelError, isolated, logits_of
 from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.forward import Forward

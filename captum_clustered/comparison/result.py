@@ -20,7 +20,7 @@ from captum_clustered.comparison.frames import (
 from captum_clustered.comparison.pictures import GalleryImage
 from captum_clustered.comparison.statistics import SIGNIFICANCE, SUMMARY_COLUMNS, summarize
 from captum_clustered.comparison.store import FAILURE_COLUMNS, BatchResult
-from captum_clustered.metrics.registry import ARROWS
+from captum_clustered.metrics._registry import ARROWS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from captum_clustered._ablation.model import ModelState, device_of, layer_name, model_or_layer
-from captum_clustered._checks import check_int, is_int
+from captum_clustered._argument_checks import check_int, is_int
 from captum_clustered._storage.fingerprints import describe, hash_module, hash_tensor
 from captum_clustered._version import __version__
 from captum_clustered.comparison.batch import BatchRun
@@ -28,7 +28,7 @@ from captum_clustered.comparison.probe import probe
 from captum_clustered.comparison.registry import Factory, MethodInfo
 from captum_clustered.comparison.result import Comparison
 from captum_clustered.comparison.store import FIRST_IMAGE, OUTPUTS, BatchResult, ComparisonStore
-from captum_clustered.metrics.registry import METRICS, MetricInfo
+from captum_clustered.metrics._registry import METRICS, MetricInfo
 from captum_clustered.scores import SCORES
 
 MethodChoice = Union[str, Mapping[str, Union[LayerAttribution, Factory]]]

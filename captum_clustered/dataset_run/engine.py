@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
-from captum_clustered._checks import check_int
+from captum_clustered._argument_checks import check_int
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run.description import device_name, device_of
 from captum_clustered.dataset_run.explaining import LABEL, BatchExplainer, RunSettings

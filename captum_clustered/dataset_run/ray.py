@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from captum_clustered._checks import check_int
+from captum_clustered._argument_checks import check_int
 from captum_clustered._errors import one_line
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run.description import device_name, device_of, module_of

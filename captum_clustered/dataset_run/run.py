@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_clustered._checks import check_int
+from captum_clustered._argument_checks import check_int
 from captum_clustered._storage.atomic import write_csv
 from captum_clustered._storage.fingerprints import hash_names
 from captum_clustered._storage.layout import ERRORS

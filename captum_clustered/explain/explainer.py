@@ -13,7 +13,7 @@ import torch
 from captum.attr import LayerGradCam
 from torch import Tensor
 
-from captum_clustered._checks import check_choice
+from captum_clustered._argument_checks import check_choice
 from captum_clustered._errors import one_line, printable
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.explain.explanation import Explanation

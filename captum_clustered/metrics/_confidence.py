@@ -15,7 +15,7 @@ from captum._utils.typing import TargetType
 from torch import Tensor
 
 from captum_clustered._ablation.request import per_example
-from captum_clustered._checks import is_int
+from captum_clustered._argument_checks import is_int
 from captum_clustered.metrics._masking import Baseline, explanation_mask, hard_mask, masked_inputs
 
 

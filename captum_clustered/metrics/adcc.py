@@ -10,8 +10,8 @@ from captum._utils.typing import TargetType
 from torch import Tensor
 
 from captum_clustered.metrics._masking import explanation_mask, masked_inputs
+from captum_clustered.metrics._registry import metric
 from captum_clustered.metrics.faithfulness import average_drop
-from captum_clustered.metrics.registry import metric
 
 __all__ = ["adcc", "coherency", "complexity"]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from captum_clustered.metrics._confidence import masked_confidence
 from captum_clustered.metrics._masking import Baseline
-from captum_clustered.metrics.registry import metric
+from captum_clustered.metrics._registry import metric
 
 __all__ = ["average_drop", "average_gain", "increase_in_confidence"]
 

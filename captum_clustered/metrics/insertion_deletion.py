@@ -9,7 +9,7 @@ import torch
 from captum._utils.typing import TargetType
 from torch import Tensor
 
-from captum_clustered._checks import check_int
+from captum_clustered._argument_checks import check_int
 from captum_clustered.metrics._confidence import confidence_of_variants
 from captum_clustered.metrics._documentation import documented
 from captum_clustered.metrics._masking import (
@@ -18,7 +18,7 @@ from captum_clustered.metrics._masking import (
     explanation_mask,
     pixel_ranks,
 )
-from captum_clustered.metrics.registry import metric
+from captum_clustered.metrics._registry import metric
 
 __all__ = [
     "deletion",

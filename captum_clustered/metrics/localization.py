@@ -14,7 +14,7 @@ from captum_clustered.metrics._masking import (
     is_number,
     pixel_ranks,
 )
-from captum_clustered.metrics.registry import metric
+from captum_clustered.metrics._registry import metric
 
 __all__ = ["EnergyShares", "energy_pointing_game", "energy_shares", "iou", "pointing_game"]
 

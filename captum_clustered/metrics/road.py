@@ -13,7 +13,7 @@ from torch import Tensor
 
 from captum_clustered.metrics._confidence import confidence, confidence_of_variants
 from captum_clustered.metrics._masking import explanation_mask, is_number, pixel_ranks
-from captum_clustered.metrics.registry import metric
+from captum_clustered.metrics._registry import metric
 
 __all__ = ["road"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from captum_clustered._maps import SCALINGS
+from captum_clustered._scalings import SCALINGS
 from captum_clustered._storage.layout import read_left_out_pairs
 from captum_clustered.explain.explanation import Explanation
 from captum_clustered.explain.settings import ExplainerSettings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
-from captum_clustered._maps import SCALINGS
+from captum_clustered._scalings import SCALINGS
 from captum_clustered.clusters import order_clusters
 from captum_clustered.scores import SCORES
 from captum_clustered.visualization.arrays import as_map, as_picture, resized

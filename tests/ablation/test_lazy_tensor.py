@@ -7,15 +7,15 @@ from nets import GapLinear, MlpHead, images
 from torch import Tensor, nn
 
 from captum_clustered import ClusteredLayerCAM
-from captum_clustered._ablation import vmap_pass
+from captum_clustered._ablation import memory_cap
 from captum_clustered._ablation.lazy_tensor import (
     RULES,
     CannotBeLazyError,
     LazyAblatedTensor,
-    SizeLimit,
     lazy_ablated,
     materialize,
 )
+from captum_clustered._ablation.memory_cap import SizeLimit
 
 N, C = 2, 3
 NORM = (torch.tensor([0.1, 0.2, 0.3]), torch.tensor([1.0, 2.0, 3.0]))
@@ -215,7 +215,7 @@ def test_no_ablated_feature_map_is_made_in_front_of_a_pooling(monkeypatch):
     cam = ClusteredLayerCAM(net, net.conv, clusterer=4, importance="shapley", n_clusterings=2)
     expected = cam.attribute(images(), 0)
     # 30 rows of 3 x 6 channels, and not of 30 positions each.
-    monkeypatch.setattr(vmap_pass, "MAX_ELEMENTS", 30 * 3 * 6)
+    monkeypatch.setattr(memory_cap, "MAX_ELEMENTS", 30 * 3 * 6)
     passes = []
     net.conv.register_forward_hook(lambda *_: passes.append(1))
     torch.testing.assert_close(cam.attribute(images(), 0), expected)
@@ -233,7 +233,7 @@ def test_a_model_that_catches_the_refusal_gets_the_tensor_after_all(monkeypatch,
     cam = ClusteredLayerCAM(model, model.net.conv, clusterer=3)
     expected = cam.attribute(images(), 0)
     # Room for two rows of 3 x 6 x 30, and for all rows behind the pooling.
-    monkeypatch.setattr(vmap_pass, "MAX_ELEMENTS", 2 * 3 * 6 * 30)
+    monkeypatch.setattr(memory_cap, "MAX_ELEMENTS", 2 * 3 * 6 * 30)
     torch.testing.assert_close(cam.attribute(images(), 0), expected)
     assert not recwarn
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from captum_clustered._ablation.coalitions import IMPORTANCES, LeaveOneOut
-from captum_clustered._ablation.lazy_tensor import LazyAblatedTensor, SizeLimit, materialize
+from captum_clustered._ablation.lazy_tensor import LazyAblatedTensor, materialize
+from captum_clustered._ablation.memory_cap import SizeLimit
 from captum_clustered._ablation.plan import UNABLATED, AblationPlan
 
 VALUES = torch.tensor([[1.0, 2.0, 3.0, 4.0]]).view(1, 4, 1, 1).repeat(2, 1, 1, 2)

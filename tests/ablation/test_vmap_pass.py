@@ -5,7 +5,7 @@ import torch
 from nets import MlpHead, images
 
 from captum_clustered import ClusteredLayerCAM
-from captum_clustered._ablation import vmap_pass
+from captum_clustered._ablation import memory_cap
 
 
 class Counter:
@@ -59,7 +59,7 @@ def test_evaluations_beyond_the_default_bound_are_split(monkeypatch):
     expected = cam.attribute(x, 0)
     trunk = Counter(net.trunk)
     # Room for two layers of 3 x 4 x 6 x 5.
-    monkeypatch.setattr(vmap_pass, "MAX_ELEMENTS", 2 * 3 * 4 * 30 + 1)
+    monkeypatch.setattr(memory_cap, "MAX_ELEMENTS", 2 * 3 * 4 * 30 + 1)
     torch.testing.assert_close(cam.attribute(x, 0), expected)
     # One that shows this; then the score and 3 ablations, two at a time.
     assert trunk.passes == 3

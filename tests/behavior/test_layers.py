@@ -10,7 +10,7 @@ from nets import MlpHead, images
 from torch import nn
 
 from captum_clustered import ClusteredLayerCAM, tokens_to_map
-from captum_clustered._ablation import vmap_pass
+from captum_clustered._ablation import memory_cap
 
 
 def explain(net, layer, x, target=0, *, fallback=False, **arguments):
@@ -215,4 +215,4 @@ class TestTorchvision:
 
 
 def test_the_cap_on_elements_is_in_force():
-    assert vmap_pass.MAX_ELEMENTS == 2**28
+    assert memory_cap.MAX_ELEMENTS == 2**28

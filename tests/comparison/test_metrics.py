@@ -8,7 +8,7 @@ import pytest
 from captum_clustered.comparison import compare
 from captum_clustered.comparison.methods import METHODS
 from captum_clustered.comparison.metrics import default_metrics
-from captum_clustered.metrics.registry import METRICS
+from captum_clustered.metrics._registry import METRICS
 
 DOCS = Path(__file__).parents[2] / "docs"
 ROWS = {

@@ -11,7 +11,7 @@ from captum_clustered import ClusteredLayerCAM, metrics, scores
 from captum_clustered.comparison import Metric, compare
 from captum_clustered.comparison.controls import RandomMap
 from captum_clustered.comparison.peers import PEERS, peers_installed
-from captum_clustered.metrics.registry import METRICS
+from captum_clustered.metrics._registry import METRICS
 
 CONTROLS = ["Fake-CAM", "random", "center Gaussian", "mean activation", "mask"]
 

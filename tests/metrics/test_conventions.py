@@ -11,8 +11,8 @@ from nets import GapLinear, images
 from toys import batch, one_by_one
 
 from captum_clustered import ClusteredLayerCAM, metrics, scores
-from captum_clustered.metrics.registry import METRICS
-from captum_clustered.metrics.registry import metric as declare
+from captum_clustered.metrics._registry import METRICS
+from captum_clustered.metrics._registry import metric as declare
 
 
 def explain(inputs, target=None):

@@ -1,7 +1,7 @@
 import torch
 
-from captum_clustered._clustering import membership as module
-from captum_clustered._clustering.membership import cluster_sums, membership
+from captum_clustered._clustering import cluster_sums as module
+from captum_clustered._clustering.cluster_sums import cluster_sums, membership
 
 LABELS = torch.tensor([[0, 2, 0], [1, 1, 1]])
 

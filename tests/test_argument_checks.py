@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from captum_clustered._checks import check_choice, check_int
+from captum_clustered._argument_checks import check_choice, check_int
 
 
 @pytest.mark.parametrize("value", [1, 7, np.int64(2)])
