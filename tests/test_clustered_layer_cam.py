@@ -1,5 +1,6 @@
 """The method's definition, on cases worked out by hand or by Captum."""
 
+import numpy as np
 import pytest
 import torch
 from captum.attr import FeatureAblation, LayerFeatureAblation, LayerGradCam, ShapleyValues
@@ -411,3 +412,15 @@ def test_settings_are_checked_again_at_each_call():
     cam.scaling = "mass"
     with pytest.raises(ValueError, match="scaling='mass'"):
         cam.attribute(TWO_CHANNELS, 0)
+
+
+def test_numpy_integers_are_integers():
+    net, x = MlpHead(channels=16).double(), images()
+    options = {"clusterer": 12, "n_samples": 3, "seed": 5, "channel_dim": 1}
+    found, expected = (
+        ClusteredLayerCAM(
+            net, net.conv, importance="shapley", **{name: kind(n) for name, n in options.items()}
+        ).attribute(x, target=1)
+        for kind in (np.int64, int)
+    )
+    assert torch.equal(found, expected)

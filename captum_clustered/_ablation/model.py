@@ -18,7 +18,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from captum_clustered.scores import model_of
+from captum_clustered.scores import ScoreWrapper
 
 # What torch itself keeps in a module's __dict__; the rest is the model's own.
 _OF_TORCH = frozenset(vars(Module()))
@@ -31,9 +31,10 @@ def model_behind(forward_func: Callable[..., Any]) -> Module | None:
     The function may do something else with it than call it; :func:`scores.model_of
     <captum_clustered.scores.model_of>` is for modules that are called as they are.
     """
-    model = model_of(forward_func)
-    if model is not None:
-        return model
+    if isinstance(forward_func, Module):
+        return forward_func
+    if isinstance(forward_func, ScoreWrapper):
+        return model_behind(forward_func.forward_func)
     if isinstance(forward_func, functools.partial):
         return model_behind(forward_func.func)
     owner = getattr(forward_func, "__self__", None)

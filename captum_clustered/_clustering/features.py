@@ -52,7 +52,7 @@ class ChannelGram:
         features = _wide(positions(maps))
         flat = features.transpose(0, 1).flatten(1)
         # Summed over batches in float64 on the CPU: not every accelerator has float64.
-        term = (flat @ flat.T).double().cpu() / features.shape[2]
+        term = (flat @ flat.T).cpu().double() / features.shape[2]
         self._sum = term if self._sum is None else self._sum + term
 
     def features(self) -> Tensor:

@@ -14,6 +14,8 @@ CHECK_EVERY = 4
 # Candidates for each center, as in scikit-learn's greedy k-means++: two are 1 % better than
 # one, and more do not pay.
 N_CANDIDATES = 2
+# Devices on which sums of distances are less precise.
+NO_FLOAT64 = ("mps",)
 
 
 def kmeans(features: Tensor, n_clusters: int, seeds: Sequence[int], n_init: int = 1) -> Tensor:
@@ -93,7 +95,8 @@ def _seeded(points: Tensor, square: Tensor, uniforms: Tensor) -> Tensor:
     """
     n_examples, n_channels, width = points.shape
     n_runs, n_clusters = uniforms.shape
-    uniforms = uniforms.to(points.device, non_blocking=True)
+    wide = torch.float32 if points.device.type in NO_FLOAT64 else torch.float64
+    uniforms = uniforms.to(points.device, wide, non_blocking=True)
     # The candidates of one center are spread evenly from one random number.
     offsets = torch.arange(N_CANDIDATES, device=points.device) / N_CANDIDATES
     shares = (uniforms[..., None] + offsets) % 1
@@ -115,7 +118,7 @@ def _seeded(points: Tensor, square: Tensor, uniforms: Tensor) -> Tensor:
     chosen = [first[:, None].expand(n_examples, n_runs, 1)]
     distance = distances(chosen[0]).squeeze(2)
     for step in range(1, n_clusters):
-        cdf = distance.cumsum(2, dtype=torch.float64)
+        cdf = distance.cumsum(2, dtype=wide)
         index = torch.searchsorted(cdf, shares[:, step] * cdf[..., -1:], right=True)
         index.clamp_(max=n_channels - 1)
         reached = torch.minimum(distances(index), distance[:, :, None])

@@ -20,6 +20,7 @@ def test_the_model_behind_a_function():
     for function in (net, probability(net), net.forward, functools.partial(net, flag=1)):
         assert model_behind(function) is net
         assert model_or_layer(function, net.conv) is net
+    assert model_behind(probability(functools.partial(net.forward))) is net
     hidden = lambda x: net(x)  # noqa: E731
     assert model_behind(hidden) is None
     assert model_or_layer(hidden, net.conv) is net.conv

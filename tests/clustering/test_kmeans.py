@@ -4,7 +4,9 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from captum_clustered._clustering import kmeans as kmeans_module
 from captum_clustered._clustering.kmeans import kmeans
 
 
@@ -106,3 +108,29 @@ def test_a_common_offset_does_not_cost_precision():
     points = truth[:, None] + 0.01 * torch.randn(100, 1, generator=generator)
     labels = kmeans(5000 + points[None], 5, seeds=[0], n_init=3)[0, 0]
     assert adjusted_rand_score(truth, labels) == 1
+
+
+class DtypesOnMeta(TorchDispatchMode):
+    """Record the dtypes of all tensors that are made on the device "meta"."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.device.type == "meta":
+            self.found.add(made.dtype)
+        return made
+
+
+def test_a_device_without_float64_gets_none(monkeypatch):
+    features = torch.empty(2, 30, 5, device="meta")
+    with DtypesOnMeta() as dtypes:
+        kmeans(features, 4, seeds=[0, 1], n_init=2)
+    assert torch.float64 in dtypes.found
+    monkeypatch.setattr(kmeans_module, "NO_FLOAT64", ("meta",))
+    with DtypesOnMeta() as dtypes:
+        labels = kmeans(features, 4, seeds=[0, 1], n_init=2)
+    assert labels.shape == (2, 2, 30)
+    assert torch.float64 not in dtypes.found
