@@ -1,4 +1,4 @@
-"""One clustering of a layer's channels for all images."""
+"""Cluster a layer's channels once for all images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from captum_clustered._ablation.torch_settings import eager_mode, without_autoca
 from captum_clustered._clustering.clusterers import Clusterer
 from captum_clustered._clustering.features import ChannelGram, channel_first
 
-# Restarts of k-means, which runs only once for all images.
+# Restarts of k-means: more than for a single image, because it runs only once.
 FIT_RESTARTS = 10
 
 
@@ -35,18 +35,9 @@ def fit_labels(
     stacklevel: int,
 ) -> Tensors:
     """
-    Cluster the channels by all their maps on the reference inputs.
+    Return labels (C,) for each of the layer's tensors, see ``ClusteredLayerCAM.fit``.
 
-    Args:
-
-        forward_func, ..., channel_dim: As in
-                    :meth:`ClusteredLayerCAM.fit <captum_clustered.ClusteredLayerCAM.fit>`.
-        device_ids (list[int] or None): The devices of a DataParallel model.
-        stacklevel (int): Which caller is warned of training mode; 1 is the caller of this
-                    function.
-
-    Returns:
-        tuple[Tensor, ...]: The labels (C,) of each of the layer's tensors.
+    A warning of training mode is given at ``stacklevel``; 1 is the caller of this function.
     """
     batches = [inputs] if isinstance(inputs, (Tensor, tuple)) else inputs
     if not isinstance(batches, Iterable):
@@ -58,7 +49,7 @@ def fit_labels(
     grams: list[ChannelGram] = []
     with torch.no_grad(), eager_mode():
         for batch in batches:
-            # What a DataLoader of (image, label) yields is a list.
+            # A DataLoader of (image, label) yields lists.
             first = batch[0] if isinstance(batch, list) and batch else batch
             formatted = format_inputs(first)
             state = ModelState(forward_func, layer, formatted)
@@ -76,7 +67,7 @@ def fit_labels(
             for gram, tensor in zip(grams, tensors, strict=True):
                 _add(gram, channel_first(tensor, channel_dim), name)
         if not grams:
-            raise ValueError("fit() needs at least one batch in inputs; there was none.")
+            raise ValueError("inputs must contain at least one batch; got none.")
         return tuple(
             clusterer(gram.features()[None], index, FIT_RESTARTS)[0][0, 0]
             for index, gram in enumerate(grams)
@@ -87,7 +78,7 @@ def _add(gram: ChannelGram, maps: Tensor, name: str) -> None:
     if gram.n_channels not in (None, maps.shape[1]):
         raise ValueError(
             f"layer {name} has {maps.shape[1]} channels on one batch and {gram.n_channels} on "
-            "those before: all must have the same."
+            "earlier batches; all batches must have the same number of channels."
         )
     with without_autocast(maps):
         gram.add(maps)

@@ -13,7 +13,7 @@ from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.request import AblationScores
 from captum_clustered._ablation.torch_settings import without_autocast
 from captum_clustered._clustering.cluster_sums import cluster_sums, membership
-from captum_clustered._clustering.features import channel_first, positions
+from captum_clustered._clustering.features import channel_first, flatten_positions
 from captum_clustered._scalings import SCALINGS, Scaling
 from captum_clustered.clusters import Clusters
 
@@ -152,7 +152,7 @@ class _TensorPart:
         member = membership(self.labels[0], self.sizes.shape[2])
         weights = member * self._weights[0][:, None]
         with without_autocast(self._maps):
-            maps = weights.to(self._maps.dtype) @ positions(self._maps)
+            maps = weights.to(self._maps.dtype) @ flatten_positions(self._maps)
         return maps.view(*weights.shape[:2], *self._maps.shape[2:])
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from captum_clustered._clustering.cluster_sums import cluster_sums
-from captum_clustered._clustering.features import positions
+from captum_clustered._clustering.features import flatten_positions
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Scaling:
 
 
 def _density_weights(maps: Tensor, labels: Tensor, importances: Tensor) -> Tensor:
-    mass = cluster_sums(positions(maps).sum(2), labels, importances.shape[1])
+    mass = cluster_sums(flatten_positions(maps).sum(2), labels, importances.shape[1])
     # Without mass nothing was ablated, so there is no importance to spread.
     density = torch.where(mass > 0, importances / mass, 0)
     return _drop_weights(maps, labels, density)

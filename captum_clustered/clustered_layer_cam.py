@@ -1,4 +1,4 @@
-"""The attribution method."""
+"""Clustered-CAM as a Captum layer attribution."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ TensorOrTuple = Union[Tensor, tuple[Tensor, ...]]
 
 class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
     r"""
-    Computes Clustered-CAM attribution for a chosen layer: a class activation map that
-    needs no gradient.
+    Clustered-CAM: a class activation map of a layer that needs no gradient.
 
     The layer's channels are clustered by the similarity of their feature maps. Each cluster
     is ablated (replaced by a baseline), and its map is weighted by the drop in the target
-    score. All ablations run in one forward pass of the model.
+    score. For most models, all ablations run in one forward pass.
 
     It takes the arguments of Captum's ``LayerGradCam`` and returns attributions of the same
-    shape. If each channel is one cluster, ``scaling="density"``, the layer has no negative
-    values, and global average pooling and a linear head follow, both methods are equal.
+    shape. Both methods are equal if each channel is its own cluster, ``scaling`` is
+    "density", the layer has no negative values, and global average pooling and a linear
+    head follow the layer.
 
-    For a layer A (N, C, \*spatial), baseline B, D = A - B, the score f of the target and
-    a cluster j with importance d_j (its drop, f minus f with the cluster ablated, or its
-    Shapley value), the attribution of channel c in cluster j is
+    Let A (N, C, \*spatial) be the layer, B the baseline and D = A - B. The importance d_j of
+    cluster j is its drop (the target score minus the score with the cluster ablated) or its
+    Shapley value. The attribution of channel c in cluster j is
 
     - ``scaling="density"``: :math:`d_j |D_c| / \sum_{c' \in j} \sum_x |D_{c'}(x)|`. Each
-      cluster's importance is spread over the places where the cluster fires. The map is in
-      units of the score and sums to the sum of the importances.
-    - ``scaling="drop"``: :math:`d_j D_c`. A cluster also counts more if it fires strongly.
+      cluster's importance is spread over the positions where the cluster is active. The map
+      is in units of the score and sums to the sum of the importances.
+    - ``scaling="drop"``: :math:`d_j D_c`. Strong activations increase the weight of a cluster.
 
     The method is by Eskandari, Du and AlZoubi, "Clustered-CAM: Visual Explanations
     for Deep Convolutional Networks for Thyroid Nodule Ultrasound Image Classification",
-    MIDL 2022. The paper leaves open how maps are clustered, into how many clusters, and
+    MIDL 2022. The paper does not specify how maps are clustered, into how many clusters, and
     how drops become a map; these are parameters here. Unlike in Ablation-CAM, drops are not
     divided by the score: the division has no effect on a normalized map, and a negative
     logit would invert the map.
@@ -82,11 +82,11 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
 
             forward_func (Callable): The forward function of the model or any
                         modification of it. Drops are measured in the score that it
-                        returns: a logit, or see :mod:`captum_clustered.scores` for
+                        returns, usually a logit; :mod:`captum_clustered.scores` has
                         probabilities and margins.
             layer (torch.nn.Module): Layer for which attributions are computed; usually
-                        the last convolutional one. If it is called several times in a
-                        forward pass, its last call is used.
+                        the last convolutional one. If a forward pass calls it several
+                        times, the last call is used.
             device_ids (list[int], optional): Device ID list, necessary only if
                         forward_func applies a DataParallel model.
                         Default: None
@@ -95,7 +95,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
 
                         - an int: number of clusters for the built-in k-means
                         - an object with scikit-learn's ``fit_predict``; it is cloned for
-                          each example, and its noise label -1 becomes one more cluster
+                          each example, and channels with the noise label -1 form one
+                          more cluster
                         - a callable that takes features (C, P) and returns C labels
                         - a LongTensor (C,): fixed labels, the same for all examples (a
                           tuple of them for a layer of several tensors)
@@ -110,23 +111,23 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
                         clusters, exact for up to 10 clusters (2^k evaluations), else
                         sampled.
                         Default: "ablation"
-            n_clusterings (int, optional): Number of clusterings, with the seeds seed,
-                        seed + 1 and so on, whose attributions are averaged in the same
-                        forward pass. With more clusterings the map is more stable under
-                        small changes of the input. Has no effect after :meth:`fit`.
+            n_clusterings (int, optional): Number of clusterings (seeds seed, seed + 1
+                        and so on) whose attributions are averaged, in the same forward
+                        pass. More clusterings make the map more stable under small
+                        changes of the input. Has no effect after :meth:`fit`.
                         Default: 1
             n_samples (int, optional): Number of permutations for sampled Shapley values.
                         Default: 25
             seed (int, optional): Seed of clusterings and permutations. Global random
                         number generators are neither used nor changed.
                         Default: 0
-            channel_dim (int, optional): The layer's dimension of channels; -1 for the
-                        (N, T, C) tokens of most transformers.
+            channel_dim (int, optional): The dimension of the layer's channels; -1 for
+                        the tokens (N, T, C) of most transformers.
                         Default: 1
 
         Raises:
 
-            TypeError: If ``layer`` is no module or ``clusterer`` of no accepted kind.
+            TypeError: If ``layer`` is not a module, or ``clusterer`` has an unsupported type.
             ValueError: If another argument is not one of the values above.
         """
         LayerAttribution.__init__(self, forward_func, layer, device_ids)
@@ -138,7 +139,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         self.seed = seed
         self.channel_dim = channel_dim
         self.clusterer = clusterer
-        self._checked_clusterer()
+        self._check_settings()
         self._fitted: FixedLabels | None = None
         self._fitted_to_layer_input = False
 
@@ -159,19 +160,20 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         return_clusters: bool = False,
     ) -> Any:
         r"""
-        Compute attributions of the layer, and on request their clusters.
+        Compute attributions of the layer and, on request, its clusters.
 
         Args:
 
             inputs (Tensor or tuple[Tensor, ...]): Input for which attributions are
                         computed, with the N examples in dimension 0 of each tensor.
             target (int, tuple, Tensor or list, optional): Output indices whose score is
-                        explained, as in all of Captum: one int for all examples or a
-                        list of one for each; tuples for outputs of more than two
-                        dimensions; None if forward_func returns one score per example.
+                        explained, as everywhere in Captum: one index for all examples or
+                        a list with one per example. An index is an int, or a tuple for
+                        outputs of more than two dimensions. None if forward_func returns
+                        one score per example.
                         Default: None
             additional_forward_args (Any, optional): Further arguments of forward_func,
-                        which are passed on after the inputs.
+                        passed after the inputs.
                         Default: None
             attribute_to_layer_input (bool, optional): Whether to attribute to the
                         layer's input instead of its output.
@@ -185,15 +187,16 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
                         replace ablated channels; a tensor must broadcast to the layer's
                         shape. A tuple has one for each tensor of the layer.
                         Default: None (zero)
-            perturbations_per_eval (int, optional): Number of ablated copies of the layer
-                        that are in memory at once. If the model needs more of them, it
+            perturbations_per_eval (int, optional): Maximum number of ablated copies of
+                        the layer in memory at once. If the model needs more of them, it
                         runs once for each chunk of this size. A smaller batch of inputs
-                        saves memory, too, and costs nothing.
+                        also saves memory, at no extra cost.
                         Default: None (all, unless they exceed 2^28 elements)
-            show_progress (bool, optional): Displays the progress over the ablations.
+            show_progress (bool, optional): Whether to show the progress over ablations.
                         Default: False
-            return_convergence_delta (bool, optional): Whether to return the error of
-                        completeness. Needs ``scaling="density"``.
+            return_convergence_delta (bool, optional): Whether to return by how much the
+                        attribution misses the change in the score. Needs
+                        ``scaling="density"``.
                         Default: False
             return_clusters (bool, optional): Whether to return the clusters, their
                         importances and maps.
@@ -205,27 +208,26 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             - **attributions** (*Tensor* or *tuple[Tensor, ...]*):
                         Of shape (N, 1, \*spatial), or (N, C, \*spatial) if
                         ``attr_dim_summation`` is False, detached; a tuple if the layer
-                        has several tensors. In the layer's dtype, as LayerGradCam's. In
-                        half precision small values are lost; ``clusters.maps`` keeps them
-                        in float32.
+                        has several tensors. They have the layer's dtype, like those of
+                        LayerGradCam. Half precision loses small values;
+                        ``clusters.maps`` keeps them in float32.
             - **delta** (*Tensor*, returned if return_convergence_delta=True):
-                        Sum of the attribution before any ReLU minus the difference
-                        between the scores of the layer and of its baseline, shape (N,).
-                        Zero up to rounding for ``importance="shapley"``; for "ablation"
-                        it is the interaction of the clusters.
+                        Sum of the attribution before any ReLU, minus the drop in the
+                        score when the whole layer is ablated; shape (N,). Zero up to
+                        rounding for ``importance="shapley"``; for "ablation" it measures
+                        the interaction of the clusters.
             - **clusters** (*Clusters*, returned if return_clusters=True):
                         See :class:`Clusters`.
 
         Raises:
 
-            TypeError: If inputs are no tensors or forward_func returns none.
+            TypeError: If inputs are not tensors, or forward_func does not return a tensor.
             ValueError: If an argument does not fit the others, the model or the layer;
-                        the message names it. If the layer is not reached or has values
-                        that are not finite.
+                        if the layer is not reached or has values that are not finite.
 
         Warns:
 
-            UserWarning: If the model is in training mode and that makes a difference.
+            UserWarning: If the model is in training mode and its output depends on that.
             UserWarning: If the model cannot run under :func:`torch.func.vmap`. Then it
                         runs once for each ablation, with the same result.
 
@@ -241,7 +243,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             >>> clusters.importances  # Nx10: the drop in the score without each cluster
         """
         if return_convergence_delta:
-            self._checked_clusterer()
+            self._check_settings()
             SCALINGS[self.scaling].check_additive()
         result = cluster_attribution(
             self,
@@ -272,8 +274,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         attribute_to_layer_input: bool = False,
     ) -> ClusteredLayerCAM:
         r"""
-        Learn one clustering of the layer's channels for all images, so that cluster 3 means
-        the same in every image. :meth:`attribute` then uses it.
+        Learn one clustering of the layer's channels, which :meth:`attribute` then uses for all
+        images, so that cluster 3 has the same channels in every image.
 
         Channels are compared by all their maps on the reference inputs. Inputs are streamed:
         memory grows with the square of the number of channels, not with the number of
@@ -283,8 +285,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
 
             inputs (Tensor, tuple[Tensor, ...] or iterable): Reference inputs: one batch,
                         or an iterable of batches such as a DataLoader. A batch is what
-                        :meth:`attribute` takes, or a list whose first item is that (what
-                        a DataLoader of (image, label) yields). Batches must be on the
+                        :meth:`attribute` takes, or a list whose first item is that, such
+                        as the [images, labels] of a DataLoader. Batches must be on the
                         model's device. Images may differ in size between batches.
             additional_forward_args (Any, optional): As in :meth:`attribute`, the same
                         for all batches.
@@ -301,8 +303,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         Raises:
 
             ValueError: If there is no input, the number of channels changes, the layer
-                        is not reached, or ``clusterer`` already is fixed labels.
-            TypeError: If a batch is no tensor or tuple of tensors.
+                        is not reached, or ``clusterer`` is fixed labels.
+            TypeError: If a batch is neither a tensor nor a tuple of tensors.
 
         Examples::
 
@@ -310,9 +312,12 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             >>> torch.save(cam.labels_, "clusters.pt")
             >>> cam = ClusteredLayerCAM(net, net.conv4, clusterer=torch.load("clusters.pt"))
         """
-        clusterer = self._checked_clusterer()
+        clusterer = self._check_settings()
         if isinstance(clusterer, FixedLabels):
-            raise ValueError("fit() has nothing to learn: clusterer is fixed labels.")
+            raise ValueError(
+                "fit() cannot be used with fixed labels: clusterer must be an int, an estimator "
+                "or a callable."
+            )
         labels = fit_labels(
             self.forward_func,
             self.layer,
@@ -331,16 +336,16 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
     @property
     def labels_(self) -> TensorOrTuple:
         """
-        A copy of the labels that :meth:`fit` has learned: LongTensor (C,), or a tuple for a
-        layer of several tensors.
+        A copy of the labels that :meth:`fit` learned: LongTensor (C,), or a tuple for a layer
+        of several tensors.
         """
         if self._fitted is None:
-            raise AttributeError("labels_ is known after fit().")
-        labels = self._fitted.labels
+            raise AttributeError("labels_ is available only after fit().")
+        labels = tuple(label.clone() for label in self._fitted.labels)
         return _format_output(len(labels) > 1, labels)
 
     def has_convergence_delta(self) -> bool:
-        """Return True: attribute() takes return_convergence_delta."""
+        """Return True: :meth:`attribute` takes ``return_convergence_delta``."""
         return True
 
     @classmethod
@@ -348,8 +353,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         """Return the method's name, which Captum would spell "Clustered Layer C A M"."""
         return "Clustered Layer CAM"
 
-    def _checked_clusterer(self) -> Clusterer:
-        """Check all settings; at each call, since attributes may change."""
+    def _check_settings(self) -> Clusterer:
+        """Check the settings, which may change between calls, and return the clusterer."""
         if not isinstance(self.layer, Module):
             raise TypeError(f"layer must be a torch.nn.Module; got {type(self.layer).__name__}.")
         check_choice("scaling", self.scaling, SCALINGS)
@@ -359,13 +364,13 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         check_int("seed", self.seed, 0)
         if not is_int(self.channel_dim) or self.channel_dim == 0:
             raise ValueError(
-                f"channel_dim={self.channel_dim!r} must be an int other than 0, which is the "
-                "dimension of the examples."
+                f"channel_dim={self.channel_dim!r} must be a nonzero int: dimension 0 holds the "
+                "examples."
             )
         return make_clusterer(self.clusterer, int(self.n_clusterings), int(self.seed))
 
     def _current_clusterer(self, attribute_to_layer_input: bool) -> Clusterer:
-        clusterer = self._checked_clusterer()
+        clusterer = self._check_settings()
         if self._fitted is None:
             return clusterer
         if attribute_to_layer_input != self._fitted_to_layer_input:

@@ -19,10 +19,10 @@ class Clusters:
     r"""
     The clusters of each example's channels, and their importances and maps.
 
-    N is the number of examples, C of channels, k of clusters. A cluster that is empty in an
-    example has size, importance and map 0. With ``n_clusterings`` above 1 this describes the
-    first clustering, not the average. For a layer of several tensors all attributes but the
-    scores are tuples with an entry for each tensor.
+    N is the number of examples, C of channels and k of clusters. A cluster that is empty in an
+    example has size, importance and map 0. If ``n_clusterings`` is above 1, these are the
+    clusters of the first clustering. For a layer of several tensors, all attributes except the
+    scores are tuples with one entry per tensor.
 
     Attributes:
 
@@ -39,7 +39,7 @@ class Clusters:
 
         >>> attribution, clusters = cam.attribute(x, target=1, return_clusters=True)
         >>> best = clusters.importances[0].argmax()
-        >>> clusters.maps[0, best]  # where the most important cluster fires
+        >>> clusters.maps[0, best]  # where the most important cluster is active
     """
 
     labels: TensorOrTensors
@@ -60,8 +60,8 @@ def order_clusters(
 
         importances (numpy.ndarray): Importance of each cluster, shape (k,).
         sizes (numpy.ndarray): Number of channels in each cluster, shape (k,).
-        max_clusters (int, optional): If there are more clusters, return those of the largest
-                    absolute importance.
+        max_clusters (int, optional): Maximum number of clusters; those with the largest
+                    absolute importance are returned.
                     Default: None (all)
     """
     order = [int(j) for j in np.argsort(-importances, kind="stable") if sizes[j] > 0]

@@ -16,7 +16,7 @@ LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 class InputAttribution(Attribution):
     r"""
-    Gives any layer attribution the shape of the input.
+    Adapter that gives any layer attribution the shape of the input.
 
     Captum's ``infidelity``, ``sensitivity_max`` and visualization expect one value for each
     element of the input. Given the ``attribute`` of a ``LayerAttribution``,
@@ -43,7 +43,7 @@ class InputAttribution(Attribution):
 
         Raises:
 
-            TypeError: If ``layer_attribution`` is no LayerAttribution.
+            TypeError: If ``layer_attribution`` is not a LayerAttribution.
         """
         if not isinstance(layer_attribution, LayerAttribution):
             raise TypeError(
@@ -64,14 +64,14 @@ class InputAttribution(Attribution):
             inputs (Tensor or tuple[Tensor, ...]): Input for which attributions are
                         computed, each of shape (N, channels, \*spatial) with as many
                         spatial dimensions as the layer.
-            *args, **kwargs: As the layer attribution's ``attribute``, apart from
-                        ``return_clusters``.
+            *args, **kwargs: Other arguments of the layer attribution's ``attribute``,
+                        except ``return_clusters``.
 
         Returns:
             **attributions** or a tuple of **attributions**, **delta**:
 
             - **attributions** (*Tensor* or *tuple[Tensor, ...]*):
-                        Contiguous, of the inputs' shape; a tuple if inputs is one.
+                        Contiguous, of the inputs' shape; a tuple if inputs is a tuple.
             - **delta** (*Tensor*, returned if return_convergence_delta=True):
                         The delta of the layer's attribution, not of the interpolated one.
 
@@ -111,8 +111,8 @@ class InputAttribution(Attribution):
         if isinstance(attribution, tuple):
             if len(attribution) != 1:
                 raise ValueError(
-                    f"layer_attribution gives {len(attribution)} tensors; only a layer with one "
-                    "can be shown on the input."
+                    f"layer_attribution returned {len(attribution)} tensors; InputAttribution "
+                    "supports layers with a single tensor."
                 )
             attribution = attribution[0]
         if isinstance(inputs, tuple):

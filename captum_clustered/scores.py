@@ -23,10 +23,10 @@ Forward = Callable[..., Any]
 
 def probability(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
     r"""
-    Return the probability of each class, the softmax over dimension 1, in [0, 1].
+    Return the probability of each class, the softmax over dimension 1.
 
-    It saturates: if the network is certain about an image, ablating a cluster hardly changes
-    it.
+    Probabilities saturate: if the network is certain about an image, ablating a cluster hardly
+    changes them.
 
     Args:
 
@@ -68,9 +68,8 @@ def margin(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
     r"""
     Return each class's logit minus the largest logit of the other classes.
 
-    Only the predicted class has a positive margin. With two classes it is the difference of
-    the logits, the log-odds. A single logit also changes with evidence that both classes
-    share; the margin does not.
+    Only the predicted class has a positive margin. With two classes, the margin is the
+    log-odds. A logit also changes with evidence that all classes share; the margin does not.
 
     Args:
 
@@ -87,7 +86,7 @@ def margin(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 class ScoreWrapper:
-    """A picklable wrapper that shows Captum the devices of a DataParallel model."""
+    """Not a closure: it can be pickled and has the ``device_ids`` that Captum looks for."""
 
     def __init__(
         self, forward_func: Callable[..., Tensor], transform: Callable[[Tensor], Tensor]
@@ -103,11 +102,13 @@ class ScoreWrapper:
             shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ValueError(
                 "forward_func must return logits of at least two classes, shape (N, n_classes, "
-                f"...); got {shape}. For a network with a single logit, the logit is the margin."
+                f"...); got {shape}. If the network has a single logit, that logit is already the "
+                "margin of class 1."
             )
         return self.transform(logits)
 
 
+# Named functions, because runs identify a score by the name of its transform.
 def _softmax(logits: Tensor) -> Tensor:
     return logits.softmax(1)
 
@@ -131,14 +132,14 @@ def _unchanged(forward_func: Forward) -> Forward:
 @dataclass(frozen=True)
 class Score:
     """
-    A choice of what is explained.
+    A score that can be explained.
 
     Attributes:
 
-        name (str): Its key in ``SCORES``, as options take it.
-        label (str): The name in sentences and captions.
-        wrap (Callable): Takes a ``forward_func`` that returns logits; returns one that returns
-                    this score of each class.
+        name (str): Its key in ``SCORES`` and its value as an option.
+        label (str): Its name in sentences and captions.
+        wrap (Callable): Takes a ``forward_func`` that returns logits; returns a function that
+                    returns this score of each class.
     """
 
     name: str
@@ -158,7 +159,7 @@ SCORES: dict[str, Score] = {
 
 
 def model_of(forward_func: Callable[..., Any]) -> Module | None:
-    """Return the module that a function is or that a score wraps, else None."""
+    """Return the module that a function is, or that it is a score of; else None."""
     while isinstance(forward_func, ScoreWrapper):
         forward_func = forward_func.forward_func
     return forward_func if isinstance(forward_func, Module) else None

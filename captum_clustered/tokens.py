@@ -1,4 +1,4 @@
-"""Attributions of token sequences as maps."""
+"""Attributions of token sequences as spatial maps."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["token_grid", "tokens_to_map"]
 
 def token_grid(n_tokens: int) -> tuple[int, int] | None:
     """
-    Return the side of the square that patch tokens form and the number of prefix tokens.
+    Find the square grid of a transformer's patch tokens.
 
     Args:
 
         n_tokens (int): Number of all tokens, T.
 
     Returns:
-        tuple[int, int] or None: ``(side, n_prefix)`` for :func:`tokens_to_map`, with 0 or 1
-        prefix token; None if the tokens form no square.
+        tuple[int, int] or None: The side of the square and the number of prefix tokens, 0 or
+        1; None if the tokens do not form a square.
 
     Examples::
 
@@ -37,7 +37,7 @@ def tokens_to_map(attribution: Tensor, grid: tuple[int, ...], n_prefix: int = 0)
     r"""
     Arrange the attribution of a transformer's patch tokens as a spatial map.
 
-    It takes the attribution of any method, if tokens are its last dimension.
+    The attribution may come from any method whose last dimension is the tokens.
 
     Args:
 
@@ -46,7 +46,7 @@ def tokens_to_map(attribution: Tensor, grid: tuple[int, ...], n_prefix: int = 0)
                     layer of shape (N, T, C).
         grid (tuple[int, ...]): Patches in each spatial dimension, e.g. (14, 14).
         n_prefix (int, optional): Number of tokens before the patches, such as the class
-                    token. The map leaves them out.
+                    token, which the map leaves out.
                     Default: 0
 
     Returns:
@@ -54,7 +54,7 @@ def tokens_to_map(attribution: Tensor, grid: tuple[int, ...], n_prefix: int = 0)
 
     Raises:
 
-        TypeError: If ``grid`` is no tuple.
+        TypeError: If ``grid`` is not a tuple.
         ValueError: If T is not ``n_prefix`` plus the product of ``grid``.
 
     Examples::
@@ -67,9 +67,7 @@ def tokens_to_map(attribution: Tensor, grid: tuple[int, ...], n_prefix: int = 0)
     """
     if not isinstance(grid, (tuple, list)):
         raise TypeError(f"grid must be a tuple such as (14, 14); got {type(grid).__name__}.")
-    patches = 1
-    for size in grid:
-        patches *= size
+    patches = math.prod(grid)
     if attribution.dim() != 3 or n_prefix < 0 or attribution.shape[2] != n_prefix + patches:
         raise ValueError(
             f"attribution must have shape (N, c, T) with T = {n_prefix} prefix + {patches} patch "

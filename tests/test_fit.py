@@ -99,7 +99,7 @@ def test_mistakes_are_named():
         cam.fit([])
     with pytest.raises(TypeError, match="inputs must be a Tensor"):
         cam.fit([{"image": x}])
-    with pytest.raises(ValueError, match="nothing to learn"):
+    with pytest.raises(ValueError, match="cannot be used with fixed labels"):
         ClusteredLayerCAM(net, net.conv, clusterer=torch.arange(6)).fit(x)
     with pytest.raises(ValueError, match="not reached"):
         ClusteredLayerCAM(net, torch.nn.ReLU(), clusterer=3).fit(x)

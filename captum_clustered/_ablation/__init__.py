@@ -3,13 +3,13 @@ Step 2 of the method: run the model with clusters of channels ablated.
 
 ``evaluate`` is the entry. It takes a ``request`` and tries the engine ``vmap_pass``, which runs
 the model once for all ablations; if the model cannot do that, the engine ``loop`` runs it once
-for each. Both use ``hooks`` to see and to replace what the layer holds. When the layer is
-reached, the request's ``planner`` clusters its channels and makes the ``plan``: the list of
-evaluations, of which each keeps some clusters and ablates the others. Which clusters, and how
-their scores become importances, is decided in ``coalitions``. A ``lazy_tensor`` delays the
-ablation until the model mixes channels, so that pooling is not computed for each ablation.
-``model`` finds the model behind a forward function and restores its state after each pass;
-``torch_settings`` holds what is changed globally meanwhile.
+for each. Both use ``hooks`` to read and replace the layer's tensors. When the layer is reached,
+the request's ``planner`` clusters its channels and makes the ``plan``: the list of evaluations,
+each of which keeps some clusters and ablates the others. ``coalitions`` chooses these clusters
+and turns the scores into importances. A ``lazy_tensor`` delays the ablation until the model mixes
+channels, so that pooling is not computed for each ablation. ``model`` finds the model behind a
+forward function and restores its state after each pass; ``torch_settings`` changes settings of
+PyTorch while an attribution runs.
 
 Read in this order: request, planner, plan, coalitions, loop, vmap_pass, lazy_tensor.
 """

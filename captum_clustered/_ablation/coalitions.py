@@ -2,7 +2,7 @@
 Which coalitions of clusters to evaluate, and how their scores become importances.
 
 A coalition is a set of clusters that are kept while all others are ablated. Its value is the
-score of the model then. Every choice of ``importance`` is one entry of ``IMPORTANCES``.
+model's score under this ablation. Each choice of ``importance`` is an entry of ``IMPORTANCES``.
 """
 
 from __future__ import annotations
@@ -17,45 +17,39 @@ from torch import Tensor
 
 # With at most this many clusters, all 2^k coalitions are evaluated.
 MAX_EXACT_CLUSTERS = 10
-# Coalitions are made on the CPU, whatever torch's default device is.
+# Passed explicitly, because the user may have set another default device.
 CPU = torch.device("cpu")
 
 
 class CoalitionDesign(Protocol):
-    """Coalitions of the K clusters of each example, and what follows from their values."""
+    """Coalitions of the K clusters of each example, and the importances from their values."""
 
     @property
     def coalitions(self) -> Tensor:
-        """Clusters kept, bool (M, N or 1, K), without the full and the empty coalition."""
+        """Whether a cluster is kept: bool (M, N or 1, K), without the full and empty coalition."""
         ...
 
-    def importances(self, gains: Tensor) -> Tensor:
+    def importances(self, changes: Tensor) -> Tensor:
         """
         Return the importances (N, K).
 
         Args:
 
-            gains (Tensor): Values of the empty coalition and of ``coalitions``, minus the
+            changes (Tensor): Values of the empty coalition and of ``coalitions``, minus the
                         value of the full one, shape (1 + M, N).
         """
         ...
 
 
 class LeaveOneOut:
-    """
-    One coalition for each cluster: all clusters but this one.
-
-    Args:
-
-        n_clusters (int): Number of clusters K.
-    """
+    """One coalition for each cluster: all clusters but this one."""
 
     def __init__(self, n_clusters: int) -> None:
         self.coalitions = ~torch.eye(n_clusters, dtype=torch.bool, device=CPU)[:, None]
 
-    def importances(self, gains: Tensor) -> Tensor:
+    def importances(self, changes: Tensor) -> Tensor:
         """Return by how much the score drops without each cluster."""
-        return -gains[1:].T
+        return -changes[1:].T
 
 
 @dataclass(frozen=True)
@@ -67,16 +61,17 @@ class WeightedCoalitions:
 
         coalitions (Tensor): As in :class:`CoalitionDesign`.
         weights (Tensor): Shape (N or 1, K, 1 + M): first the weight of the empty coalition,
-                    then those of ``coalitions``. The full coalition needs none: its gain is 0.
+                    then those of ``coalitions``. The full coalition needs none: its change is
+                    0 by definition.
     """
 
     coalitions: Tensor
     weights: Tensor
 
-    def importances(self, gains: Tensor) -> Tensor:
+    def importances(self, changes: Tensor) -> Tensor:
         """Return the weighted sums."""
-        # Not a matrix product, which TF32 settings could make coarse.
-        return (self.weights.to(gains) * gains.T[:, None]).sum(2)
+        # Not a matrix product, which may run in TF32.
+        return (self.weights.to(changes) * changes.T[:, None]).sum(2)
 
 
 @dataclass(frozen=True)
@@ -86,15 +81,15 @@ class Importance:
 
     Attributes:
 
-        name (str): Its key in ``IMPORTANCES``, as arguments and options take it.
-        label (str): What one value is called, e.g. "drop".
-        criterion (str): What clusters are sorted by, as captions say it.
+        name (str): Its key in ``IMPORTANCES`` and its value as an argument or option.
+        label (str): Name of a value in captions, e.g. "drop".
+        criterion (str): How captions describe the order of clusters.
         needs_baseline_score (bool): Whether the empty coalition must be evaluated.
-        n_coalitions (Callable): Takes K and the number of permutations; returns the number of
-                    coalitions to expect.
-        design (Callable): Takes K, a function that returns which clusters are not empty (bool
-                    (N, K) on the CPU; the call may wait for a GPU), the number of permutations
-                    and the seed; returns a :class:`CoalitionDesign`.
+        n_coalitions (Callable): Takes K and the number of permutations; returns the expected
+                    number of coalitions.
+        design (Callable): Takes K, a function that returns which clusters are not empty, the
+                    number of permutations and the seed, as :func:`shapley` does; returns a
+                    :class:`CoalitionDesign`.
     """
 
     name: str
@@ -117,20 +112,21 @@ def shapley(
     """
     Design the coalitions for Shapley values (Shapley 1953).
 
-    They are exact for up to 10 non-empty clusters. Above, they are sampled with permutations
-    and their reverses (antithetic), for each example independently of the others.
+    They are exact for up to 10 non-empty clusters. Otherwise they are sampled with permutations
+    and their reverses (antithetic). The permutations of an example depend only on the seed and
+    on its number of non-empty clusters.
 
     Args:
 
-        n_clusters (int): Number of clusters K, empty ones included.
-        present (Callable): Returns which clusters are not empty, bool (N, K) on the CPU.
-        n_samples (int): Number of permutations, the reversed ones included.
-        seed (int): Seed of the permutations, which depend on it and on the number of
-                    non-empty clusters alone.
+        n_clusters (int): Number of clusters K, including empty ones.
+        present (Callable): Returns which clusters are not empty, bool (N, K) on the CPU. The
+                    call may wait for a GPU.
+        n_samples (int): Number of permutations, including the reversed ones.
+        seed (int): Seed of the permutations.
     """
     if n_clusters <= MAX_EXACT_CLUSTERS:
         return _exact(n_clusters)
-    # Examples with the same non-empty clusters share a design; most often all of them do.
+    # Examples with the same non-empty clusters share a design. Usually all examples do.
     patterns, example = present().unique(dim=0, return_inverse=True)
     designs = [
         _embedded(
@@ -178,16 +174,15 @@ IMPORTANCES: dict[str, Importance] = {
 def _exact(n: int) -> WeightedCoalitions:
     codes = torch.arange(1, 2**n - 1, device=CPU)
     kept = (codes[:, None] >> torch.arange(n, device=CPU)) & 1 == 1
-    # |S|! (n - |S| - 1)! / n! for the step from S to S with the cluster.
-    step = torch.tensor(
-        [1 / (n * math.comb(n - 1, size)) for size in range(n)],
-        dtype=torch.float64,
-        device=CPU,
-    )
-    size = kept.sum(1)
-    joined = torch.where(kept, step[(size - 1).clamp(min=0)][:, None], -step[size][:, None])
-    empty = -step[:1].expand(n) if n else step[:0]
-    return WeightedCoalitions(kept[:, None], torch.cat([empty[:, None], joined.T], 1)[None])
+    # The weight of the step from a coalition S to S and one more cluster, by |S|:
+    # |S|! (n - |S| - 1)! / n!
+    by_size = [1 / (n * math.comb(n - 1, size)) for size in range(n)]
+    step = torch.tensor(by_size, dtype=torch.float64, device=CPU)
+    size = kept.sum(1, keepdim=True)
+    # Added for a cluster in S, by the step to S; subtracted for the others, by the step from S.
+    signed = torch.where(kept, step[(size - 1).clamp(min=0)], -step[size])
+    empty = -step[:1].expand(n, 1)
+    return WeightedCoalitions(kept[:, None], torch.cat([empty, signed.T], 1)[None])
 
 
 def _sampled(n: int, n_samples: int, seed: int) -> WeightedCoalitions:
@@ -201,8 +196,7 @@ def _sampled(n: int, n_samples: int, seed: int) -> WeightedCoalitions:
     for i, order in enumerate(orders):
         first = 1 + i * (n - 1)
         for position, cluster in enumerate(order.tolist()):
-            # The cluster joins those before it. The step to the full coalition adds no
-            # weight, since its gain is 0 by definition.
+            # The cluster joins those before it. The full coalition needs no weight.
             kept[i, position:, cluster] = True
             weights[cluster, first + position - 1 if position else 0] -= 1 / len(orders)
             if position < n - 1:

@@ -1,4 +1,4 @@
-"""The entry of this package: from the arguments of ``attribute`` to the scores of ablations."""
+"""The entry of this package: run all ablations for the arguments of ``attribute``."""
 
 from __future__ import annotations
 
@@ -44,21 +44,18 @@ def evaluate(
     stacklevel: int = 2,
 ) -> AblationScores:
     """
-    Run the model with all ablations that an attribution needs.
+    Run the model with all ablations that ``cam.attribute`` needs; takes its arguments.
 
     Args:
 
-        cam (ClusteredLayerCAM): The method.
-        inputs, ..., show_progress: As in ``cam.attribute``.
         with_baseline_score (bool): Whether to evaluate the baseline, even if the importances
                     do not need it.
-        stacklevel (int): Which caller is warned, as in :func:`warnings.warn`; 1 is the caller
-                    of this function.
+        stacklevel (int): As in :func:`warnings.warn`; 1 is the caller of this function.
     """
     formatted = format_inputs(inputs)
     if perturbations_per_eval is not None:
         check_int("perturbations_per_eval", perturbations_per_eval, 1)
-    # First, since it checks the other settings, too.
+    # Before cam.importance is used, since this checks all settings.
     clusterer = cam._current_clusterer(attribute_to_layer_input)
     importance = IMPORTANCES[cam.importance]
     planner = AblationPlanner(
@@ -97,7 +94,7 @@ def evaluate(
 def _by_either_engine(
     request: AblationRequest, device_ids: list[int] | None
 ) -> tuple[AblationScores, str]:
-    """Return the scores, and why vmap failed if they are the loop's."""
+    """Return the scores and, if they are from the loop, why vmap failed."""
     failure = ""
     cause: Exception | None = None
     # DataParallel runs replicas in threads, which vmap does not reach.
@@ -109,7 +106,7 @@ def _by_either_engine(
         except PlanError as error:
             cause = error.cause
         except Exception as error:  # noqa: BLE001
-            # If this is the user's error and not vmap's, the loop raises it again.
+            # An error of the model, not of vmap, is raised again by the loop.
             failure = f"{type(error).__name__}: {error}"
     if cause is not None:
         # Not inside the except block, so that the user sees this exception alone.
@@ -118,7 +115,7 @@ def _by_either_engine(
 
 
 class _ProgressBar:
-    """Captum's progress bar over the ablations, whose number is known late."""
+    """Captum's progress bar, made when the number of ablations is known."""
 
     def __init__(self, description: str | None) -> None:
         self._description = description

@@ -21,7 +21,7 @@ def check_layer(tensors: Tensors, n_examples: int, channel_dim: int, layer_name:
         if not -tensor.dim() < channel_dim < tensor.dim():
             raise ValueError(
                 f"channel_dim={channel_dim} is no dimension of channels of layer {layer_name}, "
-                f"whose shape is {shape}; dimension 0 is that of the examples."
+                f"which has shape {shape}; dimension 0 holds the examples."
             )
 
 

@@ -1,4 +1,4 @@
-"""All evaluations of a layer on one batch: which channels each one keeps."""
+"""All evaluations of a layer on one batch, and the channels that each of them keeps."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.lazy_tensor import lazy_ablated, materialize
 from captum_clustered._ablation.memory_cap import SizeLimit
 
-# The evaluation that keeps every channel. It runs first, or in the first chunk: dataset_run reads
-# the predicted class off it.
+# The evaluation that keeps every channel. It runs in the first forward pass: dataset_run reads the
+# predicted class from it.
 UNABLATED = 0
 
 
@@ -22,10 +22,9 @@ class AblationPlan:
     """
     All evaluations that the attribution of one batch needs.
 
-    Evaluation 0 keeps every channel. Evaluation 1 keeps none (if ``with_baseline_score``).
-    Then follow the coalitions of the first clustering, of the second, and so on. For a layer of
-    C = 4 channels with the labels [0, 2, 1, 0], hence K = 3 clusters, and
-    ``importance="ablation"``:
+    Evaluation 0 keeps every channel. Evaluation 1 keeps none, if ``with_baseline_score``. The
+    coalitions of the first clustering follow, then those of the second, and so on. For C = 4
+    channels with the labels [0, 2, 1, 0], so K = 3 clusters, and ``importance="ablation"``:
 
     ==========  ==============  =================================
     evaluation  clusters kept   channel mask (1: kept, 0: ablated)
@@ -37,19 +36,18 @@ class AblationPlan:
     4           0 1             1 0 1 1
     ==========  ==============  =================================
 
-    For a tensor (N, C, H, W), :meth:`channel_masks` returns these rows as (5, N, 4, 1, 1).
+    For a tensor (N, C, H, W), :meth:`channel_masks` returns these masks as (5, N, 4, 1, 1).
 
     Attributes:
 
         values (tuple[Tensor, ...]): The layer's tensors, as the layer returns them.
-        baselines (tuple[Tensor, ...]): What replaces ablated channels; each broadcasts to the
-                    tensor in ``values``.
+        baselines (tuple[Tensor, ...]): The values that replace ablated channels; each
+                    broadcasts to its tensor in ``values``.
         channel_dim (int): The dimension of the channels.
-        labels (tuple[Tensor, ...]): For each tensor the cluster of each channel, for each of R
-                    clusterings, shape (R, N, C).
-        n_clusters (tuple[int, ...]): How many of the K clusters belong to each tensor; they are
-                    numbered tensor by tensor.
-        importance (Importance): What the evaluations are for.
+        labels (tuple[Tensor, ...]): For each tensor, the cluster of each channel in each of R
+                    clusterings, shape (R, N, C). The K clusters are numbered tensor by tensor.
+        n_clusters (tuple[int, ...]): How many of the K clusters belong to each tensor.
+        importance (Importance): How importances are computed from the evaluations.
         designs (tuple[CoalitionDesign, ...]): The coalitions of each clustering.
         with_baseline_score (bool): Whether evaluation 1 keeps no channel.
         layer_name (str): The layer in error messages.
@@ -76,11 +74,11 @@ class AblationPlan:
 
     @property
     def n_elements(self) -> int:
-        """Number of elements of the layer's tensors, and so of each evaluation."""
+        """Number of elements of the layer's tensors."""
         return sum(value.numel() for value in self.values)
 
     def channel_masks(self, start: int, stop: int) -> Tensors:
-        """Return which channels the evaluations start..stop-1 keep: (stop - start, N, ...)."""
+        """Return masks (stop - start, N, ...): True where evaluations keep a channel."""
         return tuple(
             self._masks_of(value, labels, start, stop)
             for value, labels in zip(self.values, self.labels, strict=True)
@@ -97,30 +95,29 @@ class AblationPlan:
             kept = design.coalitions[max(start - first, 0) : max(stop - first, 0)]
             if len(kept):
                 kept = kept.to(value.device, non_blocking=True).expand(-1, n_examples, -1)
-                # From clusters to channels.
+                # Each channel takes the value of its cluster.
                 parts.append(kept.gather(2, label.expand(len(kept), -1, -1)))
             first += len(design.coalitions)
-        mask = torch.cat(parts)
         # (evaluations, N, C) -> (evaluations, N, 1, .., C, .., 1)
         shape = [1] * value.dim()
         shape[0] = n_examples
         shape[self.channel_dim] = n_channels
-        return mask.view(len(mask), *shape)
+        return torch.cat(parts).view(-1, *shape)
 
     def ablated(self, masks: Tensors) -> Tensors:
-        """Return the layer's tensors of one evaluation: the baseline where its mask is False."""
+        """Return the layer's tensors in one evaluation: the baseline where the mask is False."""
         return tuple(
             torch.where(mask, value, baseline)
             for mask, value, baseline in zip(masks, self.values, self.baselines, strict=True)
         )
 
     def lazily_ablated(self, masks: Tensors, limit: SizeLimit) -> Tensors:
-        """Return what :meth:`ablated` does, as lazy tensors where these are possible."""
+        """Return the same as :meth:`ablated`, as lazy tensors where possible."""
         tensors = (
             lazy_ablated(value, baseline, mask, limit)
             for mask, value, baseline in zip(masks, self.values, self.baselines, strict=True)
         )
-        # Functions of whole channels, such as pooling, take dimension 1 for the channels.
+        # Lazy tensors need (N, C, *spatial), as functions of whole channels (pooling) do.
         return tuple(
             tensor
             if tensor.dim() > 2 and self.channel_dim % tensor.dim() == 1
@@ -130,11 +127,11 @@ class AblationPlan:
 
     def importances(self, scores: Tensor) -> Tensor:
         """Return the importances of all clusters (R, N, K) from all scores (M, N)."""
-        gains = scores - scores[UNABLATED]
-        # A design that needs no empty coalition ignores it.
-        empty = gains[1:2] if self.with_baseline_score else gains[:1]
+        changes = scores - scores[UNABLATED]
+        # If the empty coalition was not evaluated, the design ignores it.
+        empty = changes[1:2] if self.with_baseline_score else changes[:1]
         sizes = [len(design.coalitions) for design in self.designs]
-        parts = gains[self._first_coalition :].split(sizes)
+        parts = changes[self._first_coalition :].split(sizes)
         return torch.stack(
             [
                 design.importances(torch.cat([empty, part]))

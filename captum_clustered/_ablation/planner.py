@@ -1,4 +1,4 @@
-"""From a layer's tensors to the evaluations that their attribution needs."""
+"""Choose the evaluations that an attribution needs, from the layer's tensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from captum_clustered._clustering.cluster_sums import membership
 from captum_clustered._clustering.clusterers import Clusterer
 from captum_clustered._clustering.features import channel_features, channel_first
 
-# What to expect of a clusterer that does not say how many clusters it makes.
+# The expected number of clusters of a clusterer that does not know it in advance.
 GUESSED_CLUSTERS = 10
 
 LayerBaselines = Union[None, int, float, Tensor, tuple[Union[int, float, Tensor], ...]]
@@ -38,9 +38,9 @@ class AblationPlanner:
         n_samples (int): Number of permutations for sampled Shapley values.
         seed (int): Seed of the permutations.
         channel_dim (int): The layer's dimension of channels.
-        layer_baselines: As the user gave them.
+        layer_baselines: As in ``ClusteredLayerCAM.attribute``.
         with_baseline_score (bool): Whether to evaluate the baseline, too.
-        layer_name (str): The layer in error messages.
+        layer_name (str): Name of the layer in error messages.
     """
 
     n_examples: int
@@ -55,7 +55,7 @@ class AblationPlanner:
 
     @property
     def expected_evaluations(self) -> int:
-        """The number of evaluations, estimated before clustering."""
+        """Number of evaluations, estimated before clustering."""
         k = self.clusterer.n_clusters or GUESSED_CLUSTERS
         coalitions = self.importance.n_coalitions(k, self.n_samples)
         return 1 + self.with_baseline_score + self.clusterer.n_clusterings * coalitions
@@ -76,6 +76,7 @@ class AblationPlanner:
             features = channel_features(channel_first(tensor, self.channel_dim))
             with without_autocast(tensor):
                 label, count = self.clusterer(features, index)
+            # The clusters of all tensors are numbered one after the other.
             labels.append(label + sum(n_clusters))
             n_clusters.append(count)
         return AblationPlan(
@@ -91,18 +92,18 @@ class AblationPlanner:
         )
 
     def _designs(self, labels: Sequence[Tensor], n_clusters: int) -> tuple[CoalitionDesign, ...]:
-        def present(run: int) -> Tensor:
-            of_run = torch.cat([label[run] for label in labels], 1)
-            return membership(of_run, n_clusters).any(2).cpu()
+        def present(r: int) -> Tensor:
+            clustering = torch.cat([label[r] for label in labels], 1)
+            return membership(clustering, n_clusters).any(2).cpu()
 
         return tuple(
-            self.importance.design(n_clusters, partial(present, run), self.n_samples, self.seed)
-            for run in range(self.clusterer.n_clusterings)
+            self.importance.design(n_clusters, partial(present, r), self.n_samples, self.seed)
+            for r in range(self.clusterer.n_clusterings)
         )
 
 
 def format_baselines(layer_baselines: LayerBaselines, tensors: Tensors) -> Tensors:
-    """Return one baseline for each of the layer's tensors, which it broadcasts to."""
+    """Return one baseline for each of the layer's tensors, which broadcasts to it."""
     if layer_baselines is None:
         layer_baselines = (0,) * len(tensors)
     if not isinstance(layer_baselines, tuple):

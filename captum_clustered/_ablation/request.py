@@ -1,4 +1,4 @@
-"""What an engine (``vmap_pass`` or ``loop``) takes and returns."""
+"""Arguments and result of the engines ``vmap_pass`` and ``loop``, and checks of the model's."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.layer_checks import check_finite
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.planner import AblationPlanner
+from captum_clustered._clustering.features import at_least_float32
 
 
 @dataclass(frozen=True)
 class AblationRequest:
     """
-    What to evaluate.
+    The layer and the model that an engine evaluates.
 
     Attributes:
 
-        run (Callable): Runs the model on the whole batch; returns one score for each of the N
-                    examples, shape (N,), at least float32.
+        run (Callable): Runs the model on the whole batch; returns the score of each example,
+                    shape (N,), at least float32.
         layer (Module): The layer to ablate, at its last call in a forward pass.
         attribute_to_layer_input (bool): Whether to ablate its input instead of its output.
         planner (AblationPlanner): Chooses the evaluations from the layer's tensors.
         perturbations_per_eval (int or None): Evaluations in one forward pass; None means all.
-        progress (Callable): Called as progress(done, total).
+        progress (Callable): Takes the number of evaluations that are done, and of all.
     """
 
     run: Callable[[], Tensor]
@@ -49,7 +50,7 @@ class AblationScores:
 
     Attributes:
 
-        plan (AblationPlan): What was evaluated.
+        plan (AblationPlan): The evaluations.
         scores (Tensor): Shape (M, N).
     """
 
@@ -69,7 +70,7 @@ class AblationScores:
 
 
 class PlanError(Exception):
-    """The plan failed, because of ``cause``. Running the model otherwise would not help."""
+    """No plan could be made, because of ``cause``; the other engine would fail, too."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
@@ -82,7 +83,7 @@ def target_scores(
     target: TargetType,
     additional_forward_args: object,
 ) -> Tensor:
-    """Run the model; return the target's score of each example, shape (N,)."""
+    """Run the model; return the score of each example's target, shape (N,)."""
     output = _run_forward(forward_func, inputs, None, additional_forward_args)
     if not isinstance(output, Tensor):
         raise TypeError(
@@ -102,7 +103,7 @@ def target_scores(
 
 
 def format_inputs(inputs: Any) -> Tensors:
-    """Return inputs as a tuple of tensors; raise if one is no tensor or has no example."""
+    """Return inputs as a tuple of tensors; raise if one is not a tensor or there is no example."""
     formatted = inputs if isinstance(inputs, tuple) else (inputs,)
     for tensor in formatted:
         if not isinstance(tensor, Tensor):
@@ -116,9 +117,9 @@ def format_inputs(inputs: Any) -> Tensors:
 
 def per_example(output: Any, n_examples: int) -> Tensor:
     """
-    Return the selected output as one score for each example, at least float32.
+    Return the output for the target as scores (N,), at least float32.
 
-    Its shape must be (N,), (N, 1) or, with one example, ().
+    It must have one element per example and begin with N, or be a scalar for one example.
     """
     if not isinstance(output, Tensor) or output.is_complex():
         given = output.dtype if isinstance(output, Tensor) else type(output).__name__
@@ -131,4 +132,4 @@ def per_example(output: Any, n_examples: int) -> Tensor:
             f"{n_examples} examples in inputs, shape ({n_examples},); got shape {shape}. Is "
             "target missing, or does forward_func reduce over the batch?"
         )
-    return output.reshape(n_examples).to(torch.promote_types(output.dtype, torch.float32))
+    return at_least_float32(output.reshape(n_examples))

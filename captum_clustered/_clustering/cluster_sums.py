@@ -1,11 +1,11 @@
-"""Which channels are in which cluster, and sums over the channels of a cluster."""
+"""Masks of the channels in each cluster, and sums over them."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-# Bounds the memory of sums over many clusters of many channels.
+# Limits the memory of cluster_sums: the number of elements of N x K x C at once.
 _MAX_ELEMENTS = 2**24
 
 
@@ -17,10 +17,10 @@ def membership(labels: Tensor, n_clusters: int) -> Tensor:
 
 def cluster_sums(values: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
     """
-    Return the sums over each cluster's channels: (N, K) from values and labels (N, C).
+    Return the sums (N, K) of values (N, C) over each cluster's channels.
 
-    Scattered additions would be shorter, but on a GPU their order, and so their
-    rounding, differs from run to run.
+    ``scatter_add`` would be shorter, but on a GPU its order of additions, and so the rounding,
+    differs from run to run.
     """
     block = max(1, _MAX_ELEMENTS // values.numel())
     parts = [

@@ -1,4 +1,4 @@
-"""Features that channels are clustered by."""
+"""The features by which channels are clustered."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ def channel_first(tensor: Tensor, channel_dim: int) -> Tensor:
     return tensor.movedim(channel_dim, 1)
 
 
-def positions(maps: Tensor) -> Tensor:
-    """Return maps (N, C, *spatial) as (N, C, P), with P = 1 if there is no spatial dimension."""
+def flatten_positions(maps: Tensor) -> Tensor:
+    """Return maps (N, C, *spatial) as (N, C, P); P = 1 if there is no spatial dimension."""
     return maps.reshape(*maps.shape[:2], -1)
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Return the tensor in its dtype or, if that is less precise, in float32."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def channel_features(maps: Tensor) -> Tensor:
     """
     Return maps (N, C, *spatial) as features (N, C, P) of unit length, at least float32.
 
-    Features of one position are not scaled: they would all be +1 or -1. Zeros stay zeros: a
-    dead channel contributes nothing in any cluster.
+    With one position, features are not scaled: they would all become +1 or -1. A channel of
+    zeros stays zero.
     """
-    features = _wide(positions(maps))
+    features = at_least_float32(flatten_positions(maps))
     if features.shape[2] == 1:
         return features
     norm = torch.linalg.vector_norm(features, dim=2, keepdim=True)
@@ -32,11 +37,11 @@ def channel_features(maps: Tensor) -> Tensor:
 
 class ChannelGram:
     """
-    Features of channels over a stream of images, in memory that does not grow.
+    Features of channels over many images, without storing the images' maps.
 
-    Over all images, a channel's features would be all its maps laid side by side. Clustering
-    needs only their products, the C x C Gram matrix, which is a sum over the images. Each
-    image's term is divided by its number of positions, so that large images do not count more.
+    The features of a channel are its maps of all images, concatenated. Clustering needs only
+    their products: the C x C Gram matrix, which is a sum over the images. Each image's term is
+    divided by its number of positions, so that large images do not count more.
     """
 
     def __init__(self) -> None:
@@ -44,22 +49,22 @@ class ChannelGram:
 
     @property
     def n_channels(self) -> int | None:
-        """Number of channels, once an image was added."""
+        """Number of channels; None before the first image."""
         return None if self._sum is None else len(self._sum)
 
     def add(self, maps: Tensor) -> None:
         """Add the images of a batch of maps (N, C, *spatial)."""
-        features = _wide(positions(maps))
+        features = at_least_float32(flatten_positions(maps))
         flat = features.transpose(0, 1).flatten(1)
-        # Summed over batches in float64 on the CPU: not every accelerator has float64.
+        # Moved to the CPU first, because not every accelerator has float64.
         term = (flat @ flat.T).cpu().double() / features.shape[2]
         self._sum = term if self._sum is None else self._sum + term
 
     def features(self) -> Tensor:
         """
-        Return features (C, C) with the distances of the long features scaled to unit length.
+        Return features (C, C) with the same distances as the concatenated maps of unit length.
 
-        They are the symmetric square root of the Gram matrix with unit diagonal.
+        They are the symmetric square root of the Gram matrix, scaled to a diagonal of ones.
         """
         if self._sum is None:
             raise ValueError("No image was added.")
@@ -67,7 +72,3 @@ class ChannelGram:
         scale = torch.where(norm > 0, 1 / norm, 0)
         values, vectors = torch.linalg.eigh(scale[:, None] * self._sum * scale)
         return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-
-
-def _wide(features: Tensor) -> Tensor:
-    return features.to(torch.promote_types(features.dtype, torch.float32))
