@@ -9,7 +9,8 @@ each of which keeps some clusters and ablates the others. ``coalitions`` chooses
 and turns the scores into importances. A ``lazy_tensor`` delays the ablation until the model mixes
 channels, so that pooling is not computed for each ablation. ``model`` finds the model behind a
 forward function and restores its state after each pass; ``torch_settings`` changes settings of
-PyTorch while an attribution runs.
+PyTorch while an attribution runs; ``memory_cap`` limits the ablated tensors; ``layer_checks``
+checks the layer's tensors.
 
 Read in this order: request, planner, plan, coalitions, loop, vmap_pass, lazy_tensor.
 """

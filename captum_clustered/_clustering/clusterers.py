@@ -8,7 +8,7 @@ from typing import Any, Protocol, Union
 import torch
 from torch import Tensor
 
-from captum_clustered._checks import is_int
+from captum_clustered._argument_checks import is_int
 from captum_clustered._clustering.kmeans import kmeans
 
 
