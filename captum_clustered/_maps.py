@@ -1,4 +1,4 @@
-"""From the scores of all ablations to attributions and clusters."""
+"""Compute attributions and clusters from the scores of all ablations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.request import AblationScores
 from captum_clustered._ablation.torch_settings import without_autocast
 from captum_clustered._clustering.cluster_sums import cluster_sums, membership
-from captum_clustered._clustering.features import channel_first, flatten_positions
+from captum_clustered._clustering.features import at_least_float32, channel_first, flatten_positions
 from captum_clustered._scalings import SCALINGS, Scaling
 from captum_clustered.clusters import Clusters
 
@@ -22,28 +22,26 @@ if TYPE_CHECKING:
 
 
 def difference(value: Tensor, baseline: Tensor) -> Tensor:
-    """Return D = A - B, at least float32: in half precision it can be all rounding."""
-    wide = torch.promote_types(value.dtype, torch.float32)
-    return value.to(wide) - baseline.to(wide)
+    """Return D = A - B in float32 at least, because half precision may round it to 0."""
+    return at_least_float32(value) - at_least_float32(baseline)
 
 
 def cluster_attribution(cam: ClusteredLayerCAM, *args: Any, **kwargs: Any) -> ClusterAttribution:
     """
-    Return what ``cam.attribute`` computes, before it is formatted.
+    Return the result of ``cam.attribute`` before it is formatted.
 
     Takes the arguments of :func:`evaluate <captum_clustered._ablation.evaluate.evaluate>`.
-    Without ``with_baseline_score``, the clusters cost no extra evaluation.
     """
     return ClusterAttribution(evaluate(cam, *args, **kwargs), SCALINGS[cam.scaling])
 
 
 class ClusterAttribution:
     """
-    Attributions, completeness and clusters from the scores of all ablations.
+    Attributions, their convergence delta and clusters from the scores of all ablations.
 
     Attributes:
 
-        importance (Importance): What the clusters' importances are.
+        importance (Importance): How the clusters' importances were measured.
         n_clusterings (int): Number of clusterings whose attributions are averaged.
 
     Args:
@@ -96,7 +94,7 @@ class ClusterAttribution:
         return sum(part.total() for part in self._parts) - (scores[0] - scores[1])
 
     def clusters(self) -> Clusters:
-        """Return those of the first clustering; a score that was not evaluated is NaN."""
+        """Return the clusters of the first clustering; a score that was not evaluated is NaN."""
 
         def packed(values: list[Tensor]) -> Any:
             return _format_output(len(values) > 1, tuple(values))
@@ -115,7 +113,7 @@ class ClusterAttribution:
 
 
 class _TensorPart:
-    """The share of one of the layer's tensors."""
+    """The attribution of one of the layer's tensors."""
 
     def __init__(
         self,
@@ -127,12 +125,12 @@ class _TensorPart:
     ) -> None:
         self._maps = maps
         self._dtype = dtype
-        # Fixed labels are expanded over the examples; a user may want to edit them.
+        # Not expanded over the examples, as fixed labels are: a user may want to edit them.
         self.labels = labels.contiguous()
         n_clusters = importances.shape[2]
         ones = torch.ones_like(labels[0])
         self.sizes = torch.stack([cluster_sums(ones, run, n_clusters) for run in labels])
-        # Ablating an empty cluster changes nothing but, at most, the rounding.
+        # An empty cluster differs from 0 by rounding only.
         self.importances = torch.where(self.sizes > 0, importances, 0)
         self._weights = [
             scaling.channel_weights(maps, run, values)
@@ -141,12 +139,12 @@ class _TensorPart:
         self._mean_weights = torch.stack(self._weights).mean(0)
 
     def attribution(self, attr_dim_summation: bool) -> Tensor:
-        channels = _spread(self._mean_weights, self._maps)
+        channels = _weighted(self._mean_weights, self._maps)
         summed = channels.sum(1, keepdim=True) if attr_dim_summation else channels
         return summed.to(self._dtype).contiguous()
 
     def total(self) -> Tensor:
-        return _spread(self._mean_weights, self._maps).flatten(1).sum(1)
+        return _weighted(self._mean_weights, self._maps).flatten(1).sum(1)
 
     def cluster_maps(self) -> Tensor:
         member = membership(self.labels[0], self.sizes.shape[2])
@@ -156,6 +154,6 @@ class _TensorPart:
         return maps.view(*weights.shape[:2], *self._maps.shape[2:])
 
 
-def _spread(weights: Tensor, maps: Tensor) -> Tensor:
+def _weighted(weights: Tensor, maps: Tensor) -> Tensor:
     """Multiply each channel's map by its weight: (N, C, *spatial)."""
     return weights.view(*weights.shape, *[1] * (maps.dim() - 2)) * maps

@@ -17,15 +17,15 @@ class Scaling:
     """
     A choice of ``scaling``: how the importances of clusters become weights of channels.
 
-    The attribution of a channel is its weight times its map. With A the layer's tensor and B
-    the baseline, the map is made of the difference D = A - B.
+    The attribution of a channel is its weight times its map. The map is computed from the
+    difference D = A - B of the layer's tensor and the baseline.
 
     Attributes:
 
-        name (str): Its key in ``SCALINGS``, as arguments and options take it.
-        unit (str): What an attribution's values are, as captions say it.
-        is_additive (bool): Whether an attribution sums to the importances. Then it is in units
-                    of the score, and it has a convergence delta.
+        name (str): Its key in ``SCALINGS`` and its value as an argument or option.
+        unit (str): The unit of an attribution in captions.
+        is_additive (bool): Whether an attribution sums to the sum of the importances. Then it
+                    is in units of the score and has a convergence delta.
         channel_maps (Callable): Takes D of any shape; returns the channels' maps.
         channel_weights (Callable): Takes maps (N, C, *spatial), labels (N, C) and importances
                     (N, K); returns weights (N, C).
@@ -49,13 +49,14 @@ class Scaling:
 
 def _density_weights(maps: Tensor, labels: Tensor, importances: Tensor) -> Tensor:
     mass = cluster_sums(flatten_positions(maps).sum(2), labels, importances.shape[1])
-    # Without mass nothing was ablated, so there is no importance to spread.
+    # A cluster without mass equals its baseline, so its importance is 0, too.
     density = torch.where(mass > 0, importances / mass, 0)
-    return _drop_weights(maps, labels, density)
+    return _cluster_values(maps, labels, density)
 
 
-def _drop_weights(maps: Tensor, labels: Tensor, importances: Tensor) -> Tensor:
-    return importances.to(maps.dtype).gather(1, labels)
+def _cluster_values(maps: Tensor, labels: Tensor, values: Tensor) -> Tensor:
+    """Return the value of each channel's cluster: (N, C) from values (N, K)."""
+    return values.to(maps.dtype).gather(1, labels)
 
 
 SCALINGS: dict[str, Scaling] = {
@@ -73,7 +74,7 @@ SCALINGS: dict[str, Scaling] = {
             unit="importance x activation",
             is_additive=False,
             channel_maps=lambda difference: difference,
-            channel_weights=_drop_weights,
+            channel_weights=_cluster_values,
         ),
     )
 }

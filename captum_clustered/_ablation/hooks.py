@@ -1,4 +1,4 @@
-"""Hooks on one layer that affect only the forward pass they are meant for."""
+"""Hooks that read or replace a layer's tensors, in the forward passes of one thread."""
 
 from __future__ import annotations
 
@@ -22,19 +22,13 @@ def edit_layer(layer: Module, attribute_to_layer_input: bool, edit: Edit) -> Ite
     """
     Pass the layer's tensors to ``edit`` at each call of the layer.
 
-    The layer's output (or input) may be a tensor or any nesting of tuples, lists, named tuples
-    and dictionaries. An input may be keyword-only if no positional argument holds a tensor.
-    ``edit`` receives the floating-point tensors in order; everything else passes through.
+    ``edit`` takes the floating-point tensors of the layer's output (or input) and returns the
+    tensors that replace them, or None to keep them. The output may be a tensor or any nesting
+    of tuples, lists, named tuples and dictionaries. The keyword arguments count as the input
+    only if no positional argument holds such a tensor.
 
-    Only calls in the current thread are edited, and those of the layer's DataParallel
-    replicas. Another thread may run the same model at the same time.
-
-    Args:
-
-        layer (Module): The layer.
-        attribute_to_layer_input (bool): Whether to edit its input instead of its output.
-        edit (Callable): Takes the tuple of tensors; returns the tuple that replaces them, or
-                    None to keep them.
+    Only calls in the current thread and those of DataParallel replicas are edited, because
+    another thread may run the same model at the same time.
     """
     owner = threading.get_ident()
 
@@ -82,14 +76,14 @@ class LayerActivations:
         self.calls: dict[torch.device, int] = {}
 
     def record(self, tensors: Tensors) -> None:
-        """Store copies of the tensors: what follows the layer may write into them."""
+        """Store copies of the tensors, because the rest of the model may write into them."""
         # A layer without tensors is recorded too, so that the planner can report it.
         device = tensors[0].device if tensors else torch.device("cpu")
         self.tensors[device] = tuple(tensor.detach().clone() for tensor in tensors)
         self.calls[device] = self.calls.get(device, 0) + 1
 
     def devices(self, device_ids: list[int] | None) -> list[torch.device]:
-        """Return the devices in the order of their parts of the batch."""
+        """Return the devices in the order in which they share the batch."""
         return _sort_key_list(list(self.tensors), device_ids)
 
     def gathered(self, device_ids: list[int] | None = None) -> Tensors:
@@ -100,7 +94,7 @@ class LayerActivations:
 
 @contextmanager
 def record_layer(layer: Module, attribute_to_layer_input: bool) -> Iterator[LayerActivations]:
-    """Record what the layer holds in the forward passes inside this context."""
+    """Record the layer's tensors in the forward passes inside this context."""
     seen = LayerActivations()
     with edit_layer(layer, attribute_to_layer_input, seen.record):
         yield seen

@@ -21,7 +21,7 @@ class CannotBeLazyError(RuntimeError):
 @dataclass
 class _State:
     """
-    What a lazy tensor stands for: ``where(mask, value, baseline)``.
+    The data of a lazy tensor, whose values are ``where(mask, value, baseline)``.
 
     Attributes:
 
@@ -29,9 +29,9 @@ class _State:
         baseline (Tensor): With everything ablated; broadcasts to ``value``.
         mask (Tensor): Where ``value`` is kept, bool; broadcasts to ``value``. Only this differs
                     between evaluations.
-        limit (SizeLimit): How large ``value`` may be when the tensor is computed.
+        limit (SizeLimit): The maximum size of ``value`` when the tensor is computed.
         base (_State or None): The tensor that this one is a view of.
-        full (Tensor or None): The computed tensor, once it was needed.
+        computed (Tensor or None): The values, once they were needed.
         has_views (bool): Whether another tensor is a view of this one.
     """
 
@@ -40,13 +40,13 @@ class _State:
     mask: Tensor
     limit: SizeLimit
     base: _State | None = None
-    full: Tensor | None = None
+    computed: Tensor | None = None
     has_views: bool = False
 
     @property
     def is_computed(self) -> bool:
-        """Whether the tensor has memory, which may have been written into."""
-        return self.full is not None or (self.base is not None and self.base.is_computed)
+        """Whether the values exist; the model may have written into them."""
+        return self.computed is not None or (self.base is not None and self.base.is_computed)
 
     @property
     def is_shared(self) -> bool:
@@ -55,23 +55,23 @@ class _State:
 
     @property
     def masks_whole_channels(self) -> bool:
-        """Whether a channel is kept or ablated at all of its positions alike."""
+        """Whether the mask is the same at all positions of a channel."""
         return self.mask.dim() == self.value.dim() and all(n == 1 for n in self.mask.shape[2:])
 
     def derived(
         self, value: Tensor, baseline: Tensor, mask: Tensor, base: _State | None = None
     ) -> LazyAblatedTensor:
-        return _stand_in(_State(value, baseline, mask, self.limit, base))
+        return _from_state(_State(value, baseline, mask, self.limit, base))
 
     def materialize(self) -> Tensor:
-        if self.full is None and self.base is not None:
-            self.full = self.base.materialize().view(self.value.shape)
-        elif self.full is None:
+        if self.computed is None and self.base is not None:
+            self.computed = self.base.materialize().view(self.value.shape)
+        elif self.computed is None:
             if self.value.numel() > self.limit.max_elements:
                 self.limit.was_exceeded = True
                 raise CannotBeLazyError(f"{self.value.numel()} elements are too many.")
-            self.full = torch.where(self.mask, self.value, self.baseline)
-        return self.full
+            self.computed = torch.where(self.mask, self.value, self.baseline)
+        return self.computed
 
 
 class LazyAblatedTensor(Tensor):
@@ -81,16 +81,17 @@ class LazyAblatedTensor(Tensor):
     Ablation replaces whole channels, pooling acts on each channel and an activation on each
     value, so f(where(mask, A, B)) = where(mask, f(A), f(B)). The right side needs f twice, the
     left side once for each ablation. A lazy tensor holds A, B and the mask, and applies such
-    functions to A and B. A function that mixes channels gets the computed tensor. Most often
-    this is the linear layer behind a global pooling: the ablated feature maps never exist.
+    functions to A and B. A function that mixes channels gets the computed tensor. Usually this
+    is the linear layer behind a global pooling, so the ablated feature maps are never computed.
 
     It is a tensor without memory, on the device "meta", whose ``__torch_function__``
     (`Extending PyTorch <https://pytorch.org/docs/stable/notes/extending.html>`_) receives each
     call of torch with it. A reshaped lazy tensor is a view: both are computed together, in the
     same memory.
 
-    Code that does not call torch's functions finds a tensor without values and fails; it does
-    not return a wrong number. Only ``type(x) is Tensor`` can notice the difference silently.
+    Code that bypasses torch's functions finds a tensor without values and fails; it does not
+    return a wrong number. Only a test such as ``type(x) is Tensor`` behaves differently without
+    an error.
     """
 
     @classmethod
@@ -99,7 +100,7 @@ class LazyAblatedTensor(Tensor):
     ) -> Any:
         """Apply the rule of the function, if there is one, else the function itself."""
         kwargs = kwargs or {}
-        # With out= a function writes into a tensor of the caller's.
+        # With out=, a function writes into a tensor of the caller.
         rule = _rule_of(func) if kwargs.get("out") is None else None
         if rule is not None and args and isinstance(args[0], LazyAblatedTensor):
             found = rule(func, args[0], args[1:], kwargs)
@@ -118,7 +119,7 @@ def lazy_ablated(
     Value and baseline are (N, C, *spatial) or broadcast to it, the mask is (N, C, 1, ...). A
     tensor larger than the limit raises CannotBeLazyError when it is needed.
     """
-    return _stand_in(_State(value, baseline, mask, limit))
+    return _from_state(_State(value, baseline, mask, limit))
 
 
 def materialize(tensor: Tensor) -> Tensor:
@@ -126,7 +127,7 @@ def materialize(tensor: Tensor) -> Tensor:
     return _state(tensor).materialize() if isinstance(tensor, LazyAblatedTensor) else tensor
 
 
-def _stand_in(state: _State) -> LazyAblatedTensor:
+def _from_state(state: _State) -> LazyAblatedTensor:
     empty = torch.empty(state.value.shape, dtype=state.value.dtype, device="meta")
     tensor: LazyAblatedTensor = empty.as_subclass(LazyAblatedTensor)
     tensor.__dict__["_state"] = state
@@ -141,13 +142,13 @@ def _state(tensor: LazyAblatedTensor) -> _State:
 Rule = Callable[[Any, LazyAblatedTensor, tuple[Any, ...], dict[str, Any]], Any]
 
 
-def _described(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
-    """Metadata such as shape and dtype, which ablation does not change."""
+def _metadata(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
+    """Return metadata such as shape and dtype, which ablation does not change."""
     state = _state(tensor)
-    return func(state.value if state.full is None else state.full, *rest, **kwargs)
+    return func(state.value if state.computed is None else state.computed, *rest, **kwargs)
 
 
-def _of_each_value(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
+def _elementwise(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
     state = _state(tensor)
     if state.is_computed or any(isinstance(arg, LazyAblatedTensor) for arg in rest):
         return NotImplemented
@@ -168,7 +169,7 @@ def _batch_norm(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) ->
     """With running statistics, batch normalization acts on each value."""
     if kwargs.get("training", True):
         return NotImplemented
-    return _of_each_value(func, tensor, rest, kwargs)
+    return _elementwise(func, tensor, rest, kwargs)
 
 
 def _dropout(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
@@ -178,8 +179,8 @@ def _dropout(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> An
     return tensor
 
 
-def _of_each_channel(n_spatial: int) -> Rule:
-    """Make a pooling's rule. With a dimension less it would take channels for positions."""
+def _pooling(n_spatial: int) -> Rule:
+    """Make the rule of a pooling. It would pool over the channels of an unbatched tensor."""
 
     def rule(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
         state = _state(tensor)
@@ -194,7 +195,7 @@ def _mean(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
     state = _state(tensor)
     dims = kwargs.get("dim", rest[0] if rest else None)
     dims = (dims,) if isinstance(dims, int) else dims
-    # Without dim, or with an empty list, it is the mean of everything.
+    # Without dim, or with an empty list, the mean is over all dimensions.
     if not dims or any(dim % state.value.dim() < 2 for dim in dims):
         return NotImplemented
     return _channelwise(func, state, rest, kwargs)
@@ -213,7 +214,7 @@ def _per_channel(mask: Tensor, value: Tensor) -> Tensor:
     return mask.reshape(*mask.shape[:2], *[1] * (value.dim() - 2))
 
 
-def _rearranged(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
+def _reshaped(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
     state = _state(tensor)
     if state.is_computed or any(isinstance(arg, torch.dtype) for arg in rest) or kwargs:
         return NotImplemented
@@ -250,16 +251,16 @@ RULES: dict[Any, Rule] = {
             Tensor.is_floating_point,
             torch.is_floating_point,
         ),
-        _described,
+        _metadata,
     ),
     **dict.fromkeys(
         (F.relu, torch.relu, Tensor.relu, F.hardtanh, F.relu6, F.silu, F.hardswish, F.gelu),
-        _of_each_value,
+        _elementwise,
     ),
     F.batch_norm: _batch_norm,
     F.dropout: _dropout,
     **{
-        pool: _of_each_channel(n_spatial)
+        pool: _pooling(n_spatial)
         for n_spatial, pools in {
             1: (F.adaptive_avg_pool1d, F.adaptive_max_pool1d, F.avg_pool1d, F.max_pool1d),
             2: (F.adaptive_avg_pool2d, F.adaptive_max_pool2d, F.avg_pool2d, F.max_pool2d),
@@ -269,7 +270,7 @@ RULES: dict[Any, Rule] = {
     },
     **dict.fromkeys((Tensor.mean, torch.mean), _mean),
     **dict.fromkeys(
-        (Tensor.flatten, torch.flatten, Tensor.reshape, torch.reshape, Tensor.view), _rearranged
+        (Tensor.flatten, torch.flatten, Tensor.reshape, torch.reshape, Tensor.view), _reshaped
     ),
 }
 
@@ -277,5 +278,5 @@ RULES: dict[Any, Rule] = {
 def _rule_of(func: Any) -> Rule | None:
     # The getter of a property is a new object each time.
     if getattr(func, "__name__", "") == "__get__" and func.__self__ in _PROPERTIES:
-        return _described
+        return _metadata
     return RULES.get(func)

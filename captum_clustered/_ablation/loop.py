@@ -21,12 +21,8 @@ def per_ablation_loop(request: AblationRequest, device_ids: list[int] | None) ->
 
     The model runs once to record the layer, then once for each ablation with the layer's
     tensors replaced. This works for every model that Captum's layer attributions work for,
-    DataParallel included, and is what :func:`vmap_pass` is tested against.
-
-    Args:
-
-        request (AblationRequest): What to evaluate.
-        device_ids (list[int] or None): The order of the devices that DataParallel uses.
+    including DataParallel, whose devices are ordered as in ``device_ids``. :func:`vmap_pass` is
+    tested against it.
     """
     with record_layer(request.layer, request.attribute_to_layer_input) as seen:
         scores = [request.run()]

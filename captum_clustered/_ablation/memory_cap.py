@@ -11,28 +11,18 @@ MAX_ELEMENTS = 2**28
 
 @dataclass
 class SizeLimit:
-    """How large a lazy tensor may be when it is computed, for one evaluation."""
+    """How many elements a lazy tensor may have per evaluation when it is computed."""
 
     max_elements: int
-    # The model may have caught the error.
+    # Recorded, because the model may catch the error.
     was_exceeded: bool = False
 
 
 def max_elements(perturbations_per_eval: int | None, n_elements: int) -> int:
-    """
-    Return how many elements all ablated tensors may have at once.
-
-    Args:
-
-        perturbations_per_eval (int or None): How many ablated layers may be in memory, if the
-                    user says so.
-        n_elements (int): Of the layer.
-    """
-    if perturbations_per_eval is None:
-        return MAX_ELEMENTS
-    return perturbations_per_eval * n_elements
+    """Return how many elements the ablated copies of a layer of n_elements may have together."""
+    return MAX_ELEMENTS if perturbations_per_eval is None else perturbations_per_eval * n_elements
 
 
 def chunk_size(perturbations_per_eval: int | None, n_elements: int) -> int:
-    """Return how many evaluations, at least one, may have their ablated layers in memory."""
+    """Return how many ablated copies of the layer may be in memory at once, at least one."""
     return max(1, max_elements(perturbations_per_eval, n_elements) // n_elements)

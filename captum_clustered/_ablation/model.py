@@ -20,7 +20,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from captum_clustered.scores import ScoreWrapper
 
-# What torch itself keeps in a module's __dict__; the rest is the model's own.
+# Names in the __dict__ of every module; other names are the model's own attributes.
 _OF_TORCH = frozenset(vars(Module()))
 
 
@@ -28,8 +28,8 @@ def model_behind(forward_func: Callable[..., Any]) -> Module | None:
     """
     Return the module that a function is, wraps or is a method of, if it can be found.
 
-    The function may do something else with it than call it; :func:`scores.model_of
-    <captum_clustered.scores.model_of>` is for modules that are called as they are.
+    The function may not call the module itself, as a method does. Where this matters, use
+    :func:`scores.model_of <captum_clustered.scores.model_of>`.
     """
     if isinstance(forward_func, Module):
         return forward_func
@@ -55,7 +55,7 @@ def device_of(module: Module) -> torch.device | None:
 
 
 def layer_name(forward_func: Callable[..., Any], layer: Module) -> str:
-    """Return the layer's name in the model, if it has one, and its type, for messages."""
+    """Return the layer's name in the model, if it is found, and its type, for messages."""
     model = model_behind(forward_func)
     if model is not None:
         for name, module in model.named_modules():
@@ -66,16 +66,15 @@ def layer_name(forward_func: Callable[..., Any], layer: Module) -> str:
 
 class ModelState:
     """
-    Undoes what a forward pass changes, so that passes differ in nothing but the ablation.
+    Undoes what a forward pass changes, so that passes differ only in the ablation.
 
-    Otherwise Dropout's noise, recurrent states or running statistics would look like
-    importance. Tensors that the model stores on its modules under vmap are invalid afterwards;
-    they are removed too.
+    Otherwise the effects of dropout, recurrent states or running statistics would look like
+    importance. Tensors that the model stores on its modules under vmap would be invalid later.
 
-    These are restored, for each module that is called and, if the model is known, for all of
-    its modules: attributes and buffers that are rebound, the contents of lists and
-    dictionaries in attributes and of the buffers of modules in training mode. The states of
-    the random number generators are restored as well.
+    These are restored in all modules of the model or, if the model is not found, in all modules
+    that are called: attributes and buffers that are rebound; the contents of lists and
+    dictionaries in attributes; in training mode, the contents of buffers. The states of torch's
+    random number generators are restored as well.
 
     Args:
 
@@ -96,16 +95,16 @@ class ModelState:
             for tensor in (*parameters, *inputs)
             if tensor is not None and tensor.device.type == "cuda"
         }
-        self._active: set[str] = set()
+        self._depends_on_mode: set[str] = set()
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Restore everything after one forward pass."""
+        """Restore everything on leaving the context, which is one forward pass."""
         owner = threading.get_ident()
         snapshots: dict[int, _Snapshot] = {}
 
         def remember(module: Module, _: Any = None) -> None:
-            # The hook is global; other threads' models are not to be touched.
+            # The hook is global, but models of other threads must not be touched.
             if threading.get_ident() == owner and id(module) not in snapshots:
                 snapshots[id(module)] = _Snapshot(module)
 
@@ -124,41 +123,41 @@ class ModelState:
         for snapshot in snapshots.values():
             snapshot.restore()
             if snapshot.depends_on_mode:
-                self._active.add(type(snapshot.module).__name__)
+                self._depends_on_mode.add(type(snapshot.module).__name__)
 
     def warn_if_training(self, stacklevel: int) -> None:
         """
-        Warn if a module that was called is in training mode, and this makes a difference.
+        Warn if a module in training mode makes the score depend on the batch or on chance.
 
-        As everywhere in Captum, the mode is the user's choice; it is not switched here.
+        As everywhere in Captum, the user chooses the mode; it is not changed here.
         """
-        if self._active:
+        if self._depends_on_mode:
             warnings.warn(
-                f"The model is in training mode ({', '.join(sorted(self._active))}): scores depend "
-                "on the rest of the batch or on chance, and so do attributions. Call model.eval() "
-                "first.",
+                f"The model is in training mode ({', '.join(sorted(self._depends_on_mode))}): "
+                "scores and attributions depend on the rest of the batch or on chance. Call "
+                "model.eval() first.",
                 stacklevel=stacklevel + 1,
             )
 
 
 def _may_change(module: Module) -> bool:
-    """Return whether a module has anything to restore. Most have not."""
-    return module.training or bool(module._buffers) or not _is_left_alone(module)
+    """Return whether a module has anything to restore. Most modules do not."""
+    return module.training or bool(module._buffers) or not _keeps_attributes(module)
 
 
-def _is_left_alone(module: Module) -> bool:
+def _keeps_attributes(module: Module) -> bool:
     # Torch's own modules store no results in attributes. What they do store there (for
     # distributed training, for lazy parameters) must not be undone.
     return type(module).__module__.startswith("torch.") or isinstance(module, LazyModuleMixin)
 
 
 class _Snapshot:
-    """What a forward pass may change in one module."""
+    """The state of one module that a forward pass may change."""
 
     def __init__(self, module: Module) -> None:
         self.module = module
         self.depends_on_mode = module.training and isinstance(module, (_BatchNorm, _DropoutNd))
-        self._attributes = None if _is_left_alone(module) else _own(module)
+        self._attributes = None if _keeps_attributes(module) else _own_attributes(module)
         containers = (self._attributes or {}).values()
         self._contents = [(c, c.copy()) for c in containers if type(c) in (list, dict)]
         self._buffers = dict(module._buffers)
@@ -171,7 +170,7 @@ class _Snapshot:
     def restore(self) -> None:
         """Put everything back."""
         if self._attributes is not None:
-            for name in _own(self.module).keys() - self._attributes.keys():
+            for name in _own_attributes(self.module).keys() - self._attributes.keys():
                 del self.module.__dict__[name]
             self.module.__dict__.update(self._attributes)
         for container, content in self._contents:
@@ -180,7 +179,7 @@ class _Snapshot:
                 container.extend(content)
             else:
                 container.update(content)
-        # The buffers of a TorchScript module are no dictionary and cannot be rebound.
+        # The buffers of a TorchScript module are not a dictionary and cannot be rebound.
         if isinstance(self.module._buffers, dict):
             for name in self.module._buffers.keys() - self._buffers.keys():
                 del self.module._buffers[name]
@@ -190,5 +189,5 @@ class _Snapshot:
                 buffer.copy_(value)
 
 
-def _own(module: Module) -> dict[str, Any]:
+def _own_attributes(module: Module) -> dict[str, Any]:
     return {name: value for name, value in vars(module).items() if name not in _OF_TORCH}

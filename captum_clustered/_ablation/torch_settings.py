@@ -13,10 +13,10 @@ from torch import Tensor
 
 class SharedSwitch:
     """
-    A context for a global setting that threads share: the first enters it, the last leaves it.
+    A global setting that several threads use: the first one sets it, the last one restores it.
 
-    If each thread set and restored the global itself, it would stay set when two threads
-    overlap: the second one would restore what the first one had set.
+    If each thread restored what it found, and two threads overlapped, the second one would
+    restore the value that the first one had set.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class SharedSwitch:
 
     @contextmanager
     def using(self, context: AbstractContextManager[None]) -> Iterator[None]:
-        """Enter ``context`` if no thread has; leave it with the last user."""
+        """Enter ``context`` with the first user; leave it with the last one."""
         with self._lock:
             if self._users == 0:
                 self._stack.enter_context(context)
@@ -48,8 +48,8 @@ def quiet_fallback() -> AbstractContextManager[None]:
     """
     Silence vmap's warning that it loops over an operation that has no batching rule.
 
-    The result is the same. Users of transformers and of channels-last models would see the
-    warning each time and could do nothing about it.
+    The result is the same, and users of transformers and of channels-last models could not
+    avoid the warning.
     """
     return _fallback_warning.using(_warning_off())
 
@@ -67,9 +67,9 @@ def _warning_off() -> Iterator[None]:
 @contextmanager
 def eager_mode() -> Iterator[None]:
     """
-    Run models that torch.compile has compiled in eager mode.
+    Run compiled models without the compiler.
 
-    A temporary hook would make the compiler recompile at each attribution.
+    It would compile again at each attribution, because of the temporary hook.
     """
     if "torch._dynamo" not in sys.modules:
         # No model is compiled, and importing the compiler takes seconds.
