@@ -17,6 +17,7 @@ from captum_clustered._ablation.request import format_inputs
 from captum_clustered._ablation.torch_settings import eager_mode, without_autocast
 from captum_clustered._clustering.clusterers import Clusterer
 from captum_clustered._clustering.features import ChannelGram, channel_first
+from captum_clustered._subclasses import plain
 
 # Restarts of k-means: more than for a single image, because it runs only once.
 FIT_RESTARTS = 10
@@ -58,7 +59,7 @@ def fit_labels(
             state.warn_if_training(stacklevel=stacklevel + 1)
             if not seen.tensors:
                 raise not_reached(name)
-            tensors = seen.gathered(device_ids)
+            tensors = tuple(map(plain, seen.gathered(device_ids)))
             check_layer(tensors, len(formatted[0]), channel_dim, name)
             check_finite(tensors, name)
             grams = grams or [ChannelGram() for _ in tensors]

@@ -15,6 +15,7 @@ from captum_clustered._ablation.torch_settings import without_autocast
 from captum_clustered._clustering.cluster_sums import cluster_sums, membership
 from captum_clustered._clustering.features import at_least_float32, channel_first, flatten_positions
 from captum_clustered._scalings import SCALINGS, Scaling
+from captum_clustered._subclasses import like
 from captum_clustered.clusters import Clusters
 
 if TYPE_CHECKING:
@@ -58,8 +59,13 @@ class ClusterAttribution:
         importances = plan.importances(evaluated.scores)
         first = 0
         self._parts: list[_TensorPart] = []
-        for value, baseline, labels, n_clusters in zip(
-            plan.values, plan.baselines, plan.labels, plan.n_clusters, strict=True
+        for layer_tensor, value, baseline, labels, n_clusters in zip(
+            plan.layer_tensors,
+            plan.values,
+            plan.baselines,
+            plan.labels,
+            plan.n_clusters,
+            strict=True,
         ):
             maps = scaling.channel_maps(difference(value, baseline))
             self._parts.append(
@@ -68,7 +74,7 @@ class ClusterAttribution:
                     labels - first,
                     importances[:, :, first : first + n_clusters],
                     scaling,
-                    value.dtype,
+                    channel_first(layer_tensor, plan.channel_dim),
                 )
             )
             first += n_clusters
@@ -121,10 +127,10 @@ class _TensorPart:
         labels: Tensor,
         importances: Tensor,
         scaling: Scaling,
-        dtype: torch.dtype,
+        layer_tensor: Tensor,
     ) -> None:
         self._maps = maps
-        self._dtype = dtype
+        self._layer_tensor = layer_tensor
         # Not expanded over the examples, as fixed labels are: a user may want to edit them.
         self.labels = labels.contiguous()
         n_clusters = importances.shape[2]
@@ -141,7 +147,14 @@ class _TensorPart:
     def attribution(self, attr_dim_summation: bool) -> Tensor:
         channels = _weighted(self._mean_weights, self._maps)
         summed = channels.sum(1, keepdim=True) if attr_dim_summation else channels
-        return summed.to(self._dtype).contiguous()
+        values = summed.to(self._layer_tensor.dtype).contiguous()
+        if type(self._layer_tensor) is Tensor:
+            return values
+        # Of the subclass that this operation gives LayerGradCam.
+        template = self._layer_tensor.detach()
+        if attr_dim_summation:
+            template = template.sum(1, keepdim=True)
+        return like(template.clone(memory_format=torch.contiguous_format), values)
 
     def total(self) -> Tensor:
         return _weighted(self._mean_weights, self._maps).flatten(1).sum(1)

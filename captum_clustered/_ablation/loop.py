@@ -13,6 +13,7 @@ from captum_clustered._ablation.hooks import (
     record_layer,
 )
 from captum_clustered._ablation.request import AblationRequest, AblationScores
+from captum_clustered._subclasses import like
 
 
 def per_ablation_loop(request: AblationRequest, device_ids: list[int] | None) -> AblationScores:
@@ -49,7 +50,10 @@ class _Replacement:
         sizes = [len(seen.tensors[device][0]) for device in devices]
         parts = zip(*(tensor.split(sizes) for tensor in tensors), strict=True)
         self._parts: dict[torch.device, Tensors] = {
-            device: tuple(tensor.to(device) for tensor in part)
+            device: tuple(
+                like(template.clone(), tensor.to(device))
+                for template, tensor in zip(seen.tensors[device], part, strict=True)
+            )
             for device, part in zip(devices, parts, strict=True)
         }
         self._remaining = dict(seen.calls)

@@ -40,7 +40,8 @@ class AblationPlan:
 
     Attributes:
 
-        values (tuple[Tensor, ...]): The layer's tensors, as the layer returns them.
+        layer_tensors (tuple[Tensor, ...]): The layer's tensors, as the layer returns them.
+        values (tuple[Tensor, ...]): The same as plain tensors, if they are of a subclass.
         baselines (tuple[Tensor, ...]): The values that replace ablated channels; each
                     broadcasts to its tensor in ``values``.
         channel_dim (int): The dimension of the channels.
@@ -53,6 +54,7 @@ class AblationPlan:
         layer_name (str): The layer in error messages.
     """
 
+    layer_tensors: Tensors
     values: Tensors
     baselines: Tensors
     channel_dim: int

@@ -18,6 +18,7 @@ from captum_clustered._ablation.torch_settings import without_autocast
 from captum_clustered._clustering.cluster_sums import membership
 from captum_clustered._clustering.clusterers import Clusterer
 from captum_clustered._clustering.features import channel_features, channel_first
+from captum_clustered._subclasses import plain
 
 # The expected number of clusters of a clusterer that does not know it in advance.
 GUESSED_CLUSTERS = 10
@@ -62,6 +63,7 @@ class AblationPlanner:
 
     def plan(self, tensors: Tensors) -> AblationPlan:
         """Cluster the channels of the layer's tensors and plan all evaluations."""
+        layer_tensors, tensors = tensors, tuple(map(plain, tensors))
         check_layer(tensors, self.n_examples, self.channel_dim, self.layer_name)
         if not self.clusterer.on_device:
             check_finite(tensors, self.layer_name)
@@ -80,6 +82,7 @@ class AblationPlanner:
             labels.append(label + sum(n_clusters))
             n_clusters.append(count)
         return AblationPlan(
+            layer_tensors=layer_tensors,
             values=tensors,
             baselines=format_baselines(self.layer_baselines, tensors),
             channel_dim=self.channel_dim,
@@ -121,7 +124,8 @@ def _format_baseline(baseline: int | float | Tensor, tensor: Tensor) -> Tensor:
         raise TypeError(
             f"layer_baselines must hold numbers or tensors; got {type(baseline).__name__}."
         )
-    formatted = torch.as_tensor(baseline, dtype=tensor.dtype, device=tensor.device).detach()
+    given = plain(baseline) if isinstance(baseline, Tensor) else baseline
+    formatted = torch.as_tensor(given, dtype=tensor.dtype, device=tensor.device).detach()
     try:
         fits = torch.broadcast_shapes(formatted.shape, tensor.shape) == tensor.shape
     except RuntimeError:

@@ -14,9 +14,11 @@ from torch.nn import Module
 
 from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.layer_checks import check_finite
+from captum_clustered._ablation.lazy_tensor import materialize
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.planner import AblationPlanner
 from captum_clustered._clustering.features import at_least_float32
+from captum_clustered._subclasses import plain
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def target_scores(
             f"forward_func must return a tensor; got {type(output).__name__}. Wrap the model "
             "in a function that returns the scores."
         )
+    output = plain(materialize(output))
     try:
         selected = _select_targets(output, target)
     except torch.cuda.OutOfMemoryError:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from captum_clustered._argument_checks import is_int
 from captum_clustered._clustering.kmeans import kmeans
+from captum_clustered._subclasses import plain
 
 
 class SupportsFitPredict(Protocol):
@@ -122,7 +123,7 @@ class FixedLabels(Clusterer):
     on_device = True
 
     def __init__(self, labels: Tensor | tuple[Tensor, ...]) -> None:
-        labels = labels if isinstance(labels, tuple) else (labels,)
+        labels = tuple(map(plain, labels if isinstance(labels, tuple) else (labels,)))
         for label in labels:
             if label.dim() != 1 or not _is_integral(label) or not len(label):
                 raise ValueError(

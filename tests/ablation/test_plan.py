@@ -16,6 +16,7 @@ MASKS = torch.tensor([[1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0], [1, 1, 0, 1], [1
 
 def plan(**changes):
     made = AblationPlan(
+        layer_tensors=(VALUES,),
         values=(VALUES,),
         baselines=(torch.tensor(-1.0),),
         channel_dim=1,

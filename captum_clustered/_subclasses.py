@@ -1,0 +1,38 @@
+"""Subclasses of Tensor, such as MONAI's MetaTensor: the method computes on plain tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["like", "plain"]
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """
+    Return the tensor, which shares its memory, without what a subclass adds to it.
+
+    A subclass may change or forbid functions that the method needs. Subclasses that have no
+    memory themselves (those with ``__torch_dispatch__``) are returned as they are.
+    """
+    kind = type(tensor)
+    if kind is Tensor or kind.__torch_dispatch__ is not Tensor.__torch_dispatch__:
+        return tensor
+    with torch._C.DisableTorchFunctionSubclass():
+        return tensor.as_subclass(Tensor)
+
+
+def like(template: Tensor, values: Tensor) -> Tensor:
+    """
+    Return the values in the template's subclass.
+
+    Args:
+
+        template (Tensor): The result of an operation on a tensor of the subclass, which is
+                    overwritten. So the subclass decides what an operation keeps of it.
+        values (Tensor): Plain values of the same shape.
+    """
+    if type(template) is Tensor or type(template) is type(values):
+        return values
+    plain(template).copy_(values)
+    return template
