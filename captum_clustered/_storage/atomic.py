@@ -16,13 +16,7 @@ UNFINISHED = ".part"
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """
-    Write a file, replacing any that is there.
-
-    Raises:
-
-        OSError: If it cannot be written. An earlier file is then left as it was.
-    """
+    """Write a file, replacing any; if an OSError is raised, an earlier file is as it was."""
     # A unique name: two processes that write the same file must not mix their bytes.
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}{UNFINISHED}")
     try:
@@ -38,24 +32,12 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: Any, indent: int | None = None) -> None:
-    """
-    Write JSON as a whole file, in ASCII: file names may hold bytes that are not UTF-8.
-
-    Raises:
-
-        OSError: If it cannot be written.
-    """
+    """Write JSON as a whole file, in ASCII: file names may hold bytes that are not UTF-8."""
     write_whole(path, (json.dumps(content, indent=indent) + "\n").encode())
 
 
 def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """
-    Write a table as a whole file.
-
-    Raises:
-
-        OSError: If it cannot be written.
-    """
+    """Write a table as a whole file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -64,13 +46,7 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) 
 
 
 def read_json_object(path: Path) -> dict[str, Any] | None:
-    """
-    Return the JSON object in a file, or None if the file holds anything else.
-
-    Raises:
-
-        OSError: If the file cannot be read.
-    """
+    """Return the JSON object in a file, or None if the file holds anything else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:

@@ -38,20 +38,15 @@ REPORT = "report.html"
 
 @dataclass(frozen=True)
 class RunDescription:
-    """
-    What the command compare knows about its run beyond the stored comparison.
+    """What the command compare knows about its run beyond the stored comparison."""
 
-    Attributes:
-
-        facts (dict): Headings and values for the top of a report.
-        names (list[str]): File name of each image.
-        left_out (list): Pairs of a file that was not compared and the reason.
-        classes (dict[int, str]): Names of the classes that occur.
-    """
-
+    # Headings and values for the top of a report.
     facts: dict[str, str] = field(default_factory=dict)
+    # File name of each image.
     names: list[str] = field(default_factory=list)
+    # Files that were not compared, and the reasons.
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    # Names of the classes that occur.
     classes: dict[int, str] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
@@ -60,13 +55,7 @@ class RunDescription:
 
     @classmethod
     def load(cls, folder: Path) -> RunDescription:
-        """
-        Read ``run.json``; return an empty description if there is none.
-
-        Raises:
-
-            ValueError: If the file is damaged.
-        """
+        """Read ``run.json``, empty if there is none; raise ValueError if it is damaged."""
         path = folder / RUN
         if not path.exists():
             return cls()
@@ -86,11 +75,5 @@ class RunDescription:
 
 
 def read_left_out_pairs(content: Any) -> list[tuple[str, str]]:
-    """
-    Return pairs of a name and a reason from parsed JSON.
-
-    Raises:
-
-        TypeError, ValueError: If it is anything else.
-    """
+    """Return names and reasons from parsed JSON; anything else raises TypeError or ValueError."""
     return [(str(name), str(reason)) for name, reason in content]

@@ -6,6 +6,7 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Module
@@ -73,7 +74,7 @@ def _clusterer(cam: ClusteredLayerCAM) -> Any:
     clusterer = cam.clusterer
     if isinstance(clusterer, (Tensor, tuple)):
         return f"fixed {_labels(clusterer)}"
-    if isinstance(clusterer, int):
+    if isinstance(clusterer, (int, np.integer)):
         return int(clusterer)
     # The repr of scikit-learn's estimators shows their parameters; that of a function an address.
     return getattr(clusterer, "__qualname__", None) or repr(clusterer)

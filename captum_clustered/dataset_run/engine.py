@@ -66,11 +66,9 @@ class Engine(Protocol):
 
     def device_name(self, cam: ClusteredLayerCAM) -> str:
         """Return the device's name; raise a ValueError if the engine cannot compute there."""
-        ...
 
     def run(self, job: Job, chunks: Sequence[int], advance: Callable[[int], None]) -> None:
         """Compute and store chunks; call ``advance`` with numbers of finished items."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -104,9 +102,8 @@ class LocalEngine:
     def run(self, job: Job, chunks: Sequence[int], advance: Callable[[int], None]) -> None:
         """See :class:`captum_clustered.dataset_run.engine.Engine`."""
         device = device_of(job.cam)
-        batches = in_processes(
-            job.reader, job.batches(chunks), self.num_workers, device.type == "cuda"
-        )
+        pins = device.type == "cuda"
+        batches = in_processes(job.reader, job.batches(chunks), self.num_workers, pins)
         job.explain_chunks(chunks, batches, device, advance)
 
 

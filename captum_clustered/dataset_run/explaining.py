@@ -13,6 +13,7 @@ from captum.attr import LayerAttribution
 from torch import Tensor
 
 from captum_clustered._ablation.plan import UNABLATED
+from captum_clustered._argument_checks import check_choice, is_int
 from captum_clustered._errors import one_line
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run.loading import LoadedBatch
@@ -20,27 +21,12 @@ from captum_clustered.input_attribution import LINEAR
 from captum_clustered.scores import ScoreWrapper
 
 PREDICTION, LABEL = "prediction", "label"
-RESOLUTIONS = ("layer", "input")
 Columns = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """
-    How each image is explained, besides the settings of the method.
-
-    Attributes:
-
-        target (str or int): "prediction", "label" or a class.
-        attribute_to_layer_input (bool): As in ``ClusteredLayerCAM.attribute``.
-        resolution (str): "layer" or "input": the size of the stored maps.
-        layer_baselines (float or None): The value that replaces ablated channels.
-        perturbations_per_eval (int or None): As in ``ClusteredLayerCAM.attribute``.
-
-    Raises:
-
-        ValueError: If a value is none of these.
-    """
+    """Arguments of :func:`explain_dataset` that say how each image is explained."""
 
     target: Union[str, int] = PREDICTION
     attribute_to_layer_input: bool = False
@@ -50,11 +36,13 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         target = self.target
-        is_class = isinstance(target, int) and not isinstance(target, bool) and target >= 0
-        if target not in (PREDICTION, LABEL) and not is_class:
+        if target not in (PREDICTION, LABEL) and not (is_int(target) and int(target) >= 0):
             raise ValueError(f"target={target!r} must be 'prediction', 'label' or a class number.")
-        if self.resolution not in RESOLUTIONS:
-            raise ValueError(f"resolution={self.resolution!r} must be 'layer' or 'input'.")
+        check_choice("resolution", self.resolution, ("layer", "input"))
+        for name in ("target", "perturbations_per_eval"):
+            # NumPy's integers are no JSON.
+            if is_int(getattr(self, name)):
+                object.__setattr__(self, name, int(getattr(self, name)))
         baselines: Any = self.layer_baselines
         # The settings are stored as JSON, which has no tensors.
         if not isinstance(baselines, (int, float, type(None))):
@@ -63,7 +51,7 @@ class RunSettings:
 
 
 class BatchExplainer:
-    """Explains batches; ``map_shape`` is the shape of a map, once one image was explained."""
+    """Explains batches; ``map_shape`` is the shape of a map, known after the first batch."""
 
     def __init__(self, cam: ClusteredLayerCAM, settings: RunSettings, device: torch.device) -> None:
         self._score = TargetScore(cam.forward_func)
@@ -164,9 +152,8 @@ class BatchExplainer:
                 f"{tuple(attribution.shape)} cannot be interpolated to inputs of shape "
                 f"{tuple(inputs.shape)}."
             )
-        resized: Tensor = LayerAttribution.interpolate(
-            attribution, tuple(inputs.shape[2:]), LINEAR[dims]
-        )
+        size = tuple(inputs.shape[2:])
+        resized: Tensor = LayerAttribution.interpolate(attribution, size, LINEAR[dims])
         return resized
 
 
@@ -177,12 +164,7 @@ class TargetScore(ScoreWrapper):
     The predicted class is known only after a forward pass, and a second pass to explain it
     would double the cost. So this function reads the prediction off the ablation plan's
     evaluation ``UNABLATED``, which runs first, and selects the score of the same class in all
-    other evaluations.
-
-    Attributes:
-
-        prediction (Tensor or None): The class with the largest score of each image, (N,),
-                    once the batch was run.
+    other evaluations. ``prediction`` has the classes (N,) once the batch was run.
     """
 
     def __init__(self, forward_func: Callable[..., Tensor]) -> None:

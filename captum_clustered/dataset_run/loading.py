@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,19 +23,10 @@ PREFETCHED = 2
 
 @dataclass(frozen=True)
 class LoadedBatch:
-    """
-    Items that were read together.
-
-    Attributes:
-
-        items (sequence of int): The numbers of all items.
-        good (list[int]): The numbers of those that could be read.
-        inputs (Tensor or None): Their inputs, (len(good), ...); None if there are none.
-        labels (list): Their labels, an int or None each.
-        errors (dict[int, str]): The reason for each other item.
-    """
+    """Items that were read together; ``errors`` has the reason for each that is not good."""
 
     items: Sequence[int]
+    # Those that could be read, their inputs (len(good), ...), None if there are none, and labels.
     good: list[int]
     inputs: Tensor | None
     labels: list[int | None]
@@ -42,10 +34,7 @@ class LoadedBatch:
 
     def pin_memory(self) -> LoadedBatch:
         """Return the batch in pinned memory; the DataLoader calls this."""
-        if self.inputs is None:
-            return self
-        pinned = self.inputs.pin_memory()
-        return LoadedBatch(self.items, self.good, pinned, self.labels, self.errors)
+        return self if self.inputs is None else replace(self, inputs=self.inputs.pin_memory())
 
 
 @dataclass(frozen=True)
@@ -63,7 +52,8 @@ class BatchReader(Dataset[LoadedBatch]):
         errors: dict[int, str] = {}
         for index in items:
             try:
-                value, label = self._read(index)
+                value, label = read_item(self.dataset, index, self.needs_label)
+                self._check_shape(value)
             except Exception as error:  # noqa: BLE001
                 errors[index] = one_line(error)
                 continue
@@ -72,14 +62,12 @@ class BatchReader(Dataset[LoadedBatch]):
             good.append(index)
         return LoadedBatch(items, good, torch.stack(inputs) if inputs else None, labels, errors)
 
-    def _read(self, index: int) -> tuple[Tensor, int | None]:
-        value, label = read_item(self.dataset, index, self.needs_label)
+    def _check_shape(self, value: Tensor) -> None:
         shape = tuple(value.shape)
         if shape != self.input_shape:
             raise ValueError(
                 f"its input has shape {shape}; those of this data set have {self.input_shape}."
             )
-        return value, label
 
 
 def read_item(dataset: Any, index: int, needs_label: bool) -> tuple[Tensor, int | None]:
@@ -134,18 +122,17 @@ def _without_torchs_sigchld_handler() -> Iterator[None]:
     """
     # Windows has none.
     of_children = getattr(signal, "SIGCHLD", None)
-    if of_children is None or threading.current_thread() is not threading.main_thread():
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(of_children) if of_children and is_main else None
+    is_torchs = str(getattr(handler, "__module__", "")).startswith("torch.utils.data")
+    if of_children is None or not is_torchs:
         yield
         return
-    handler = signal.getsignal(of_children)
-    is_torchs = getattr(handler, "__module__", "").startswith("torch.utils.data")
-    if is_torchs:
-        signal.signal(of_children, signal.SIG_DFL)
+    signal.signal(of_children, signal.SIG_DFL)
     try:
         yield
     finally:
-        if is_torchs:
-            signal.signal(of_children, handler)
+        signal.signal(of_children, handler)
 
 
 def in_threads(
@@ -155,18 +142,11 @@ def in_threads(
     if num_workers == 0:
         yield from map(reader.__getitem__, batches)
         return
+    waiting: deque[Future[LoadedBatch]] = deque()
     with ThreadPoolExecutor(num_workers) as pool:
-        yield from _ahead(pool, reader.__getitem__, batches, PREFETCHED * num_workers)
-
-
-def _ahead(
-    pool: ThreadPoolExecutor,
-    read: Callable[[Sequence[int]], LoadedBatch],
-    batches: Sequence[Sequence[int]],
-    n_ahead: int,
-) -> Iterator[LoadedBatch]:
-    waiting = [pool.submit(read, batch) for batch in batches[:n_ahead]]
-    for position in range(len(batches)):
-        if position + n_ahead < len(batches):
-            waiting.append(pool.submit(read, batches[position + n_ahead]))
-        yield waiting.pop(0).result()
+        for batch in batches:
+            waiting.append(pool.submit(reader.__getitem__, batch))
+            if len(waiting) > PREFETCHED * num_workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

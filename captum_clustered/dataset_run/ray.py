@@ -118,6 +118,7 @@ class RayEngine:
             data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
                 _Worker,
                 fn_constructor_kwargs={
+                    # In a list, so that Ray does not resolve it.
                     "reference": [reference],
                     "directory": here,
                     "uses_gpu": self.gpus_per_worker > 0,
@@ -143,17 +144,12 @@ class RayEngine:
 
 
 class _Worker:
-    """
-    An actor that explains chunks.
-
-    The job's reference is in a list, so that Ray does not resolve it; relative paths of the data
-    begin at the working directory.
-    """
+    """An actor that explains chunks."""
 
     def __init__(self, reference: list[Any], directory: str, uses_gpu: bool, readers: int) -> None:
         import ray
 
-        # Ray starts workers in a directory of its own.
+        # Relative paths of the data begin there; Ray starts workers in a directory of its own.
         with suppress(OSError):
             os.chdir(directory)
         self._job: Job = ray.get(reference[0])
@@ -206,25 +202,18 @@ def _ray(address: str | None, n_cpus: int, gpus_per_worker: float) -> Iterator[N
     context.enable_progress_bars = False
     logger.setLevel(logging.ERROR)
     try:
-        if not was_there and address is None:
-            _check_gpus(gpus_per_worker)
+        there = ray.cluster_resources().get("GPU", 0)
+        # Ray would wait for ever for GPUs that this machine lacks; a cluster may still grow.
+        if not was_there and address is None and there < gpus_per_worker:
+            raise ValueError(
+                f"gpus_per_worker={gpus_per_worker:g} is more than this machine has: {there:g}."
+            )
         yield
     finally:
         context.enable_progress_bars = before[0]
         logger.setLevel(before[1])
         if not was_there:
             ray.shutdown()
-
-
-def _check_gpus(gpus_per_worker: float) -> None:
-    """Ray would wait for ever for GPUs that this machine lacks; a cluster may still grow."""
-    import ray
-
-    there = ray.cluster_resources().get("GPU", 0)
-    if there < gpus_per_worker:
-        raise ValueError(
-            f"gpus_per_worker={gpus_per_worker:g} is more than this machine has: {there:g}."
-        )
 
 
 def _on_this_machine(n_cpus: int) -> dict[str, Any]:

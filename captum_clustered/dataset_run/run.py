@@ -9,7 +9,6 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_clustered._argument_checks import check_int
+from captum_clustered._argument_checks import check_int, is_int
 from captum_clustered._storage.atomic import write_csv
 from captum_clustered._storage.fingerprints import hash_names
 from captum_clustered._storage.layout import ERRORS
@@ -146,22 +145,24 @@ def explain_dataset(
         layer_baselines,
         perturbations_per_eval,
     )
-    sizes = _Sizes(batch_size, chunk_size, memory)
+    sizes = {"batch_size": batch_size, "chunk_size": chunk_size}
+    for argument, size in {**sizes, "memory": memory}.items():
+        if size is not None:
+            check_int(argument, size, 1)
     n_items = len(dataset)
     if n_items == 0:
         raise ValueError("dataset must hold at least one item; it is empty.")
-    if names is not None and len(names) != n_items:
+    names = _Numbers(n_items) if names is None else names
+    if len(names) != n_items:
         raise ValueError(f"names has {len(names)} entries for {n_items} items of the dataset.")
-    names = names or _Numbers(n_items)
-    n_fit = _n_fit(fit, n_items)
+    n_fit = _n_fit(fit, n_items, cam)
     given = {
         **describe_method(cam),
         **vars(settings),
         "fit": n_fit,
         "data": hash_names(names),
-        # As JSON gives it back.
-        **json.loads(json.dumps(dict(about or {}))),
     }
+    given |= _others(about or {}, given)
     engine = engine or LocalEngine()
     made = made_with(engine.device_name(cam))
     store = RunStore(Path(out))
@@ -174,7 +175,7 @@ def explain_dataset(
         with threads(n_threads):
             trial = Trial(cam, settings, dataset, n_items, device_of(cam))
             if manifest is None:
-                batch_size, chunk_size = sizes.chosen(trial)
+                batch_size, chunk_size = _new_sizes(batch_size, chunk_size, memory, trial)
                 manifest = Manifest(
                     settings=given,
                     n_items=n_items,
@@ -201,28 +202,16 @@ def explain_dataset(
     return result
 
 
-@dataclass(frozen=True)
-class _Sizes:
-    """The sizes that the caller gives, or None."""
-
-    batch_size: int | None
-    chunk_size: int | None
-    memory: int | None
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value is not None:
-                check_int(name, value, 1)
-
-    def chosen(self, trial: Trial) -> tuple[int, int]:
-        """Return the batch size and the chunk size of a new run."""
-        batch_size = self.batch_size or trial.batch_size(self.memory)
-        chunk_size = self.chunk_size or batch_size * max(1, CHUNK_ITEMS // batch_size)
-        if chunk_size % batch_size:
-            raise ValueError(
-                f"chunk_size={chunk_size} must be a multiple of batch_size={batch_size}."
-            )
-        return batch_size, chunk_size
+def _new_sizes(
+    batch_size: int | None, chunk_size: int | None, memory: int | None, trial: Trial
+) -> tuple[int, int]:
+    """Return the batch size and the chunk size of a new run."""
+    batch_size = batch_size or trial.batch_size(memory)
+    chunk_size = chunk_size or batch_size * max(1, CHUNK_ITEMS // batch_size)
+    if chunk_size % batch_size:
+        raise ValueError(f"chunk_size={chunk_size} must be a multiple of batch_size={batch_size}.")
+    # NumPy's integers are no JSON.
+    return int(batch_size), int(chunk_size)
 
 
 class _Numbers(Sequence[str]):
@@ -251,25 +240,40 @@ class _Counter:
             self._progress(self._done, self._total)
 
 
-def _n_fit(fit: Any, n_items: int) -> int:
+def _others(about: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return other settings as JSON gives them back."""
+    taken = sorted(set(given).intersection(about))
+    if taken:
+        raise ValueError(f"about has {taken}, which are settings of every run: rename them.")
+    found: dict[str, Any] = json.loads(json.dumps(dict(about)))
+    return found
+
+
+def _n_fit(fit: Any, n_items: int, cam: ClusteredLayerCAM) -> int:
     if fit is None:
         return 0
+    if isinstance(cam.clusterer, (Tensor, tuple)):
+        raise ValueError(f"fit={fit!r} has nothing to learn: clusterer is fixed labels.")
     if fit == ALL:
         return n_items
-    if not isinstance(fit, int) or isinstance(fit, bool) or fit < 1:
+    if not is_int(fit) or fit < 1:
         raise ValueError(f"fit={fit!r} must be 'all' or the number of items to fit clusters on.")
-    return min(fit, n_items)
+    return min(int(fit), n_items)
 
 
 def _check_same(
-    stored: Manifest, given: Mapping[str, Any], n_items: int, sizes: _Sizes, folder: Path
+    stored: Manifest,
+    given: Mapping[str, Any],
+    n_items: int,
+    sizes: Mapping[str, int | None],
+    folder: Path,
 ) -> None:
     before = {**stored.settings, "number of items": stored.n_items}
     now = {**given, "number of items": n_items}
-    for name in ("batch_size", "chunk_size"):
+    for name, size in sizes.items():
         # None means as before.
-        if getattr(sizes, name) is not None:
-            before[name], now[name] = getattr(stored, name), getattr(sizes, name)
+        if size is not None:
+            before[name], now[name] = getattr(stored, name), size
     differences = [
         f"{name} was {before.get(name, 'not given')} and is {now.get(name, 'not given')}"
         for name in dict.fromkeys([*before, *now])
@@ -316,25 +320,20 @@ def _fitted(
     store: RunStore,
 ) -> ClusteredLayerCAM:
     """Return the method with clusters that are fitted once and stored with the results."""
-    clusters = store.read_clusters(manifest)
+    clusters, fitted = store.read_clusters(manifest), copy(cam)
     if clusters is None:
-        clusters = _fit(copy(cam), settings, dataset, n_fit, manifest)
+        device, size = device_of(cam), manifest.batch_size
+        items = np.linspace(0, manifest.n_items - 1, n_fit).round().astype(int).tolist()
+        reader = BatchReader(dataset, tuple(manifest.input_shape))
+        slices = [items[start : start + size] for start in range(0, n_fit, size)]
+        batches = in_threads(reader, slices, FIT_READERS)
+        inputs = (batch.inputs.to(device) for batch in batches if batch.inputs is not None)
+        fitted.fit(inputs, attribute_to_layer_input=settings.attribute_to_layer_input)
+        # The trial has refused layers of several tensors.
+        assert isinstance(fitted.labels_, Tensor)  # noqa: S101
+        clusters = fitted.labels_
         store.write_clusters(clusters, manifest)
-    fitted = copy(cam)
+    fitted.clusterer, fitted._fitted = clusters, None
     # Fixed clusters are the same in each of several clusterings.
-    fitted.clusterer, fitted.n_clusterings = clusters, 1
+    fitted.n_clusterings = 1
     return fitted
-
-
-def _fit(
-    cam: ClusteredLayerCAM, settings: RunSettings, dataset: Any, n_fit: int, manifest: Manifest
-) -> Tensor:
-    device, size = device_of(cam), manifest.batch_size
-    items = np.linspace(0, manifest.n_items - 1, n_fit).round().astype(int).tolist()
-    reader = BatchReader(dataset, tuple(manifest.input_shape))
-    slices = [items[start : start + size] for start in range(0, n_fit, size)]
-    batches = in_threads(reader, slices, FIT_READERS)
-    inputs = (batch.inputs.to(device) for batch in batches if batch.inputs is not None)
-    labels = cam.fit(inputs, attribute_to_layer_input=settings.attribute_to_layer_input).labels_
-    # The trial has refused layers of several tensors.
-    return labels if isinstance(labels, Tensor) else labels[0]

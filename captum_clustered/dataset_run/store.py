@@ -1,8 +1,7 @@
 """
-A run on disk: a manifest and one Parquet file per chunk of the data.
+A run on disk: a manifest and one Parquet file per chunk, which is a fixed slice of the items.
 
-A chunk is a fixed slice of the items, and its file has one row for each of them, explained or
-not. So the files that exist are the record of what is done.
+A file has one row per item, explained or not, so the files that exist record what is done.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,28 +57,20 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Manifest:
-    """
-    What a run computes.
+    """What a run computes."""
 
-    Attributes:
-
-        settings (dict): All that must be the same for its chunks to belong together.
-        n_items (int): Number of items.
-        batch_size (int): Items in each batch but the last.
-        chunk_size (int): Items in each chunk but the last, a multiple of batch_size.
-        threads (int): torch's threads, which the last bits of a CPU's sums depend on.
-        attribution_shape (list[int]): Shape of one image's attribution.
-        input_shape (list[int]): Shape of one image's input.
-        made_with (dict): Versions and the kind of device.
-    """
-
+    # All that must be the same for its chunks to belong together.
     settings: dict[str, Any]
     n_items: int
+    # Items in each batch and each chunk but the last; chunks have whole batches.
     batch_size: int
     chunk_size: int
+    # torch's threads, which the last bits of a CPU's sums depend on.
     threads: int
+    # Of one image.
     attribution_shape: list[int]
     input_shape: list[int]
+    # Versions and the kind of device.
     made_with: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -114,22 +105,18 @@ class RunStore:
         """
         Hold the folder until the block or the process ends; make it if it is not there.
 
-        Raises:
-
-            RuntimeError: If another run holds it.
-            OSError: If it cannot be written to.
+        Raises RuntimeError if another run holds it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / LOCK, timeout=LOCK_SECONDS)
         try:
-            lock.acquire()
+            # Some network file systems have no locks.
+            with suppress(NotImplementedError):
+                lock.acquire()
         except Timeout as error:
             raise RuntimeError(
                 f"another run is writing into {self.folder}: wait for it, or choose another folder."
             ) from error
-        except NotImplementedError:
-            # Some network file systems have no locks.
-            pass
         try:
             yield
         finally:
@@ -140,10 +127,9 @@ class RunStore:
         path = self.folder / MANIFEST
         if not path.exists():
             return None
-        content = read_json_object(path)
+        # No object is as bad as one without entries.
+        content = read_json_object(path) or {}
         try:
-            # No object is as bad as one without entries.
-            content = content or {}
             version = content.pop("format")
             content.pop("hash")
             manifest = Manifest(**content)
@@ -193,10 +179,8 @@ class RunStore:
         options = {"compression": "zstd", "use_dictionary": ["error"]}
         with pq.ParquetWriter(file, SCHEMA, **options) as writer:
             writer.write_table(pa.Table.from_pylist(list(rows), SCHEMA))
-            content_hash = _hash(file.getvalue())
-            writer.add_key_value_metadata(
-                {SETTINGS_HASH: manifest.hash, CONTENT_HASH: content_hash}
-            )
+            hashes = {SETTINGS_HASH: manifest.hash, CONTENT_HASH: _hash(file.getvalue())}
+            writer.add_key_value_metadata(hashes)
         write_whole(self.path(chunk), file.getvalue())
 
     def read(

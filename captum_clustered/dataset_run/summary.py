@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from captum_clustered._argument_checks import check_int
 from captum_clustered._storage.atomic import write_csv
 from captum_clustered._storage.layout import CLUSTER_EXAMPLES, CLUSTER_MEANS
 from captum_clustered.dataset_run.reading import Run
 
-COLUMNS = ("index", "item", "error", "label", "target", "importances", "sizes")
-# In the column of the class, for the mean over all images.
-EVERY = "all"
+COLUMNS = ("index", "item", "label", "target", "importances", "sizes")
 
 
 @dataclass(frozen=True)
@@ -90,15 +89,9 @@ class ClusterSummary:
         return [mean.cluster for mean in self.means if mean.target is None]
 
     def save(self, folder: Path) -> None:
-        """
-        Write ``clusters.csv`` and ``cluster_examples.csv``.
-
-        Raises:
-
-            OSError: If they cannot be written.
-        """
+        """Write ``clusters.csv`` and ``cluster_examples.csv``; raise OSError if it fails."""
         means = [
-            vars(mean) | {"target": EVERY if mean.target is None else mean.target}
+            vars(mean) | {"target": "all" if mean.target is None else mean.target}
             for mean in self.means
         ]
         examples = [vars(example) for example in self.examples]
@@ -127,7 +120,7 @@ def cluster_summary(run: Run, n_examples: int = 6) -> ClusterSummary:
     Raises:
 
         ValueError: If each image has its own clustering, no image is explained yet, or
-                    ``n_examples`` is negative.
+                    ``n_examples`` is no int of at least 0.
 
     Examples::
 
@@ -136,8 +129,7 @@ def cluster_summary(run: Run, n_examples: int = 6) -> ClusterSummary:
         ...     print(mean.cluster, mean.target, mean.mean)
         >>> summary.save(Path("out"))
     """
-    if n_examples < 0:
-        raise ValueError(f"n_examples={n_examples} must be at least 0.")
+    check_int("n_examples", n_examples, 0)
     settings = run.manifest.settings
     if not settings["fit"] and not str(settings["clusterer"]).startswith(("fixed", "fitted")):
         raise ValueError(

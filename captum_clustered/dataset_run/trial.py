@@ -33,12 +33,7 @@ GPU_SHARE = 0.5
 
 
 class Trial:
-    """
-    The first image that can be explained: its input ``example``, map shape and bytes of a row.
-
-    If no item can be read, a ValueError says so; if none of the first few can be explained, the
-    error of the first is raised.
-    """
+    """The first image that can be explained: its input ``example``, map shape and row's bytes."""
 
     def __init__(
         self,
@@ -56,11 +51,12 @@ class Trial:
 
     def batch_size(self, memory: int | None) -> int:
         """Return the batch size that fits into the memory, in bytes; None for the default."""
-        budget = memory or default_budget(self._device)
-        return choose_batch_size(self._explain, self.example, budget)
+        return choose_batch_size(
+            self._explain, self.example, memory or default_budget(self._device)
+        )
 
     def _first(self, items: Iterator[tuple[Tensor, int | None]]) -> dict[str, Any]:
-        """Set the example to the first item that can be explained and return its row."""
+        """Return the row of the example; if the first few fail, raise the error of the first."""
         failed: Exception | None = None
         for self.example, self._label in itertools.islice(items, MAX_UNEXPLAINED):
             try:
@@ -104,19 +100,17 @@ def default_budget(device: torch.device) -> int:
 
 
 def _readable(dataset: Any, needs_label: bool, n_items: int) -> Iterator[tuple[Tensor, int | None]]:
-    first, found = "", False
-    for index in range(min(n_items, MAX_UNREADABLE)):
+    reasons: list[str] = []
+    n_tried = min(n_items, MAX_UNREADABLE)
+    for index in range(n_tried):
         try:
-            item = read_item(dataset, index, needs_label)
+            yield read_item(dataset, index, needs_label)
         except Exception as error:  # noqa: BLE001
-            first = first or one_line(error)
-            continue
-        found = True
-        yield item
-    if not found:
+            reasons.append(one_line(error))
+    if len(reasons) == n_tried:
         raise ValueError(
-            f"dataset has no item that can be read among its first {min(n_items, MAX_UNREADABLE)}; "
-            f"of the first: {first}"
+            f"dataset has no item that can be read among its first {n_tried}; of the first: "
+            f"{reasons[0]}"
         )
 
 

@@ -34,16 +34,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """
-    The table at the top of a page.
-
-    Attributes:
-
-        kind (str): Heading of the rows' names.
-        columns (list): All columns but that of the rows' names.
-        rows (list): In their first order.
-        remarks (list): Sentences below the table.
-    """
+    """The table at the top of a page: ``kind`` heads the rows' names, remarks stand below."""
 
     kind: str
     columns: list[Column]
@@ -53,22 +44,16 @@ class Summary:
 
 @dataclass(frozen=True)
 class Map:
-    """
-    A map for the page.
-
-    Attributes:
-
-        height, width (int): Of its values.
-        low, high (float): The map's smallest and largest value.
-        limit (float): The value of level 127; 0 for a map of zeros.
-        values (str): Levels from -127 to 127 as bytes, in base64.
-    """
+    """A map for the page."""
 
     height: int
     width: int
+    # The map's smallest and largest value.
     low: float
     high: float
+    # The value of level 127; 0 for a map of zeros.
     limit: float
+    # Levels from -127 to 127 as bytes, in base64.
     values: str
 
 
@@ -81,24 +66,17 @@ class Failed:
 
 @dataclass(frozen=True)
 class ClusterPanel:
-    """
-    The clusters of channels behind a map, as parallel lists: a page may have very many.
+    """The clusters of channels behind a map, as parallel lists: a page may have very many."""
 
-    Attributes:
-
-        title (str): Text of the button that unfolds them.
-        scale (str): How their maps are colored, and which clusters these are.
-        importances (list): As texts, the most important first.
-        sizes (list): Numbers of channels.
-        height, width (int): Of the values of each map.
-        ranges (list): The maps' smallest and largest values.
-        values (list): As in :class:`Map`; all maps share a scale.
-    """
-
+    # Text of the button that unfolds them.
     title: str
+    # How their maps are colored, and which clusters these are.
     scale: str
+    # As texts, the most important first.
     importances: list[str]
+    # Numbers of channels.
     sizes: list[int]
+    # The shape of each map, its smallest and largest value, and its levels as in Map.
     height: int
     width: int
     ranges: list[tuple[float, float]]
@@ -107,34 +85,27 @@ class ClusterPanel:
 
 @dataclass(frozen=True)
 class ShownImage:
-    """
-    An image with its maps.
-
-    Attributes:
-
-        name (str): Its name.
-        facts (list): Phrases on its classes and scores.
-        label, prediction (int or None): Its true and its predicted class.
-        height, width (int): Of the picture.
-        picture (str or None): WebP in base64; None if the input is no picture.
-        mask (list or None): Lengths of runs of equal pixels in reading order, first outside.
-        maps (list): A :class:`Map` or :class:`Failed` for each method.
-        values (list): For each number its values, one per method or one for the image.
-        scale (str): How its maps are colored, if not each by itself.
-        clusters (list): For each map that has clusters.
-    """
+    """An image with its maps."""
 
     name: str
+    # Phrases on its classes and scores.
     facts: list[str]
+    # The number of the true class.
     label: int | None
     prediction: int | None
+    # The picture as WebP in base64; None if the input is no picture.
     height: int
     width: int
     picture: str | None
+    # Lengths of runs of equal pixels in reading order, first outside.
     mask: list[int] | None
+    # One for each method.
     maps: list[Map | Failed]
+    # For each of the report's numbers its values, one per method or one for the image.
     values: list[list[float | None]]
+    # How its maps are colored, if not each by itself.
     scale: str = ""
+    # One for each map that has clusters.
     clusters: list[ClusterPanel] = field(default_factory=list)
 
 
@@ -157,37 +128,28 @@ class Shown:
 
 @dataclass(frozen=True)
 class Report:
-    """
-    All that a page shows.
-
-    Attributes:
-
-        title (str): Heading of the page.
-        facts (list): Pairs of a title and a text that describe the run.
-        summary (Summary): The table.
-        left_out (list): Pairs of a missing image or method and the reason.
-        remarks (list): Sentences on how to read the pictures.
-        methods (list): In the order of each image's maps.
-        numbers (list): In the order of each image's values.
-        classes (dict): Names of the classes that occur, by number.
-        images (list): The images.
-    """
+    """All that a page shows."""
 
     title: str
+    # Titles and texts that describe the run.
     facts: list[tuple[str, str]]
     summary: Summary
+    # Missing images and methods, and the reasons.
     left_out: list[tuple[str, str]]
+    # Sentences on how to read the pictures.
     remarks: list[str]
+    # In the order of each image's maps.
     methods: list[Shown]
+    # In the order of each image's values.
     numbers: list[Number]
+    # Names of the classes that occur, by number.
     classes: dict[int, str]
     images: list[ShownImage]
 
     def data(self) -> dict[str, Any]:
         """Return the data for the page's script, as JSON values."""
         return {
-            "methods": [asdict(method) for method in self.methods],
-            "numbers": [asdict(number) for number in self.numbers],
-            "classes": self.classes,
-            "images": [asdict(image) for image in self.images],
+            name: value
+            for name, value in asdict(self).items()
+            if name in ("methods", "numbers", "classes", "images")
         }

@@ -14,25 +14,12 @@ from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.comparison.result import Comparison, significance
 from captum_clustered.comparison.store import BatchResult
 from captum_clustered.comparison.stored import StoredComparison
-from captum_clustered.report.content import (
-    Cell,
-    ClusterPanel,
-    Column,
-    Failed,
-    Map,
-    Number,
-    Report,
-    Row,
-    Shown,
-    ShownImage,
-    Summary,
-)
+from captum_clustered.report import content
 from captum_clustered.report.packing import (
     CLUSTER_BYTES,
     MAP_BYTES,
     counted,
     largest_side,
-    limit_of,
     packed_clusters,
     packed_map,
     packed_mask,
@@ -41,19 +28,12 @@ from captum_clustered.report.packing import (
 )
 
 
-def compare_report(state: Path, described: RunDescription | None = None) -> Report:
+def compare_report(state: Path, described: RunDescription | None = None) -> content.Report:
     """
     Return the report of a folder that compare has written.
 
-    Args:
-
-        state (Path): The folder ``save_to``.
-        described (RunDescription, optional): Names and facts from the command compare.
-                    Default: None (images and classes have numbers only)
-
-    Raises:
-
-        ValueError: If a file is missing or damaged, or no image was compared.
+    The command compare gives names and facts; without them, images and classes have numbers only.
+    Raises ValueError if a file is missing or damaged, or no image was compared.
     """
     described = described or RunDescription()
     stored = StoredComparison.read(state)
@@ -62,29 +42,38 @@ def compare_report(state: Path, described: RunDescription | None = None) -> Repo
         raise ValueError(f"{state} has no image that was compared: there is nothing to show.")
     classes, names = described.classes, list(described.names)
     # After an interruption there may be more images than names.
-    names += [f"image {i}" for i in range(len(names), _n_images(stored))]
+    n_stored = sum(result.n_images for result in stored.results)
+    names += [f"image {i}" for i in range(len(names), n_stored)]
     comparison.names = names
-    n_clusters = sum(_n_clusters(kept) for _, kept in stored.batches())
+    n_images = comparison.frame["image"].nunique()
+    n_clusters = sum(
+        int((kept.sizes > 0).sum())
+        for _, pictures in stored.batches()
+        for kept in pictures.clusters.values()
+    )
     images = _Images(
         comparison,
         names,
         classes,
-        largest_side(_n_maps(comparison), MAP_BYTES),
+        largest_side(n_images * len(comparison.methods), MAP_BYTES),
         largest_side(n_clusters, CLUSTER_BYTES),
     )
-    shown = [image for result, kept in stored.batches() for image in images.of(result, kept)]
-    methods = [Shown(name, name in comparison.controls) for name in comparison.methods]
-    n_images = comparison.frame["image"].nunique()
-    return Report(
+    shown = [
+        images.of(i, image, result, pictures)
+        for result, pictures in stored.batches()
+        for i, image in enumerate(result.images)
+    ]
+    methods = [content.Shown(name, name in comparison.controls) for name in comparison.methods]
+    return content.Report(
         title=f"{counted(len(methods), 'method')} on {counted(n_images, 'image')}",
         facts=_facts(stored, described, n_images),
         summary=_summary(comparison),
         left_out=described.left_out + comparison.left_out(),
         remarks=_remarks(shown, images),
         methods=methods,
-        numbers=[Number(name, way, True) for name, way in comparison.directions.items()],
+        numbers=[content.Number(name, way, True) for name, way in comparison.directions.items()],
         classes={
-            number: _class_name(classes, number)
+            number: images.class_name(number)
             for image in shown
             for number in (image.label, image.prediction)
             if number is not None
@@ -105,20 +94,15 @@ class _Images:
     has_reduced: bool = False
     has_reduced_clusters: bool = False
 
-    def of(self, result: BatchResult, pictures: Pictures) -> list[ShownImage]:
-        """Return the images of a batch."""
-        return [self._of(i, result, pictures) for i in range(len(result.images))]
-
-    def _of(self, i: int, result: BatchResult, pictures: Pictures) -> ShownImage:
-        image = result.images[i]
+    def of(
+        self, i: int, image: Mapping[str, int | None], result: BatchResult, pictures: Pictures
+    ) -> content.ShownImage:
+        """Return the i-th image of a batch."""
         picture, height, width = (
             (None, 0, 0) if pictures.images is None else packed_picture(pictures.images[i])
         )
-        mask = None if pictures.masks is None else packed_mask(pictures.masks[i])
         number = image["image"]
-        maps = [] if picture is None else self._maps(i, number, result, pictures)
-        clusters = [] if picture is None else self._clusters(i, pictures)
-        return ShownImage(
+        return content.ShownImage(
             name=self.names[number or 0],
             facts=self._facts(image),
             label=image["label"],
@@ -126,35 +110,34 @@ class _Images:
             height=height,
             width=width,
             picture=picture,
-            mask=mask,
-            maps=maps,
+            mask=None if pictures.masks is None else packed_mask(pictures.masks[i]),
+            maps=[] if picture is None else self._maps(i, number, result, pictures),
             values=[
                 [_value(result, method, metric, i) for method in self.comparison.methods]
                 for metric in self.comparison.directions
             ],
-            clusters=clusters,
+            clusters=self._clusters(i, pictures),
         )
 
     def _maps(
         self, i: int, number: int | None, result: BatchResult, pictures: Pictures
-    ) -> list[Map | Failed]:
+    ) -> list[content.Map | content.Failed]:
         reasons = {
             failure["method"]: f"{failure['error']}: {failure['message']}"
             for failure in result.failures
             if failure["image"] == number and not failure["metric"]
         }
-        found: list[Map | Failed] = []
+        found: list[content.Map | content.Failed] = []
         for method in self.comparison.methods:
             maps = pictures.maps.get(method)
             if maps is None or bool(math.isnan(maps[i].flat[0])):
-                found.append(Failed(reasons.get(method, "no map")))
+                found.append(content.Failed(reasons.get(method, "no map")))
                 continue
             self.has_reduced |= max(maps[i].shape) > self.side
-            extremes = pictures.ranges[method][i]
-            found.append(packed_map(maps[i], limit_of([extremes]), self.side, extremes))
+            found.append(packed_map(maps[i], None, self.side, pictures.ranges[method][i]))
         return found
 
-    def _clusters(self, i: int, pictures: Pictures) -> list[ClusterPanel]:
+    def _clusters(self, i: int, pictures: Pictures) -> list[content.ClusterPanel]:
         found = []
         for method in self.comparison.methods:
             kept = pictures.clusters.get(method)
@@ -178,26 +161,23 @@ class _Images:
 
     def _facts(self, image: Mapping[str, int | None]) -> list[str]:
         label, prediction, target = (image[name] for name in ("label", "prediction", "target"))
-        facts = [] if label is None else [f"true class: {self._class(label)}"]
-        verdict = "" if label is None else " (right)" if label == prediction else " (wrong)"
-        return [
-            *facts,
-            f"predicted: {self._class(prediction)}{verdict}",
-            f"explained: {self._class(target)}",
+        facts = [
+            f"predicted: {self.class_name(prediction)}",
+            f"explained: {self.class_name(target)}",
         ]
+        if label is not None:
+            facts[0] += " (right)" if label == prediction else " (wrong)"
+            facts.insert(0, f"true class: {self.class_name(label)}")
+        return facts
 
-    def _class(self, number: int | None) -> str:
-        return _class_name(self.classes, number)
+    def class_name(self, number: int | None) -> str:
+        unnamed = f"class {number}"
+        return unnamed if number is None else self.classes.get(number, unnamed)
 
 
 def _value(result: BatchResult, method: str, metric: str, i: int) -> float | None:
     values = result.values.get(method, {}).get(metric)
     return None if values is None else rounded(values[i])
-
-
-def _class_name(classes: Mapping[int, str], number: int | None) -> str:
-    found = None if number is None else classes.get(number)
-    return f"class {number}" if found is None else found
 
 
 def _facts(
@@ -219,10 +199,10 @@ def _facts(
     return [(name, str(value)) for name, value in facts.items()]
 
 
-def _summary(comparison: Comparison) -> Summary:
+def _summary(comparison: Comparison) -> content.Summary:
     table = comparison.summary()
-    columns = {name: Column(name, way) for name, way in comparison.directions.items()}
-    cells: dict[str, list[Cell]] = {method: [] for method in comparison.methods}
+    columns = {name: content.Column(name, way) for name, way in comparison.directions.items()}
+    cells: dict[str, list[content.Cell]] = {method: [] for method in comparison.methods}
     for metric in columns:
         rows = table[table["metric"] == metric].set_index("method")
         for method, row in rows.iterrows():
@@ -230,7 +210,7 @@ def _summary(comparison: Comparison) -> Summary:
     costs = comparison.costs()["seconds"]
     for method, found in cells.items():
         seconds = rounded(float(costs.get(method, math.nan)))
-        found.append(Cell("-" if seconds is None else f"{seconds:.2g}", order=seconds))
+        found.append(content.Cell("-" if seconds is None else f"{seconds:.2g}", order=seconds))
     remarks = [
         "Means over the images, with 95% bootstrap intervals.",
         "Controls do not use the model's decision: a metric that a control wins is no evidence "
@@ -242,24 +222,24 @@ def _summary(comparison: Comparison) -> Summary:
     tags = dict.fromkeys(comparison.controls, "control")
     if comparison.reference is not None:
         tags.setdefault(comparison.reference, "reference")
-    return Summary(
+    return content.Summary(
         kind="Method",
-        columns=[*columns.values(), Column("seconds", "lower")],
-        rows=[Row(method, tags.get(method, ""), found) for method, found in cells.items()],
+        columns=[*columns.values(), content.Column("seconds", "lower")],
+        rows=[content.Row(method, tags.get(method, ""), found) for method, found in cells.items()],
         remarks=remarks,
     )
 
 
-def _cell(row: pd.Series) -> Cell:
+def _cell(row: pd.Series) -> content.Cell:
     if not row["n"]:
-        return Cell("-")
+        return content.Cell("-")
     star = significance(row)
     small = [] if math.isnan(row["low"]) else [f"[{row['low']:.3g}, {row['high']:.3g}]"]
     small += [f"{row['missing']} missing"] if row["missing"] else []
-    return Cell(f"{row['mean']:.3g}{star}", " ".join(small), float(row["mean"]))
+    return content.Cell(f"{row['mean']:.3g}{star}", " ".join(small), float(row["mean"]))
 
 
-def _remarks(shown: list[ShownImage], images: _Images) -> list[str]:
+def _remarks(shown: list[content.ShownImage], images: _Images) -> list[str]:
     if all(image.picture is None for image in shown):
         return ["The images are not two-dimensional: they and their maps cannot be shown here."]
     shrunk = "{0} of more than {1} x {1} values were shrunk to that by their means."
@@ -278,15 +258,3 @@ def _remarks(shown: list[ShownImage], images: _Images) -> list[str]:
     if images.has_reduced_clusters:
         remarks.append(shrunk.format("Maps of clusters", images.side_of_clusters))
     return remarks
-
-
-def _n_images(stored: StoredComparison) -> int:
-    return sum(result.n_images for result in stored.results)
-
-
-def _n_maps(comparison: Comparison) -> int:
-    return int(comparison.frame["image"].nunique()) * len(comparison.methods)
-
-
-def _n_clusters(pictures: Pictures) -> int:
-    return sum(int((kept.sizes > 0).sum()) for kept in pictures.clusters.values())

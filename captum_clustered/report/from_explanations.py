@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,49 +13,30 @@ from captum_clustered._scalings import SCALINGS
 from captum_clustered._storage.layout import read_left_out_pairs
 from captum_clustered.explain.explanation import Explanation
 from captum_clustered.explain.settings import ExplainerSettings
-from captum_clustered.report.content import (
-    Cell,
-    ClusterPanel,
-    Column,
-    Failed,
-    Map,
-    Number,
-    Report,
-    Row,
-    Shown,
-    ShownImage,
-    Summary,
-)
+from captum_clustered.report import content
 from captum_clustered.report.packing import (
     CLUSTER_BYTES,
     MAP_BYTES,
     counted,
     largest_side,
-    limit_of,
     packed_clusters,
     packed_map,
     packed_picture,
     rounded,
-    signed,
     unsigned,
 )
 from captum_clustered.scores import SCORES
+from captum_clustered.visualization.scale import signed_text
 
 METHODS = ("Clustered-CAM", "LayerGradCam")
 
 
-def explain_report(paths: Sequence[Path], left_out: Path) -> Report:
+def explain_report(paths: Sequence[Path], left_out: Path) -> content.Report:
     """
     Return the report of files that :meth:`captum_clustered.explain.Explanation.save` wrote.
 
-    Args:
-
-        paths (list): The files (.npz), one per image.
-        left_out (Path): The file that lists missing images; it need not exist.
-
-    Raises:
-
-        ValueError: If a file is damaged or holds something else.
+    ``left_out`` is the file that lists missing images; it need not exist. Raises ValueError if a
+    file is damaged or holds something else.
     """
     n_maps = sum(len(METHODS) + Explanation.load(path).sizes.size for path in paths)
     side = largest_side(n_maps, MAP_BYTES + CLUSTER_BYTES)
@@ -76,47 +56,47 @@ def explain_report(paths: Sequence[Path], left_out: Path) -> Report:
         classes[explanation.prediction] = explanation.class_name(explanation.prediction)
         scores[_score(explanation)] = None
         is_average |= explanation.settings.n_clusterings > 1
-    remarks = []
+    one, remarks = len(images) == 1, []
     if is_reduced:
         remarks.append(f"Maps of more than {side} x {side} values were shrunk to that.")
     if not is_average:
         remarks.append("The map of a cluster is its share of the map of Clustered-CAM.")
-    return Report(
-        title=f"{'Explanations' if len(images) != 1 else 'Explanation'} of "
-        f"{counted(len(images), 'image')}",
+    return content.Report(
+        title=f"Explanation{'' if one else 's'} of {counted(len(images), 'image')}",
         facts=_joined(facts),
         summary=_summary(rows, list(scores)),
         left_out=_left_out(left_out),
         remarks=remarks,
-        methods=[Shown(name) for name in METHODS],
+        methods=[content.Shown(name) for name in METHODS],
         numbers=[
-            Number("probability of the explained class", None, False),
-            Number("score of the explained class", None, False),
+            content.Number("probability of the explained class", None, False),
+            content.Number("score of the explained class", None, False),
         ],
         classes=classes,
         images=images,
     )
 
 
-def _image(explanation: Explanation, side: int) -> ShownImage:
+def _image(explanation: Explanation, side: int) -> content.ShownImage:
     settings, score = explanation.settings, _score(explanation)
     maps = (explanation.attribution, explanation.gradcam)
-    present = [values for values in maps if values is not None]
-    shared = limit_of(present) if SCALINGS[settings.scaling].is_additive else None
-    packed: list[Map | Failed] = [
-        Failed(explanation.gradcam_missing or "left out")
+    shared = None
+    if SCALINGS[settings.scaling].is_additive:
+        shared = max(float(np.abs(values).max()) for values in maps if values is not None)
+    packed: list[content.Map | content.Failed] = [
+        content.Failed(explanation.gradcam_missing or "left out")
         if values is None
-        else packed_map(values, limit_of([values]) if shared is None else shared, side)
+        else packed_map(values, shared, side)
         for values in maps
     ]
     picture, height, width = packed_picture(explanation.input_image)
     scale = (
         "Each map is colored relative to its own largest absolute value, for their units differ."
         if shared is None
-        else f"Colors of both maps: from {signed(-shared)} to {signed(shared)} "
+        else f"Colors of both maps: from {signed_text(-shared)} to {signed_text(shared)} "
         f"({score} per position)."
     )
-    return ShownImage(
+    return content.ShownImage(
         name=explanation.image,
         facts=[
             f"explained: {_explained_class(explanation)} ({explanation.probability:.1%})",
@@ -137,7 +117,7 @@ def _image(explanation: Explanation, side: int) -> ShownImage:
     )
 
 
-def _clusters(explanation: Explanation, side: int) -> list[ClusterPanel]:
+def _clusters(explanation: Explanation, side: int) -> list[content.ClusterPanel]:
     maps, settings = explanation.maps, explanation.settings
     found = packed_clusters(
         explanation.importances,
@@ -161,13 +141,10 @@ def _facts(explanation: Explanation) -> dict[str, str]:
         value = getattr(settings, each.name)
         if each.name not in ("layer", "layer_input") and value is not None:
             title = each.name.removeprefix("n_").replace("_", " ").capitalize()
-            facts[title] = _text(value)
+            # Saved clusters are a number for each channel.
+            is_saved = isinstance(value, tuple)
+            facts[title] = f"given for {len(value)} channels" if is_saved else str(value)
     return facts
-
-
-def _text(value: Any) -> str:
-    # Saved clusters are a number for each channel.
-    return f"given for {len(value)} channels" if isinstance(value, tuple) else str(value)
 
 
 def _joined(facts: list[dict[str, str]]) -> list[tuple[str, str]]:
@@ -179,36 +156,36 @@ def _joined(facts: list[dict[str, str]]) -> list[tuple[str, str]]:
     ]
 
 
-def _row(explanation: Explanation) -> Row:
+def _row(explanation: Explanation) -> content.Row:
     importances = explanation.importances[explanation.sizes > 0]
     score, without = explanation.score, explanation.baseline_score
     largest = float(importances.max()) if len(importances) else 0.0
-    return Row(
+    return content.Row(
         explanation.image,
         "",
         [
-            Cell(_explained_class(explanation)),
-            Cell(f"{explanation.probability:.1%}", order=explanation.probability),
-            Cell(unsigned(score), order=score),
-            Cell(unsigned(without), order=without),
-            Cell(str(len(importances)), order=float(len(importances))),
-            Cell(signed(largest), order=largest),
+            content.Cell(_explained_class(explanation)),
+            content.Cell(f"{explanation.probability:.1%}", order=explanation.probability),
+            content.Cell(unsigned(score), order=score),
+            content.Cell(unsigned(without), order=without),
+            content.Cell(str(len(importances)), order=float(len(importances))),
+            content.Cell(signed_text(largest), order=largest),
         ],
     )
 
 
-def _summary(rows: list[Row], scores: list[str]) -> Summary:
-    names = (
-        "explained class",
-        "probability",
-        "score",
-        "score without the layer",
-        "clusters",
-        "largest importance",
-    )
-    return Summary(
+def _summary(rows: list[content.Row], scores: list[str]) -> content.Summary:
+    columns = [
+        content.Column("explained class"),
+        content.Column("probability"),
+        content.Column("score"),
+        content.Column("score without the layer"),
+        content.Column("clusters"),
+        content.Column("largest importance"),
+    ]
+    return content.Summary(
         kind="Image",
-        columns=[Column(name) for name in names],
+        columns=columns,
         rows=rows,
         remarks=[
             f"The score is the {' or the '.join(scores)} of the explained class. Importances are "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered.clusters import order_clusters
 from captum_clustered.report.content import ClusterPanel, Map
 from captum_clustered.visualization.arrays import shrunk
+from captum_clustered.visualization.scale import signed_text
 
 # Budgets for all maps of a page together, and for all clusters'. With its pictures, a page of 500
 # images under 12 methods, three of them with 10 clusters, stays below 20 MB.
@@ -27,7 +27,6 @@ PICTURE_SIDE = 224
 QUALITY = 80
 # An odd number of levels, so that zero stays zero.
 LEVELS = 127
-MINUS = "\N{MINUS SIGN}"
 
 
 def largest_side(n_maps: int, n_bytes: int) -> int:
@@ -35,31 +34,22 @@ def largest_side(n_maps: int, n_bytes: int) -> int:
     return max(1, math.isqrt(n_bytes // max(1, n_maps)))
 
 
-def limit_of(maps: Sequence[NDArray[Any]]) -> float:
-    """Return the largest absolute value, the end of a zero-centered scale that the maps share."""
-    return max((float(np.abs(values).max()) for values in maps), default=0.0)
-
-
 def packed_map(
-    values: NDArray[Any], limit: float, side: int, extremes: NDArray[Any] | None = None
+    values: NDArray[Any], limit: float | None, side: int, extremes: NDArray[Any] | None = None
 ) -> Map:
     """
-    Return a map for the page.
+    Return a map (height, width) for the page, shrunk by its means to a longest side.
 
-    Args:
-
-        values (numpy.ndarray): Shape (height, width).
-        limit (float): End of its scale, at least the largest absolute value.
-        side (int): The longest side; larger maps are shrunk by their means.
-        extremes (numpy.ndarray, optional): The smallest and the largest value of a map that
-                    was shrunk before.
-                    Default: None (those of the values)
+    ``limit`` is the end of its scale, None for its largest absolute value; ``extremes`` are the
+    smallest and largest value of a map that was shrunk before.
     """
     exact = np.asarray(values, dtype=np.float64)
     small = shrunk(torch.from_numpy(exact)[None, None], side)[0, 0].numpy()
+    low, high = (exact.min(), exact.max()) if extremes is None else extremes
+    if limit is None:
+        limit = max(-float(low), float(high))
     # Division by a subnormal limit overflows.
     relative = small / limit if limit >= np.finfo(np.float64).tiny else np.zeros_like(small)
-    low, high = (exact.min(), exact.max()) if extremes is None else extremes
     levels = np.round(LEVELS * np.clip(relative, -1, 1)).astype(np.int8)
     return Map(
         height=levels.shape[0],
@@ -87,32 +77,17 @@ def packed_clusters(
     """
     Return the clusters behind a map for the page, without those that have no channels.
 
-    Args:
-
-        importances (numpy.ndarray): Shape (k,).
-        sizes (numpy.ndarray): Numbers of channels, shape (k,).
-        maps (numpy.ndarray): Shape (k, height, width).
-        ranges (numpy.ndarray): Smallest and largest value of each map before it was shrunk,
-                    shape (k, 2).
-        side (int): The longest side; larger maps are shrunk by their means.
-        importance (str): A name in ``IMPORTANCES``.
-        method (str, optional): The method's name.
-                    Default: "" (there is one method only)
-        unit (str, optional): Unit of the importances.
-                    Default: "" (unknown)
-        n_clusters (int, optional): Number of all clusters, if some are left out.
-                    Default: 0 (these are all)
-        n_runs (int, optional): Number of clusterings that the map averages.
-                    Default: 1
+    The arrays have shapes (k,), (k,), (k, height, width) and (k, 2): ``ranges`` are the maps'
+    smallest and largest values before they were shrunk. ``n_clusters`` counts also clusters that
+    were not stored; the map averages ``n_runs`` clusterings.
     """
     order = order_clusters(importances, sizes)
-    limit = limit_of([ranges[order]]) if order else 0.0
+    limit = float(np.abs(ranges[order]).max(initial=0))
     packed = [packed_map(maps[j], limit, side, ranges[j]) for j in order]
     n = len(order)
-    count = f"{n} of {n_clusters}" if n_clusters > n else str(n)
-    criterion = IMPORTANCES[importance].criterion
-    title = f"{count} cluster{'s' if count != '1' else ''} of channels, by {criterion}"
-    scale = f"Colors of all these clusters: from {signed(-limit)} to {signed(limit)}."
+    count = f"{n} of {n_clusters} clusters" if n_clusters > n else counted(n, "cluster")
+    title = f"{count} of channels, by {IMPORTANCES[importance].criterion}"
+    scale = f"Colors of all these clusters: from {signed_text(-limit)} to {signed_text(limit)}."
     if n_clusters > n:
         scale += " Less important clusters are left out."
     if n_runs > 1:
@@ -120,7 +95,7 @@ def packed_clusters(
     return ClusterPanel(
         title=f"{method}: {title}" if method else f"{title} ({unit})" if unit else title,
         scale=scale,
-        importances=[signed(float(importances[j])) for j in order],
+        importances=[signed_text(float(importances[j])) for j in order],
         sizes=[int(sizes[j]) for j in order],
         height=packed[0].height if packed else 0,
         width=packed[0].width if packed else 0,
@@ -152,15 +127,9 @@ def rounded(value: float | None) -> float | None:
     return float(f"{value:.4g}")
 
 
-def signed(value: float) -> str:
-    """Return a number with its sign for the page."""
-    # A true minus sign, as wide as the plus.
-    return "0" if not rounded(value) else f"{value:+.3g}".replace("-", MINUS)
-
-
 def unsigned(value: float) -> str:
     """Return a number for the page, with a sign only if it is negative."""
-    return f"{value:.4g}".replace("-", MINUS)
+    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
 
 
 def counted(n: int, what: str) -> str:

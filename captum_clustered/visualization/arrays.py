@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["ArrayOrTensor", "as_map", "as_mask", "as_picture", "backdrop", "resized"]
+from captum_clustered._argument_checks import check_choice
 
 ArrayOrTensor = Union[Tensor, ArrayLike, Image.Image]
 
@@ -43,12 +43,17 @@ def as_map(attr: ArrayOrTensor, name: str = "attr") -> NDArray[np.float64]:
             f"got {shape}. Take one example with [i]; sum over channels that add up; "
             "tokens_to_map arranges tokens."
         )
+    check_finite(name, values)
+    return values
+
+
+def check_finite(name: str, values: NDArray[Any]) -> None:
+    """Raise ValueError if any value of an argument is NaN or infinite."""
     wrong = int(values.size - np.isfinite(values).sum())
     if wrong:
         raise ValueError(
             f"{name} must be finite; {wrong} of its {values.size} values are NaN or infinite."
         )
-    return values
 
 
 def as_picture(image: ArrayOrTensor) -> NDArray[np.float64]:
@@ -61,13 +66,11 @@ def as_picture(image: ArrayOrTensor) -> NDArray[np.float64]:
     """
     if isinstance(image, Image.Image) and image.mode not in _PLAIN_MODES:
         image = image.convert("RGB")
-    values = _numpy(image)
+    pixels = values = _numpy(image)
     if isinstance(image, Tensor):
-        while values.ndim == 4 and values.shape[0] == 1:
-            values = values[0]
-        pixels = np.moveaxis(values, 0, -1) if values.ndim == 3 else values
-    else:
-        pixels = values
+        if values.ndim == 4 and len(values) == 1:
+            pixels = values[0]
+        pixels = np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or not pixels.size:
@@ -75,8 +78,7 @@ def as_picture(image: ArrayOrTensor) -> NDArray[np.float64]:
             "original_image must be one image, a tensor (C, H, W) or an array (H, W, C) or "
             f"(H, W), with C = 1 or 3; got {type(image).__name__} of shape {values.shape}."
         )
-    if not np.isfinite(pixels).all():
-        raise ValueError("original_image must be finite; it has values that are NaN or infinite.")
+    check_finite("original_image", pixels)
     low, high = float(pixels.min()), float(pixels.max())
     is_integer = np.issubdtype(pixels.dtype, np.integer)
     limit = 255.0 if is_integer or high > 1 + _TOLERANCE else 1.0
@@ -104,8 +106,7 @@ def resized(
     values: NDArray[np.float64], size: tuple[int, int], interpolate_mode: str
 ) -> NDArray[np.float64]:
     """Interpolate a map to the image's size with Captum's ``LayerAttribution.interpolate``."""
-    if interpolate_mode not in MODES:
-        raise ValueError(f"interpolate_mode must be one of {MODES}; got {interpolate_mode!r}.")
+    check_choice("interpolate_mode", interpolate_mode, MODES)
     if values.shape == size:
         return values
     tensor = torch.from_numpy(np.ascontiguousarray(values))[None, None]
@@ -124,11 +125,7 @@ def shrunk(pictures: Tensor, side: int) -> Tensor:
 
 
 def backdrop(picture: NDArray[np.float64]) -> NDArray[np.float64]:
-    """
-    Return a picture (H, W, 3) in middle grays.
-
-    Colors, white and black in the picture would look like colors of the palette.
-    """
+    """Return a picture (H, W, 3) in middle grays, which do not look like the palette's colors."""
     gray = 0.2 + 0.45 * (picture @ _GRAY)
     return np.repeat(gray[..., None], 3, axis=2)
 

@@ -12,8 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-__all__ = ["MUTED", "UPRIGHT", "axes_for", "frame", "save_figure", "shortened", "show"]
-
 # Draw images upright, whatever the user's matplotlib style says.
 UPRIGHT: dict[str, Any] = {"origin": "upper", "aspect": "equal"}
 # The color of secondary text.
@@ -27,11 +25,7 @@ def axes_for(
     fig_size: tuple[float, float],
     use_pyplot: bool,
 ) -> tuple[Figure, NDArray[Any]]:
-    """
-    Return the figure and its axes, shape (n_rows, n_columns).
-
-    Raises ValueError if ``plt_fig_axis`` has another number of axes.
-    """
+    """Return the figure and its axes, shape (n_rows, n_columns)."""
     if plt_fig_axis is None:
         make: Callable[..., Figure] = Figure
         if use_pyplot:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
+from captum_clustered._argument_checks import check_choice, check_int
 from captum_clustered.clusters import Clusters, order_clusters
 from captum_clustered.visualization.arrays import (
     ArrayOrTensor,
@@ -23,8 +24,6 @@ from captum_clustered.visualization.arrays import (
 from captum_clustered.visualization.canvas import axes_for, show
 from captum_clustered.visualization.overlay import draw_overlay
 from captum_clustered.visualization.scale import Scale, draw_color_bar, signed_text
-
-__all__ = ["cluster_grid", "cluster_titles", "draw_clusters", "visualize_clusters"]
 
 _COLUMNS = 6
 _CELL = 1.75
@@ -95,10 +94,8 @@ def visualize_clusters(
         >>> figure, axes = visualize_clusters(clusters, image, max_clusters=6)
     """
     maps, importances, sizes = _of_example(clusters, example)
-    if importance not in IMPORTANCES:
-        raise ValueError(f"importance must be one of {tuple(IMPORTANCES)}; got {importance!r}.")
-    if max_clusters < 1:
-        raise ValueError(f"max_clusters must be at least 1; got {max_clusters}.")
+    check_choice("importance", importance, IMPORTANCES)
+    check_int("max_clusters", max_clusters, 1)
     picture = as_picture(original_image)
     height, width = picture.shape[:2]
     outline = None if mask is None else as_mask(mask, (height, width))
@@ -127,8 +124,7 @@ def cluster_grid(n: int) -> tuple[int, int]:
 def cluster_titles(importances: NDArray[Any], sizes: NDArray[Any], name: str = "") -> list[str]:
     """Return a title for each cluster: the name and value of its importance, and its size."""
     return [
-        f"{name} {signed_text(float(value))}".strip()
-        + f"\n{size} {'channel' if size == 1 else 'channels'}"
+        f"{name} {signed_text(float(value))}\n{size} channel{'' if size == 1 else 's'}".lstrip()
         for value, size in zip(importances, sizes, strict=True)
     ]
 
@@ -143,11 +139,7 @@ def draw_clusters(
     label: str,
     mask: NDArray[np.bool_] | None = None,
 ) -> None:
-    """
-    Draw maps (H, W) of clusters over a picture (H, W, 3) and a color bar, on axes that exist.
-
-    Axes beyond the number of maps are left empty.
-    """
+    """Draw maps (H, W) over a picture (H, W, 3) and a color bar; leave more axes empty."""
     places = list(axes.ravel())
     for axis, values, title in zip(places, maps, titles, strict=False):
         draw_overlay(axis, picture, values, scale, mask)
@@ -164,11 +156,7 @@ def _of_example(clusters: Clusters, example: int) -> tuple[Tensor, NDArray[Any],
             f"{type(clusters).__name__}."
         )
     maps, importances, sizes = clusters.maps, clusters.importances, clusters.sizes
-    if (
-        not isinstance(maps, Tensor)
-        or not isinstance(importances, Tensor)
-        or not isinstance(sizes, Tensor)
-    ):
+    if isinstance(maps, tuple) or isinstance(importances, tuple) or isinstance(sizes, tuple):
         raise ValueError(
             "clusters must be of a layer of one tensor; for another layer take one tensor's "
             "labels, importances, maps and sizes with dataclasses.replace."

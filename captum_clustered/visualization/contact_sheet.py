@@ -14,8 +14,6 @@ from captum_clustered.visualization.canvas import MUTED
 from captum_clustered.visualization.overlay import draw_overlay
 from captum_clustered.visualization.scale import Scale
 
-__all__ = ["SheetCell", "SheetRow", "draw_contact_sheet"]
-
 # Inches.
 _CELL, _CAPTION, _GAP, _TEXT, _TITLE, _MARGIN = 1.7, 0.42, 0.12, 2.7, 1.0, 0.3
 # Of the subtitle, on average.

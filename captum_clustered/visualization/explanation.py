@@ -21,8 +21,6 @@ from captum_clustered.visualization.scale import Scale
 if TYPE_CHECKING:
     from captum_clustered.explain import ExplainerSettings, Explanation
 
-__all__ = ["draw_explanation"]
-
 _MAX_CLUSTERS = 12
 # Few clusters are drawn no larger than many.
 _MIN_COLUMNS = 5

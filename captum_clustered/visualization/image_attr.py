@@ -9,9 +9,8 @@ import numpy as np
 from captum.attr import visualization as captum_visualization
 from numpy.typing import NDArray
 
+from captum_clustered.visualization.arrays import check_finite
 from captum_clustered.visualization.canvas import axes_for, show
-
-__all__ = ["visualize_image_attr", "visualize_image_attr_multiple"]
 
 _KEPT = {
     "positive": lambda attr: np.maximum(attr, 0),
@@ -61,7 +60,9 @@ def visualize_image_attr(
     # Captum draws a map that it can scale. Its values are set to zero afterwards.
     scalable = np.full((1, 1), -1.0 if sign == "negative" else 1.0)
     if method != "original_image":
-        attr = _finite(attr, method)
+        if attr is None:
+            raise ValueError(f"attr=None is for method='original_image'; {method!r} draws a map.")
+        check_finite("attr", attr)
         summed = attr.sum(axis=2) if attr.ndim == 3 else attr
         if _KEPT.get(sign, np.asarray)(summed).any():
             scalable = attr
@@ -132,15 +133,3 @@ def visualize_image_attr_multiple(
         )
     show(use_pyplot)
     return figure, axes if len(axes) > 1 else axes[0]
-
-
-def _finite(attr: NDArray[Any] | None, method: str) -> NDArray[Any]:
-    """Return a map whose values are all finite numbers; raise for another one, or none."""
-    if attr is None:
-        raise ValueError(f"attr=None is for method='original_image'; {method!r} draws a map.")
-    wrong = int(attr.size - np.isfinite(attr).sum())
-    if wrong:
-        raise ValueError(
-            f"attr must be finite; {wrong} of its {attr.size} values are NaN or infinite."
-        )
-    return attr

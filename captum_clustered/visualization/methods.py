@@ -12,23 +12,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from captum_clustered.visualization.arrays import (
-    as_map,
-    as_mask,
-    as_picture,
-    resized,
-)
+from captum_clustered._argument_checks import check_choice
+from captum_clustered.visualization.arrays import as_map, as_mask, as_picture, resized
 from captum_clustered.visualization.canvas import UPRIGHT, axes_for, frame, show
 from captum_clustered.visualization.overlay import draw_outline, draw_overlay
 from captum_clustered.visualization.scale import Scale, draw_color_bar
-
-__all__ = ["visualize_methods"]
 
 Batch = Union[Tensor, NDArray[Any], Sequence[Any]]
 _CELL = 1.75
 # On average, at the 9 points of titles.
 _LETTERS_PER_INCH = 13
-_SCALES = ("shared", "own")
 
 
 def visualize_methods(
@@ -96,8 +89,7 @@ def visualize_methods(
         >>> }
         >>> figure, axes = visualize_methods(maps, images, label="share of the logit")
     """
-    if scale not in _SCALES:
-        raise ValueError(f"scale must be one of {_SCALES}; got {scale!r}.")
+    check_choice("scale", scale, ("shared", "own"))
     if scale == "own" and limit is not None:
         raise ValueError(f"limit={limit!r} needs scale='shared'; got scale='own'.")
     _check(attributions, original_images, masks, names)

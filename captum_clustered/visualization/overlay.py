@@ -21,8 +21,6 @@ from captum_clustered.visualization.arrays import (
 from captum_clustered.visualization.canvas import UPRIGHT, axes_for, frame, show
 from captum_clustered.visualization.scale import LINES, Scale, draw_color_bar
 
-__all__ = ["draw_outline", "draw_overlay", "visualize_layer_attr"]
-
 
 def visualize_layer_attr(
     attr: ArrayOrTensor,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["TABLE", "to_rgba"]
-
 # Lightness grows from end to end: in gray, negative values are darker than the picture behind
 # them and positive values are brighter. Blue and yellow differ under all common kinds of color
 # blindness. Colors from zero to the largest value:

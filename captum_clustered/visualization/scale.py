@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from captum_clustered.visualization.palette import TABLE
 
-__all__ = ["LINES", "Scale", "draw_color_bar", "signed_text"]
-
 # Without the repeated entry 0, so that zero is in the middle.
 _TABLE = TABLE[1:] / 255
 # As seen over the mean gray of pictures.
@@ -31,28 +29,16 @@ LINES: tuple[tuple[float, dict[str, Any]], ...] = (
 
 @dataclass(frozen=True)
 class Scale:
-    """
-    A color scale that is centered at zero.
-
-    Attributes:
-
-        limit (float): The value at the end of the palette.
-        has_negative (bool): Whether any value is negative.
-        extend (str): The ends that values exceed, in terms of matplotlib's color bar.
-    """
+    """A color scale that is centered at zero, with ``limit`` at the end of the palette."""
 
     limit: float
     has_negative: bool = True
+    # The ends that values exceed, in terms of matplotlib's color bar.
     extend: str = "neither"
 
     @classmethod
     def of(cls, maps: Iterable[NDArray[np.float64]], limit: float | None = None) -> Scale:
-        """
-        Return a scale for all of the maps.
-
-        It ends at ``limit`` or the largest absolute value. Raises ValueError if ``limit`` is not
-        a positive number.
-        """
+        """Return a scale for all of the maps; without a limit, for their largest absolute value."""
         maps = list(maps)
         low = min((float(values.min()) for values in maps), default=0.0)
         high = max((float(values.max()) for values in maps), default=0.0)
@@ -75,18 +61,13 @@ class Scale:
 
 
 def draw_color_bar(figure: Any, scale: Scale, label: str, **place: Any) -> Any:
-    """
-    Draw the color bar of a scale; without negative values, only its upper half.
-
-    ``place`` is ``cax`` or ``ax``, and other arguments of matplotlib's ``colorbar``.
-    """
+    """Draw the color bar of a scale; without negative values, only its upper half."""
     limit = scale.limit
     mappable = ScalarMappable(Normalize(-limit, limit), ListedColormap(_OPAQUE))
     bar = figure.colorbar(mappable, extend=scale.extend, **place)
     bar.set_label(label, fontsize=9, parse_math=False)
-    ticks = (
-        [-limit, -limit / 2, 0, limit / 2, limit] if scale.has_negative else [0, limit / 2, limit]
-    )
+    ticks = [-limit, -limit / 2] if scale.has_negative else []
+    ticks += [0, limit / 2, limit]
     bar.set_ticks(ticks, labels=[signed_text(tick) for tick in ticks])
     for level, style in LINES:
         bar.ax.axhline(

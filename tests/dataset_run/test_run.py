@@ -380,3 +380,35 @@ def test_a_disk_that_becomes_full_spoils_nothing(tmp_path):
     run(tmp_path / "a")
     run(tmp_path / "b")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_fitted_method_is_fitted_again(tmp_path):
+    """The stored clusters are those of the stored results."""
+    cam = method().fit(torch.randn(1, 2, 12, 10, generator=torch.Generator().manual_seed(1)))
+    again = run(tmp_path / "a", Pictures(4), cam, fit=4)
+    first = run(tmp_path / "b", Pictures(4), fit=4)
+    assert torch.equal(again.cluster_labels, first.cluster_labels)
+    assert not torch.equal(again.cluster_labels, cam.labels_)
+    assert again.table(["sizes", "importances"]) == first.table(["sizes", "importances"])
+
+
+def test_nothing_is_begun_if_there_are_no_clusters_to_fit(tmp_path):
+    cam = method(clusterer=torch.arange(6) % 3)
+    with pytest.raises(ValueError, match=r"fit='all' .* clusterer is fixed labels"):
+        run(tmp_path, cam=cam, fit="all")
+    assert run(tmp_path, cam=cam).is_complete
+
+
+def test_other_facts_cannot_hide_a_setting(tmp_path):
+    with pytest.raises(ValueError, match=r"about has \['seed'\], which are settings"):
+        run(tmp_path, about={"size": 224, "seed": 0})
+
+
+def test_numbers_and_names_may_be_of_numpy(tmp_path):
+    numbers = {"batch_size": 2, "chunk_size": 4, "perturbations_per_eval": 2, "target": 1, "fit": 3}
+    names = [str(i) for i in range(N)]
+    run(tmp_path / "a", names=names, **numbers)
+    numbers = {name: np.int64(value) for name, value in numbers.items()}
+    for _ in range(2):
+        run(tmp_path / "b", names=np.array(names), **numbers)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")

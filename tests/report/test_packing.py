@@ -7,13 +7,11 @@ from PIL import Image
 
 from captum_clustered.report.packing import (
     largest_side,
-    limit_of,
     packed_clusters,
     packed_map,
     packed_mask,
     packed_picture,
     rounded,
-    signed,
 )
 
 MINUS = "\N{MINUS SIGN}"
@@ -39,12 +37,12 @@ def test_a_shared_limit_leaves_levels_unused():
 @pytest.mark.parametrize("value", [0.0, -0.0, 5e-324])
 def test_zeros_and_what_cannot_be_divided_by(value):
     values = np.full((2, 2), value)
-    assert levels(packed_map(values, limit_of([values]), side=9)) == [[0, 0], [0, 0]]
+    assert levels(packed_map(values, None, side=9)) == [[0, 0], [0, 0]]
 
 
 def test_tiny_maps_use_all_levels():
     values = np.array([[1e-300, -1e-300]])
-    assert levels(packed_map(values, limit_of([values]), side=9)) == [[127, -127]]
+    assert levels(packed_map(values, None, side=9)) == [[127, -127]]
 
 
 def test_large_maps_shrink_but_keep_their_range():
@@ -63,9 +61,9 @@ def test_maps_together_stay_within_their_bytes():
         assert n_maps * (side + 1) ** 2 > 6_000_000
 
 
-def test_limit_of_several_maps():
-    assert limit_of([np.array([1.0, -3.0]), np.array([2.0])]) == 3
-    assert limit_of([]) == 0
+def test_maps_without_a_limit_have_their_own():
+    for extremes, limit in ((None, 3), ([-2, 9], 9), ([1, 2], 2), ([-4, -1], 4)):
+        assert packed_map(np.array([[1.0, -3.0]]), None, 9, extremes).limit == limit
 
 
 @pytest.mark.parametrize(
@@ -141,10 +139,3 @@ def test_what_is_not_there_is_said():
 def test_no_cluster_has_channels():
     found = made(sizes=(0, 0, 0))
     assert (found.importances, found.values, found.height) == ([], [], 0)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.0, "0"), (-0.0, "0"), (1.2345, "+1.23"), (-1e-9, f"{MINUS}1e{MINUS}09")]
-)
-def test_numbers_have_their_sign(value, text):
-    assert signed(value) == text

@@ -144,7 +144,7 @@ def test_mistakes_are_named():
         draw(torch.tensor([[float("nan")]]))
     with pytest.raises(ValueError, match="limit must be a positive number; got -1"):
         draw(limit=-1)
-    with pytest.raises(ValueError, match="interpolate_mode must be one of"):
+    with pytest.raises(ValueError, match="interpolate_mode='cubic' must be 'nearest' or"):
         draw(interpolate_mode="cubic")
     with pytest.raises(ValueError, match="mask must have the height"):
         draw(mask=np.ones((2, 2)))

@@ -63,5 +63,15 @@ def test_the_bar_of_maps_without_negative_values_begins_at_zero():
     assert bar(Scale(0.5, has_negative=False)).ax.get_ylim() == (0, 0.5)
 
 
-def test_numbers_have_a_sign_as_wide_as_the_other():
-    assert [signed_text(v) for v in (0, 1.2345, -0.00012345)] == ["0", "+1.23", "\u22120.000123"]
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (-0.0, "0"),
+        (1.2345, "+1.23"),
+        (-0.00012345, "\u22120.000123"),
+        (-1e-9, "\u22121e\u221209"),
+    ],
+)
+def test_numbers_have_a_sign_as_wide_as_the_other(value, text):
+    assert signed_text(value) == text
