@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TypeGuard
 
 import numpy as np
 
 
 def check_int(name: str, value: object, minimum: int) -> None:
     """Raise ValueError unless an argument is an integer of at least ``minimum``."""
-    if not is_int(value) or value < minimum:  # type: ignore[operator]
+    if not is_int(value) or value < minimum:
         raise ValueError(f"{name}={value!r} must be an int of at least {minimum}.")
 
 
@@ -19,6 +20,6 @@ def check_choice(name: str, value: object, choices: Collection[object]) -> None:
         raise ValueError(f"{name}={value!r} must be {' or '.join(map(repr, choices))}.")
 
 
-def is_int(value: object) -> bool:
-    """Return whether a value is an integer, Python's or NumPy's, and no bool."""
+def is_int(value: object) -> TypeGuard[int]:
+    """Return whether a value is an integer of Python or NumPy, but not a bool."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

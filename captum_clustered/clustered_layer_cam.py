@@ -274,8 +274,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         attribute_to_layer_input: bool = False,
     ) -> ClusteredLayerCAM:
         r"""
-        Learn one clustering of the layer's channels, which :meth:`attribute` then uses for all
-        images, so that cluster 3 has the same channels in every image.
+        Learn one clustering of the layer's channels. :meth:`attribute` then uses it for all
+        images, instead of ``clusterer``, so that cluster 3 has the same channels in every image.
 
         Channels are compared by all their maps on the reference inputs. Inputs are streamed:
         memory grows with the square of the number of channels, not with the number of

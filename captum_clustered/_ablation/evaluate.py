@@ -83,8 +83,8 @@ def evaluate(
         scores, failure = _by_either_engine(request, cam._device_ids())
     if failure:
         warnings.warn(
-            f"{cam.get_name()} ran the model once for each ablation instead of once in all, "
-            f"because it cannot run under torch.func.vmap ({failure}).",
+            f"{cam.get_name()} ran the model once for each ablation instead of once for all, "
+            f"because the model cannot run under torch.func.vmap ({failure}).",
             stacklevel=stacklevel + 1,
         )
     state.warn_if_training(stacklevel=stacklevel + 1)

@@ -1,4 +1,4 @@
-"""Arguments and result of the engines ``vmap_pass`` and ``loop``, and checks of the model's."""
+"""What the engines ``vmap_pass`` and ``loop`` take and return; the model's inputs and scores."""
 
 from __future__ import annotations
 

@@ -67,10 +67,9 @@ def make_clusterer(clusterer: ClustererType, n_clusterings: int, seed: int) -> C
     """Check ``clusterer`` and wrap it as a :class:`Clusterer`."""
     seeds = range(seed, seed + n_clusterings)
     if is_int(clusterer):
-        n_clusters = int(clusterer)  # type: ignore[arg-type]
-        if n_clusters < 1:
+        if clusterer < 1:
             raise ValueError(f"clusterer={clusterer}: the number of clusters must be at least 1.")
-        return _KMeans(n_clusters, seeds)
+        return _KMeans(int(clusterer), seeds)
     if isinstance(clusterer, Tensor) or (
         isinstance(clusterer, tuple)
         and clusterer
