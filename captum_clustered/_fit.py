@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from captum._utils.common import _run_forward
 from torch import Tensor
-from torch.nn import Module
 
 from captum_clustered._ablation.hooks import Tensors, not_reached, record_layer
 from captum_clustered._ablation.layer_checks import check_finite, check_layer
@@ -19,24 +18,23 @@ from captum_clustered._clustering.clusterers import Clusterer
 from captum_clustered._clustering.features import ChannelGram, channel_first
 from captum_clustered._subclasses import plain
 
+if TYPE_CHECKING:
+    from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
+
 # Restarts of k-means: more than for a single image, because it runs only once.
 FIT_RESTARTS = 10
 
 
 def fit_labels(
-    forward_func: Callable[..., Any],
-    layer: Module,
+    cam: ClusteredLayerCAM,
+    clusterer: Clusterer,
     inputs: Any,
     additional_forward_args: object,
     attribute_to_layer_input: bool,
-    *,
-    clusterer: Clusterer,
-    channel_dim: int,
-    device_ids: list[int] | None,
     stacklevel: int,
 ) -> Tensors:
     """
-    Return labels (C,) for each of the layer's tensors, see ``ClusteredLayerCAM.fit``.
+    Return labels (C,) for each of the layer's tensors, see ``cam.fit``.
 
     A warning of training mode is given at ``stacklevel``; 1 is the caller of this function.
     """
@@ -46,27 +44,27 @@ def fit_labels(
             "inputs must be a Tensor, a tuple of Tensors or an iterable of batches; got "
             f"{type(inputs).__name__}."
         )
-    name = layer_name(forward_func, layer)
+    name = layer_name(cam.forward_func, cam.layer)
     grams: list[ChannelGram] = []
     with torch.no_grad(), eager_mode():
         for batch in batches:
             # A DataLoader of (image, label) yields lists.
             first = batch[0] if isinstance(batch, list) and batch else batch
             formatted = format_inputs(first)
-            state = ModelState(forward_func, layer, formatted)
-            with record_layer(layer, attribute_to_layer_input) as seen, state.restored():
-                _run_forward(forward_func, formatted, None, additional_forward_args)
+            state = ModelState(cam.forward_func, cam.layer, formatted)
+            with record_layer(cam.layer, attribute_to_layer_input) as seen, state.restored():
+                _run_forward(cam.forward_func, formatted, None, additional_forward_args)
             state.warn_if_training(stacklevel=stacklevel + 1)
             if not seen.tensors:
                 raise not_reached(name)
-            tensors = tuple(map(plain, seen.gathered(device_ids)))
-            check_layer(tensors, len(formatted[0]), channel_dim, name)
+            tensors = tuple(map(plain, seen.gathered(cam._device_ids())))
+            check_layer(tensors, len(formatted[0]), cam.channel_dim, name)
             check_finite(tensors, name)
             grams = grams or [ChannelGram() for _ in tensors]
             if len(grams) != len(tensors):
                 raise ValueError(f"layer {name} changed its number of tensors between batches.")
             for gram, tensor in zip(grams, tensors, strict=True):
-                _add(gram, channel_first(tensor, channel_dim), name)
+                _add(gram, channel_first(tensor, cam.channel_dim), name)
         if not grams:
             raise ValueError("inputs must contain at least one batch; got none.")
         return tuple(

@@ -319,15 +319,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
                 "or a callable."
             )
         labels = fit_labels(
-            self.forward_func,
-            self.layer,
-            inputs,
-            additional_forward_args,
-            attribute_to_layer_input,
-            clusterer=clusterer,
-            channel_dim=self.channel_dim,
-            device_ids=self._device_ids(),
-            stacklevel=2,
+            self, clusterer, inputs, additional_forward_args, attribute_to_layer_input, stacklevel=2
         )
         self._fitted = FixedLabels(labels)
         self._fitted_to_layer_input = attribute_to_layer_input

@@ -33,10 +33,8 @@ class CoalitionDesign(Protocol):
         """
         Return the importances (N, K).
 
-        Args:
-
-            changes (Tensor): Values of the empty coalition and of ``coalitions``, minus the
-                        value of the full one, shape (1 + M, N).
+        ``changes`` (1 + M, N) are the values of the empty coalition and of ``coalitions``, minus
+        the value of the full one.
         """
         ...
 
