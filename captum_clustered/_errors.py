@@ -64,8 +64,8 @@ def needs_extra(what: str, extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"{what} needs {error.name}, which is not installed. Install "
-            f"captum_clustered[{extra}].",
+            f"{what} needs {error.name}, which is not installed: "
+            f"pip install captum_clustered[{extra}]",
             name=error.name,
         ) from error
 

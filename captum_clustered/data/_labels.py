@@ -15,22 +15,20 @@ def class_index(text: str, classes: Sequence[str] | None, n_classes: int | None,
     """
     Return the index of a class from its number or its name, in upper or lower case.
 
-    A ValueError that there is no such class begins with where.
+    The messages of errors begin with where.
     """
-    try:
-        label = int(text)
-    except ValueError:
+    # Not all that int() takes is meant as a number: "1_0" is a name.
+    if not text.removeprefix("-").isdecimal():
         names = [name.casefold() for name in classes or ()]
         found = [index for index, name in enumerate(names) if name == text.casefold()]
         if len(found) == 1:
             return found[0]
         if found:
             numbers = " and ".join(map(str, found))
-            raise ValueError(
-                f"{where}: {text!r} is the name of classes {numbers}; give a number."
-            ) from None
+            raise ValueError(f"{where}: {text!r} is the name of classes {numbers}; give a number.")
         hint = close_matches(text.casefold(), names) if names else " The classes have no names."
-        raise ValueError(f"{where}: there is no class {text!r}.{hint}") from None
+        raise ValueError(f"{where}: there is no class {text!r}.{hint}")
+    label = int(text)
     if label < 0 or (n_classes is not None and label >= n_classes):
         known = "0 or more" if n_classes is None else f"0 to {n_classes - 1}"
         raise ValueError(f"{where}: label {label} is out of range; the classes are {known}.")

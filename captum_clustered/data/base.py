@@ -14,7 +14,6 @@ from torch.utils.data import Dataset
 
 from captum_clustered._errors import needs_extra
 from captum_clustered.data.images import read_image
-from captum_clustered.data.masks import MaskSource
 
 __all__ = ["MaskedImages", "Sample", "Transforms"]
 
@@ -31,11 +30,11 @@ class Transforms(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Sample:
-    """One item before its files are read."""
+    """One item before its files are read; mask draws the mask for an image of (width, height)."""
 
     image: Path
     label: int
-    mask: MaskSource | None = None
+    mask: Callable[[tuple[int, int]], Tensor] | None = None
     patient: str | None = None
 
 
@@ -134,7 +133,7 @@ class MaskedImages(Dataset[tuple[Any, ...]]):
 
             # Joint transforms move torchvision's Mask with the image, take the nearest pixel
             # and keep its values.
-            mask = sample.mask.draw(image.size).to(uint8)
+            mask = sample.mask(image.size).to(uint8)
             parts += (tv_tensors.Mask(mask.unsqueeze(0)),)
         if self.transforms is not None:
             return tuple(self.transforms(*parts))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from typing_extensions import Unpack
 
 from captum_clustered.data._tables import Row, check_files, check_split, find_folder, read_table
 from captum_clustered.data.base import MaskedImages, Sample, Transforms
-from captum_clustered.data.masks import MaskFile
+from captum_clustered.data.masks import read_mask
 from captum_clustered.data.patients import check_patients_apart
 
 N_IMAGES = 1875
@@ -94,7 +95,7 @@ class BUSBRA(MaskedImages):
         check_files(images, "images", SOURCE)
         check_files(masks, "masks", SOURCE)
         samples = [
-            Sample(image, _label(row, folder), MaskFile(mask), row["patient"])
+            Sample(image, _label(row, folder), partial(read_mask, mask), row["patient"])
             for row, image, mask in zip(chosen, images, masks, strict=True)
         ]
         self.folds = [row["fold"] for row in chosen]

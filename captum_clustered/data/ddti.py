@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 from PIL import Image
 from typing_extensions import Unpack
 
-from captum_clustered.data._ddti_case import DDTICase, read_case
 from captum_clustered.data._tables import find_folder
 from captum_clustered.data.base import MaskedImages, Sample, Transforms
-from captum_clustered.data.masks import Polygons
+from captum_clustered.data.masks import Point, draw_polygons
 
+# A point has no brackets, so this finds each complete list of points, whatever follows it.
+POINTS = re.compile(r'"points"\s*:\s*(\[[^\[\]]*\])')
 CLASSES = ("benign", "malignant")
 LABEL = {"2": 0, "3": 0, "4a": 1, "4b": 1, "4c": 1, "5": 1}
 SOURCE = (
@@ -25,8 +34,7 @@ class DDTI(MaskedImages):
     r"""
     DDTI: thyroid ultrasound with outlines of nodules and a TI-RADS category.
 
-    Pedraza et al., "An open access thyroid ultrasound image database", 10th International
-    Symposium on Medical Information Processing and Analysis (SIPAIM), Proc. SPIE 9287, 2015,
+    Pedraza et al., "An open access thyroid ultrasound image database", Proc. SPIE 9287, 2015,
     doi 10.1117/12.2073532. Download it from http://cimalab.unal.edu.co, under the terms
     stated there, and unpack it. Each case has an XML file, ``1.xml``, and its images,
     ``1_1.jpg``, ``1_2.jpg``, ...
@@ -94,10 +102,10 @@ def _samples(case: DDTICase, images: dict[str, Path]) -> tuple[list[Sample], lis
         if number not in case.outlines:
             problems.append(f"no outline in {path.name}, which is left out.")
             continue
-        mask = Polygons(tuple(case.outlines[number]))
+        mask = partial(draw_polygons, case.outlines[number])
         try:
             with Image.open(path) as file:
-                inside = mask.draw(file.size).any()
+                inside = mask(file.size).any()
         except OSError as error:
             problems.append(f"{path.name} is no readable image ({error}), and left out.")
             continue
@@ -110,4 +118,70 @@ def _samples(case: DDTICase, images: dict[str, Path]) -> tuple[list[Sample], lis
 
 def _natural(name: str) -> tuple[int, str]:
     """Return a key that sorts names by number."""
-    return (int(name) if name.isdigit() else -1, name)
+    return (int(name) if name.isdecimal() else -1, name)
+
+
+@dataclass
+class DDTICase:
+    """A case by its name, with its category if any, and the outlines by number of the image."""
+
+    name: str
+    tirads: str = ""
+    outlines: dict[str, list[tuple[Point, ...]]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def read_case(path: Path) -> DDTICase:
+    """Read all that is complete in the file."""
+    case = DDTICase(path.stem)
+    # Elements come one by one, so a fault loses only those after it. The user chose the file,
+    # and expat limits how entities expand.
+    parser: ET.XMLPullParser[Any] = ET.XMLPullParser(["end"])
+    parser.feed(path.read_text(encoding="utf-8", errors="replace"))
+    try:
+        # With "end" alone, each event has an element.
+        for _, element in cast("Iterator[tuple[str, ET.Element]]", parser.read_events()):
+            _take(element, case)
+        parser.close()
+    except ET.ParseError as error:
+        case.problems.append(f"XML is cut off or broken ({error}).")
+    return case
+
+
+def _take(element: ET.Element, case: DDTICase) -> None:
+    if element.tag == "tirads":
+        case.tirads = (element.text or "").strip().lower()
+    if element.tag != "mark":
+        return
+    number = (element.findtext("image") or "").strip()
+    svg = (element.findtext("svg") or "").strip()
+    if not number:
+        case.problems.append("an outline names no image.")
+    elif not svg:
+        case.problems.append(f"an outline of image {number} is empty.")
+    else:
+        outlines, cut = _outlines(svg)
+        if cut:
+            case.problems.append(
+                f"outlines of image {number} are cut off or broken; {len(outlines)} could be used."
+            )
+        if outlines:
+            case.outlines.setdefault(number, []).extend(outlines)
+
+
+def _outlines(svg: str) -> tuple[list[tuple[Point, ...]], bool]:
+    """Return the complete outlines, and whether there is anything else."""
+    outlines = []
+    lists = POINTS.findall(svg)
+    for text in lists:
+        try:
+            outline = tuple((float(point["x"]), float(point["y"])) for point in json.loads(text))
+        except (ValueError, TypeError, KeyError, OverflowError):
+            continue
+        if len(outline) > 2 and np.isfinite(outline).all():
+            outlines.append(outline)
+    try:
+        json.loads(svg)
+    except ValueError:
+        return outlines, True
+    return outlines, not lists or len(outlines) < len(lists)

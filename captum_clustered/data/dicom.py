@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from captum_clustered._errors import ImageError, explained, printable
+from captum_clustered._errors import ImageError, explained, needs_extra, printable
 
 __all__ = ["frame_names", "frames_of", "is_dicom", "read_dicom", "split_frame"]
 
@@ -99,13 +98,8 @@ def read_dicom(path: Path, frame: int | None) -> Image.Image:
 
 
 def _header(path: Path) -> Any:
-    if find_spec("pydicom") is None:
-        raise ModuleNotFoundError(
-            f"{printable(path)} is a DICOM file, and pydicom is not installed: pip install "
-            "captum_clustered[dicom]",
-            name="pydicom",
-        )
-    import pydicom
+    with needs_extra(f"{printable(path)}, a DICOM file,", "dicom"):
+        import pydicom
 
     with explained(f"{printable(path)} cannot be read as DICOM", ImageError):
         return pydicom.dcmread(path, stop_before_pixels=True)
@@ -154,10 +148,10 @@ def _usable(header: Any) -> Any:
         (("WindowCenter", "WindowWidth"), window),
         (("RescaleSlope", "RescaleIntercept"), rescaling),
     ):
-        for position, name in enumerate(names):
+        for name, number in zip(names, numbers or (None, None), strict=True):
             header.pop(name, None)
-            if numbers is not None:
-                setattr(header, name, numbers[position])
+            if number is not None:
+                setattr(header, name, number)
     if not header.get("VOILUTFunction"):
         header.pop("VOILUTFunction", None)
     return header

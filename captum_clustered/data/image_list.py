@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from torch.utils.data import Dataset
 from captum_clustered._errors import ImageError, explained, printable
 from captum_clustered.data._labels import class_indices, read_labels
 from captum_clustered.data._listing import Item, list_folder, list_masks, list_table, mask_stem
-from captum_clustered.data._names import Names
 from captum_clustered.data.images import read_image
 from captum_clustered.data.masks import read_mask
 from captum_clustered.data.preprocessing import Preprocessing
@@ -26,13 +25,13 @@ NO_LABEL = -1
 
 
 class ImageList(Dataset[tuple[Any, ...]]):
-    """
+    r"""
     The images of a folder or a table, read when they are needed.
 
     An item is (image, label), or (image, label, mask) with masks. Each frame of a DICOM file
-    with several frames is an item, named ``file.dcm#1``. It is what
-    :func:`explain_dataset <captum_clustered.dataset_run.explain_dataset>` takes and, in
-    :class:`ImageBatches`, :func:`compare <captum_clustered.comparison.compare>`.
+    with several frames is an item, named ``file.dcm#1``.
+    :func:`explain_dataset <captum_clustered.dataset_run.explain_dataset>` takes it as it is, and
+    :func:`compare <captum_clustered.comparison.compare>` in :class:`ImageBatches`.
 
     Args:
 
@@ -63,7 +62,7 @@ class ImageList(Dataset[tuple[Any, ...]]):
     Attributes:
 
         root (Path): The folder that names are relative to.
-        names (Names): The items' names.
+        names (list of str): The items' names. Bytes that are no text are written ``\\xff``.
         classes (list of str): The names of the labels 0, 1, ...; empty if they are not known.
 
     Raises:
@@ -94,7 +93,10 @@ class ImageList(Dataset[tuple[Any, ...]]):
         if not data.exists():
             raise FileNotFoundError(f"There is no folder or table {printable(data)}.")
         is_folder = data.is_dir()
-        _check_arguments(data, is_folder, root, labels)
+        if is_folder and root is not None:
+            raise ValueError(f"root is for a table of files; {printable(data)} is a folder.")
+        if not is_folder and labels is not None:
+            raise ValueError(f"labels is for a folder; {printable(data)} is a table with its own.")
         if masks is not None and not (transform is None or isinstance(transform, Preprocessing)):
             raise ValueError(
                 "masks need transform=make_preprocessing(...), which also moves the masks; got "
@@ -104,12 +106,11 @@ class ImageList(Dataset[tuple[Any, ...]]):
         self.root = data if is_folder else data.parent if root is None else Path(root)
         column = None if masks is None else os.fspath(masks)
         items = list_folder(data, recursive) if is_folder else list_table(data, self.root, column)
-        self.names = Names([item.name for item in items])
-        self._masks: Names | Mapping[str, list[Path]] | None = None
-        if masks is not None:
-            self._masks = (
-                list_masks(Path(masks)) if is_folder else Names([item.mask for item in items])
-            )
+        self._items = items
+        encoded = (os.fsencode(item.name) for item in items)
+        self.names = [name.decode("utf-8", errors="backslashreplace") for name in encoded]
+        self._has_masks = masks is not None
+        self._mask_files = None if masks is None or not is_folder else list_masks(Path(masks))
         self._mask_source = printable(masks if masks is not None and is_folder else data)
         self._label_source = None if labels is None else printable(labels)
         n_classes = len(classes) if n_classes is None and classes is not None else n_classes
@@ -143,26 +144,25 @@ class ImageList(Dataset[tuple[Any, ...]]):
         if label == NO_LABEL and self._label_source is not None:
             raise ValueError(f"{self._label_source} has no line for {name}.")
         parts = (value, None if label == NO_LABEL else label)
-        return parts if self._masks is None else (*parts, self._mask(index, image.size))
+        if not self._has_masks:
+            return parts
+        mask = read_mask(self._mask_file(index), image.size)
+        if isinstance(self.transform, Preprocessing):
+            mask = self.transform.mask(mask)
+        return (*parts, mask[None])
 
     def image(self, index: int) -> Image.Image:
         """Read the image of an item, as :func:`read_image` does."""
-        return read_image(self.root / self.names.file(index))
-
-    def _mask(self, index: int, size: tuple[int, int]) -> Tensor:
-        """Read the mask of an item as the network's input has it, boolean (1, H, W)."""
-        mask = read_mask(self._mask_file(index), size)
-        if isinstance(self.transform, Preprocessing):
-            mask = self.transform.mask(mask)
-        return mask[None]
+        return read_image(self.root / self._items[index].name)
 
     def _mask_file(self, index: int) -> Path:
-        if isinstance(self._masks, Names):
-            if not self._masks[index]:
+        item = self._items[index]
+        if self._mask_files is None:
+            if not item.mask:
                 raise ValueError(f"{self._mask_source} names no mask for {self.names[index]}.")
-            return self.root / self._masks.file(index)
-        stem = mask_stem(self.root / self.names.file(index))
-        files = (self._masks or {}).get(stem, [])
+            return self.root / item.mask
+        stem = mask_stem(self.root / item.name)
+        files = self._mask_files.get(stem, [])
         if len(files) != 1:
             found = ", ".join(printable(file.name) for file in files) or "none"
             raise ValueError(
@@ -170,13 +170,6 @@ class ImageList(Dataset[tuple[Any, ...]]):
                 f"{found}."
             )
         return files[0]
-
-
-def _check_arguments(data: Path, is_folder: bool, root: Any, labels: Any) -> None:
-    if is_folder and root is not None:
-        raise ValueError(f"root is for a table of files; {printable(data)} is a folder.")
-    if not is_folder and labels is not None:
-        raise ValueError(f"labels is for a folder; {printable(data)} is a table with its own.")
 
 
 def _numbers(

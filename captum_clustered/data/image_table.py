@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from typing_extensions import Unpack
 
 from captum_clustered.data._tables import check_files, check_split, read_table
 from captum_clustered.data.base import MaskedImages, Sample, Transforms
-from captum_clustered.data.masks import MaskFile
+from captum_clustered.data.masks import read_mask
 from captum_clustered.data.patients import check_patients_apart
 
 
@@ -101,7 +102,7 @@ class ImageTable(MaskedImages):
             Sample(
                 image,
                 classes.index(row[label_column]),
-                MaskFile(masks[index]) if masks else None,
+                partial(read_mask, masks[index]) if masks else None,
                 row[patient_column] if patient_column is not None else None,
             )
             for index, (row, image) in enumerate(zip(rows, images, strict=True))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Union
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 from captum_clustered._errors import ImageError, printable
 from captum_clustered.data.images import decoded, existing_file
 
-__all__ = ["Boxes", "MaskFile", "MaskSource", "Polygons", "read_mask"]
+__all__ = ["Box", "Point", "draw_boxes", "draw_polygons", "read_mask"]
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -79,43 +78,17 @@ def _same_proportions(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return is_scaled(one, other) or is_scaled(other, one)
 
 
-@dataclass(frozen=True)
-class MaskFile:
-    """A file as :func:`read_mask` reads it."""
-
-    path: Path
-
-    def draw(self, size: tuple[int, int]) -> Tensor:
-        """Return the mask, boolean (height, width), for an image of (width, height)."""
-        return read_mask(self.path, size)
+def draw_polygons(outlines: Iterable[Sequence[Point]], size: tuple[int, int]) -> Tensor:
+    """Return the union of closed outlines, boolean (height, width), for a (width, height)."""
+    canvas = Image.new("1", size)
+    for outline in outlines:
+        ImageDraw.Draw(canvas).polygon(list(outline), fill=1, outline=1)
+    return torch.from_numpy(np.array(canvas))
 
 
-@dataclass(frozen=True)
-class Polygons:
-    """Closed outlines, of which the mask is the union."""
-
-    outlines: tuple[tuple[Point, ...], ...]
-
-    def draw(self, size: tuple[int, int]) -> Tensor:
-        """Return the mask, boolean (height, width), for an image of (width, height)."""
-        canvas = Image.new("1", size)
-        for outline in self.outlines:
-            ImageDraw.Draw(canvas).polygon(list(outline), fill=1, outline=1)
-        return torch.from_numpy(np.array(canvas))
-
-
-@dataclass(frozen=True)
-class Boxes:
-    """(left, top, right, bottom) in pixels, all included; the mask is the union."""
-
-    boxes: tuple[Box, ...]
-
-    def draw(self, size: tuple[int, int]) -> Tensor:
-        """Return the mask, boolean (height, width), for an image of (width, height)."""
-        canvas = Image.new("1", size)
-        for box in self.boxes:
-            ImageDraw.Draw(canvas).rectangle(box, fill=1)
-        return torch.from_numpy(np.array(canvas))
-
-
-MaskSource = Union[MaskFile, Polygons, Boxes]
+def draw_boxes(boxes: Iterable[Box], size: tuple[int, int]) -> Tensor:
+    """Return the union of boxes (left, top, right, bottom), whose edges are included."""
+    canvas = Image.new("1", size)
+    for box in boxes:
+        ImageDraw.Draw(canvas).rectangle(box, fill=1)
+    return torch.from_numpy(np.array(canvas))

@@ -13,8 +13,6 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from captum_clustered._errors import needs_extra
-
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing", "make_preprocessing"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -71,12 +69,12 @@ class Preprocessing:
         Returns:
             Tensor: Boolean, (size, size).
         """
-        transforms = _transforms()
         height, width = self._resized(mask.shape[0], mask.shape[1])
-        picture = Image.fromarray(mask.cpu().numpy().astype(np.uint8) * 255)
-        tools, nearest = transforms.functional, transforms.InterpolationMode.NEAREST
-        resized = tools.pil_to_tensor(tools.resize(picture, [height, width], nearest))
-        cropped: Tensor = tools.center_crop(resized, [self.size, self.size])[0] > 0
+        picture = Image.fromarray(mask.cpu().numpy().astype(np.uint8))
+        resized = np.array(picture.resize((width, height), Image.Resampling.NEAREST), bool)
+        cropped = torch.zeros(self.size, self.size, dtype=torch.bool)
+        (rows, seen_rows), (columns, seen_columns) = map(self._overlap, (height, width))
+        cropped[seen_rows, seen_columns] = torch.from_numpy(resized[rows, columns])
         return cropped
 
     def to_image(self, values: Tensor, image_size: tuple[int, int], fill: float = 0.0) -> Tensor:
@@ -200,20 +198,11 @@ class _Resize:
     std: tuple[float, ...]
 
     def __call__(self, image: Image.Image) -> Tensor:
-        transforms = _transforms()
-        tools, bilinear = transforms.functional, transforms.InterpolationMode.BILINEAR
-        if len(self.mean) == 1:
-            image = image.convert("L")
-        resized = tools.resize(image, [self.size, self.size], bilinear, antialias=True)
-        values = tools.convert_image_dtype(tools.pil_to_tensor(resized), torch.float)
-        normalized: Tensor = tools.normalize(values, list(self.mean), list(self.std))
-        return normalized
-
-
-def _transforms() -> Any:
-    with needs_extra("Preprocessing", "data"):
-        from torchvision import transforms
-    return transforms
+        image = image.convert("L") if len(self.mean) == 1 else image
+        resized = image.resize((self.size, self.size), Image.Resampling.BILINEAR)
+        values = np.asarray(resized, np.float32).reshape(self.size, self.size, -1) / 255
+        mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
+        return (torch.from_numpy(values).permute(2, 0, 1) - mean) / std
 
 
 def _channels(

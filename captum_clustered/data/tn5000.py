@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from functools import partial
 from pathlib import Path
 
 from typing_extensions import Unpack
 
 from captum_clustered.data._tables import check_files, check_split, find_folder
 from captum_clustered.data.base import MaskedImages, Sample, Transforms
-from captum_clustered.data.masks import Box, Boxes
+from captum_clustered.data.masks import Box, draw_boxes
 
 N_IMAGES = {"train": 3500, "val": 500, "test": 1000, "trainval": 4000}
 CLASSES = ("benign", "malignant")
@@ -83,7 +84,7 @@ class TN5000(MaskedImages):
             except ValueError as error:
                 problems.append(f"{annotation.name}: {error}")
             else:
-                samples.append(Sample(image, label, Boxes(boxes)))
+                samples.append(Sample(image, label, partial(draw_boxes, boxes)))
         super().__init__(folder, samples, CLASSES, problems, **transforms)
 
 

@@ -20,24 +20,9 @@ from captum_clustered.explain.settings import ExplainerSettings
 __all__ = ["Explanation"]
 
 Array = npt.NDArray[Any]
-# Arrays of the file; "gradcam" is missing where it was left out.
-ARRAYS = (
-    "attribution",
-    "labels",
-    "importances",
-    "maps",
-    "sizes",
-    "score",
-    "baseline_score",
-    "target",
-    "probabilities",
-    "input_image",
-)
-GRADCAM = "gradcam"
-# A JSON string: the settings, what is explained and the facts of FACTS.
+# A JSON string in the file: the settings, what is explained and the fields in FACTS.
 SETTINGS = "settings"
 FACTS = ("image", "model", "weights", "gradcam_missing", "size", "mean", "std")
-CLASS_NAMES, NOTES = "class_names", "notes"
 # Number of the most probable classes whose names are kept.
 TOP = 5
 
@@ -134,15 +119,16 @@ class Explanation:
             "probability": self.probability,
             "prediction": self.prediction,
             "predicted_class": self.class_name(self.prediction),
-            CLASS_NAMES: self.class_names,
-            NOTES: self.notes,
+            "class_names": self.class_names,
+            "notes": self.notes,
             "captum_clustered": __version__,
             **self.settings.to_json(),
         }
         arrays: dict[str, Any] = {name: getattr(self, name) for name in ARRAYS}
-        arrays[SETTINGS] = json.dumps(description)
+        # A target may be a number of NumPy or torch.
+        arrays[SETTINGS] = json.dumps(description, default=lambda number: number.item())
         if self.gradcam is not None:
-            arrays[GRADCAM] = self.gradcam
+            arrays["gradcam"] = self.gradcam
         with Path(path).open("wb") as file:
             np.savez_compressed(file, **arrays)
 
@@ -171,17 +157,19 @@ class Explanation:
         """
         arrays, description = _read(Path(path))
         # Numbers are arrays without dimensions there.
-        values = {name: _plain(arrays[name]) for name in ARRAYS}
+        values = {
+            name: arrays[name] if arrays[name].ndim else arrays[name].item() for name in ARRAYS
+        }
         try:
             for name in FACTS:
                 value = description[name]
                 values[name] = tuple(value) if isinstance(value, list) else value
             return cls(
                 **values,
-                gradcam=arrays.get(GRADCAM),
+                gradcam=arrays.get("gradcam"),
                 settings=ExplainerSettings.from_json(description),
-                class_names={int(key): name for key, name in description[CLASS_NAMES].items()},
-                notes=tuple(description[NOTES]),
+                class_names={int(key): name for key, name in description["class_names"].items()},
+                notes=tuple(description["notes"]),
             )
         except KeyError as error:
             raise ValueError(
@@ -200,8 +188,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except (ValueError, TypeError, AttributeError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path} is damaged: it holds no arrays.") from error
     missing = [name for name in (*ARRAYS, SETTINGS) if name not in arrays]
-    description = None if missing else _parsed(arrays[SETTINGS])
-    if description is None:
+    try:
+        description = None if missing else json.loads(str(arrays[SETTINGS]))
+    except ValueError:
+        description = None
+    if not isinstance(description, dict):
         raise ValueError(
             f"{path} is no result of explain, or is damaged: it has no "
             f"{' and no '.join(missing) or SETTINGS}."
@@ -209,13 +200,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return arrays, description
 
 
-def _plain(values: Array) -> Any:
-    return values if values.ndim else values.item()
-
-
-def _parsed(text: Any) -> dict[str, Any] | None:
-    try:
-        found = json.loads(str(text))
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
+# What every file has as an array.
+ARRAYS = [
+    name
+    for name in Explanation.__dataclass_fields__
+    if name not in (*FACTS, SETTINGS, "gradcam", "class_names", "notes")
+]

@@ -19,8 +19,7 @@ class ExplainerSettings:
     """
     How to explain an image: the layer, the score and the method's arguments.
 
-    The defaults are those of :class:`captum_clustered.ClusteredLayerCAM`, whose documentation
-    says more about each of them.
+    The defaults are those of :class:`captum_clustered.ClusteredLayerCAM`.
 
     Attributes:
 
@@ -38,24 +37,8 @@ class ExplainerSettings:
         clusters (str, PathLike, Tensor or Sequence[int], optional): Saved clusters instead:
                     the cluster of each channel, or what :func:`read_clusters` takes.
                     Default: None
-        scaling (str, optional): How importances become a map, as in ``ClusteredLayerCAM``.
-                    Default: "density"
-        importance (str, optional): How a cluster's importance is measured, as in
-                    ``ClusteredLayerCAM``.
-                    Default: "ablation"
-        n_clusterings (int, optional): Number of clusterings to average.
-                    Default: 1
-        n_samples (int, optional): Number of permutations for sampled Shapley values.
-                    Default: 25
-        seed (int, optional): Seed of clusterings and permutations.
-                    Default: 0
-        channel_dim (int, optional): The layer's dimension of channels.
-                    Default: 1
-        layer_baselines (float, optional): The value that replaces ablated channels.
-                    Default: None (zero)
-        perturbations_per_eval (int, optional): Number of ablated copies of the layer that are
-                    in memory at once.
-                    Default: None (all)
+        scaling, importance, n_clusterings, n_samples, seed, channel_dim, layer_baselines,
+        perturbations_per_eval (optional): As in ``ClusteredLayerCAM``.
     """
 
     layer: str = ""

@@ -87,7 +87,6 @@ def example_input(model: AnyModel, size: int | None = None) -> Tensor:
     if size is None:
         # Vision transformers are built for one size, whatever their weights were trained on.
         size = getattr(model.module, "image_size", None)
-    if size is None and model.preset is not None:
-        size = model.preset().crop_size[0]
-    size = size or USUAL_SIZE
+    if not isinstance(size, int):
+        size = USUAL_SIZE if model.preset is None else model.preset().crop_size[0]
     return torch.zeros((1, model.n_channels, size, size), device=model.device)

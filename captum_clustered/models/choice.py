@@ -39,23 +39,9 @@ def choose_layer(
     channel_dim: int | None = None,
 ) -> LayerChoice:
     """
-    Return the layer, checked, or the usual choice if no name is given.
+    Return the layer, checked; without a name, the usual one with its own ``channel_dim``.
 
-    Args:
-
-        model (Model or torch.nn.Module): The network, which runs without gradients.
-        inputs (Tensor): A batch for it; its values do not matter.
-        name (str, optional): Name of the layer.
-                    Default: "" (:func:`find_layer`, with its own ``channel_dim``)
-        at_input (bool, optional): Whether to take the layer's input.
-                    Default: False
-        channel_dim (int, optional): The layer's dimension of channels, which is checked.
-                    Default: None (the one that its shape suggests)
-
-    Raises:
-
-        ValueError: If the layer, its tensor or the dimension does not fit the network, or the
-                    network fails on the inputs.
+    A ``channel_dim`` that is given is checked; without one, it follows from the layer's shape.
     """
     model = as_model(model)
     if not name:

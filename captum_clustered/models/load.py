@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Union
 
@@ -93,50 +92,33 @@ def load_skeleton(name: ModelChoice) -> Model:
 
         >>> list_layers(load_skeleton("resnet50"))
     """
-    if not isinstance(name, str) or ":" in name:
-        if isinstance(name, str) and name.startswith(TIMM):
-            from captum_clustered.models.timm import load_timm
-
-            model = load_timm(name, pretrained=False)
-        else:
-            model = _from_factory(name, None)
-            model.module.cpu()
-        model.module.eval()
-        return model
-    entry = _entry(name)
-    try:
-        with torch.device("meta"):
-            module = _build(name)
-    except NotImplementedError:
-        # RegNets compute their widths with tensors, which have no numbers there.
-        module = _build(name)
-    module.eval()
-    return _zoo_model(name, module, None, entry.DEFAULT)
+    if isinstance(name, str) and ":" not in name:
+        model = _zoo_skeleton(name)
+    else:
+        model = _load(name, None, pretrained=False)
+        model.module.cpu()
+    model.module.eval()
+    return model
 
 
-def _load(name: ModelChoice, weights: str | None) -> Model:
-    if not isinstance(name, str):
-        return _from_factory(name, weights)
-    if name.startswith(TIMM):
+def _load(name: ModelChoice, weights: str | None, pretrained: bool = True) -> Model:
+    if isinstance(name, str) and name.startswith(TIMM):
         from captum_clustered.models.timm import load_timm
 
-        return load_timm(name, weights)
-    return _from_factory(name, weights) if ":" in name else _from_zoo(name, weights)
+        return load_timm(name, weights, pretrained)
+    if isinstance(name, str) and ":" not in name:
+        return _from_zoo(name, weights)
+    return _from_factory(name, weights)
 
 
 def _from_zoo(name: str, weights: str | None) -> Model:
-    from torchvision.models import get_model
-
     entry = _entry(name)
     weights = weights or "DEFAULT"
     # "ResNet50_Weights.DEFAULT" is how torchvision's documentation writes it.
     short = weights.removeprefix(f"{entry.__name__}.")
     if short in entry.__members__:
         member = entry[short]
-        # The bar of the download goes to stderr.
-        with _downloads(member, name):
-            module = get_model(name, weights=member, progress=sys.stderr.isatty())
-        return _zoo_model(name, module, f"{entry.__name__}.{member.name}", member)
+        return _zoo_model(name, _pretrained(name, member), str(member), member)
     if not is_path(weights):
         raise ValueError(
             f"{name} has no weights {weights!r}; there are {', '.join(entry.__members__)}, or give "
@@ -145,6 +127,17 @@ def _from_zoo(name: str, weights: str | None) -> Model:
     module = _build(name)
     load_weights(module, weights)
     return _zoo_model(name, module, printable(weights), entry.DEFAULT)
+
+
+def _zoo_skeleton(name: str) -> Model:
+    entry = _entry(name)
+    try:
+        with torch.device("meta"):
+            module = _build(name)
+    except NotImplementedError:
+        # RegNets compute their widths with tensors, which have no numbers there.
+        module = _build(name)
+    return _zoo_model(name, module, None, entry.DEFAULT)
 
 
 def _entry(name: str) -> Any:
@@ -172,10 +165,12 @@ def _zoo_model(name: str, module: nn.Module, weights: str | None, meta: Any) -> 
     return Model(name, module, weights, meta.meta.get("categories"), meta.transforms)
 
 
-@contextmanager
-def _downloads(member: Any, name: str) -> Iterator[None]:
+def _pretrained(name: str, member: Any) -> nn.Module:
+    from torchvision.models import get_model
+
     try:
-        yield
+        # The bar of the download goes to stderr.
+        module: nn.Module = get_model(name, weights=member, progress=sys.stderr.isatty())
     except OSError as error:
         reason = getattr(error, "reason", None) or one_line(error)
         raise OSError(
@@ -187,19 +182,15 @@ def _downloads(member: Any, name: str) -> Iterator[None]:
         raise OSError(
             f"The weights {member.name} of {name} could not be loaded: {one_line(error)}"
         ) from error
+    return module
 
 
 def _from_factory(name: ModelChoice, weights: str | None) -> Model:
-    if isinstance(name, str):
-        title, factory = name, _imported(name)
-    else:
-        title = getattr(name, "__qualname__", type(name).__name__)
-        factory = name
-    if isinstance(factory, nn.Module):
-        module: Any = factory
-    else:
+    title = name if isinstance(name, str) else getattr(name, "__qualname__", type(name).__name__)
+    module: Any = _imported(name) if isinstance(name, str) else name
+    if not isinstance(module, nn.Module):
         with explained(f"{title}: the factory failed", ValueError):
-            module = factory()
+            module = module()
     if not isinstance(module, nn.Module):
         raise ValueError(
             f"{title}: the factory must return a torch.nn.Module; it returned "

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-from importlib.util import find_spec
 from typing import Any
 
 from torch import nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
-from captum_clustered._errors import close_matches, one_line, printable
+from captum_clustered._errors import close_matches, needs_extra, one_line, printable
 from captum_clustered.models.base import Model
 from captum_clustered.models.load import TIMM
 from captum_clustered.models.weights import is_path, load_weights
@@ -19,23 +18,7 @@ __all__ = ["load_timm"]
 
 
 def load_timm(name: str, weights: str | None = None, pretrained: bool = True) -> Model:
-    """
-    Load a model of timm.
-
-    Args:
-
-        name (str): ``timm:`` and the name of a model, with or without the tag of its weights.
-        weights (str, optional): File of a state dict.
-                    Default: None (timm's own weights, which it downloads)
-        pretrained (bool, optional): Whether to load timm's own weights if there is no file.
-                    Default: True
-
-    Raises:
-
-        ImportError: If timm is not installed.
-        ValueError: If timm has no such model or cannot make it, or prepares its images in
-                    another way than those supported here.
-    """
+    """Load ``timm:name`` with a file of weights, else timm's own if pretrained, else none."""
     if weights is not None and not is_path(weights):
         raise ValueError(
             f"weights={weights!r} is no file; timm's weights are a part of the model's name, such "
@@ -45,16 +28,13 @@ def load_timm(name: str, weights: str | None = None, pretrained: bool = True) ->
     module = _create(name, pretrained=own)
     if weights is not None:
         load_weights(module, weights)
-        return _model(name, module, printable(weights))
-    return _model(name, module, name if own else None)
+        weights = printable(weights)
+    return Model(name, module, name if own else weights, None, _preset(name, module))
 
 
 def _create(name: str, pretrained: bool) -> nn.Module:
-    if find_spec("timm") is None:
-        raise ImportError(
-            f"{name} needs timm, which is not installed: pip install captum_clustered[timm]"
-        )
-    import timm
+    with needs_extra(name, "timm"):
+        import timm
 
     short = name.removeprefix(TIMM)
     known = timm.list_models()
@@ -66,10 +46,6 @@ def _create(name: str, pretrained: bool) -> nn.Module:
         hint = " Without a connection, give the path of a file as weights." if pretrained else ""
         raise ValueError(f"{name} cannot be made: {one_line(error)}{hint}") from error
     return module
-
-
-def _model(name: str, module: nn.Module, weights: str | None) -> Model:
-    return Model(name, module, weights, None, _preset(name, module))
 
 
 class _Squashed(ImageClassification):

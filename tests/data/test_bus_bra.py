@@ -115,7 +115,7 @@ class TestTheRealData:
 
     def test_a_mask_is_as_large_as_its_image(self, real_bus_bra):
         for sample in BUSBRA(real_bus_bra, split="all").samples:
-            with Image.open(sample.image) as image, Image.open(sample.mask.path) as mask:
+            with Image.open(sample.image) as image, Image.open(sample.mask.args[0]) as mask:
                 assert image.size == mask.size, sample
 
     def test_items_are_pixels_and_lesions(self, real_bus_bra):

@@ -143,6 +143,10 @@ class TestWhatIsBroken:
         (folder / "2_1.jpg").write_text("not found")
         assert len(with_problem(folder, "2_1.jpg is no readable image")) == 1
 
+    def test_a_number_that_is_none_is_no_failure(self, folder):
+        save_image(folder / "1_\u00b2.jpg")
+        assert len(with_problem(folder, "no outline in 1_\u00b2.jpg")) == 1
+
     def test_an_image_without_a_file_is_reported(self, folder):
         save_image(folder / "3_1.jpg")
         assert len(with_problem(folder, "3_1.jpg: has no XML file.")) == 1

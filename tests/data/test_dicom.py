@@ -1,10 +1,12 @@
 """DICOM files with pixels and windows that can be worked out by hand."""
 
+import sys
+
 import numpy as np
 import pytest
 from dicom_files import save_dicom
 
-from captum_clustered.data import ImageError, dicom, frames_of, read_image
+from captum_clustered.data import ImageError, frames_of, read_image
 from captum_clustered.data.dicom import frame_names, is_dicom, read_dicom, split_frame
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
@@ -217,6 +219,6 @@ def test_a_number_behind_a_file_is_a_frame(tmp_path):
 
 def test_without_pydicom_one_sentence(tmp_path, monkeypatch):
     path = save_dicom(tmp_path / "a.dcm", [[0, 1]])
-    monkeypatch.setattr(dicom, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install captum_clustered\[dicom\]"):
         read_image(path)

@@ -213,6 +213,10 @@ class TestLabels:
         with pytest.raises(ValueError, match=message):
             self.read(folder, text, n_classes=3)
 
+    def test_an_underscore_makes_no_number(self, folder):
+        text = "file,label\na.png,1_0\nb.png,0_1\n"
+        assert self.read(folder, text, classes=["0_1", "1_0", *"23456789a"]).labels == [1, 0, None]
+
     def test_frames_have_that_of_their_file_or_their_own(self, tmp_path):
         pytest.importorskip("pydicom", reason="needs the extra dicom")
         from dicom_files import save_dicom

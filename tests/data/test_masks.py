@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from captum_clustered.data import ImageError, read_mask
-from captum_clustered.data.masks import Boxes, MaskFile, Polygons
+from captum_clustered.data.masks import draw_boxes, draw_polygons
 
 INSIDE = np.zeros((8, 10), dtype=bool)
 INSIDE[2:5, 3:8] = True
@@ -98,7 +98,7 @@ class TestSizes:
         path = save(tmp_path / "m.png", INSIDE.astype(np.uint8))
         message = rf"m\.png is 10 x 8, which does not lie on an image of {image[0]} x {image[1]}"
         with pytest.raises(ImageError, match=message):
-            MaskFile(path).draw(image)
+            read_mask(path, image)
 
 
 def test_files_that_are_none(tmp_path):
@@ -111,10 +111,10 @@ def test_files_that_are_none(tmp_path):
 
 def test_outlines_that_overlap_are_not_drawn_twice():
     outlines = (((0, 0), (3, 0), (3, 3), (0, 3)), ((2, 2), (4, 2), (4, 4), (2, 4)))
-    assert Polygons(outlines).draw((8, 6)).sum() == 16 + 9 - 4
+    assert draw_polygons(outlines, (8, 6)).sum() == 16 + 9 - 4
 
 
 def test_boxes_include_their_edges():
-    mask = Boxes(((1, 2, 3, 4),)).draw((8, 6))
+    mask = draw_boxes([(1, 2, 3, 4)], (8, 6))
     assert mask.shape == (6, 8)
     assert mask.sum() == mask[2:5, 1:4].sum() == 9

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+import torch
 
 from captum_clustered.explain import ExplainerSettings, Explanation
 
@@ -58,6 +59,13 @@ def assert_equal(found, expected):
 def test_is_the_same_after_loading(explanation, tmp_path):
     explanation.save(tmp_path / "a.b.npz")
     assert_equal(Explanation.load(str(tmp_path / "a.b.npz")), explanation)
+
+
+@pytest.mark.parametrize("number", [np.int64, torch.tensor])
+def test_a_target_may_be_a_number_of_numpy_or_torch(explanation, tmp_path, number):
+    settings = ExplainerSettings("layer4", target=number(1))
+    replace(explanation, settings=settings).save(tmp_path / "a.npz")
+    assert Explanation.load(tmp_path / "a.npz").settings.target == 1
 
 
 def test_without_gradcam_weights_and_clusters(explanation, tmp_path):

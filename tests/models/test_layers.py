@@ -120,6 +120,11 @@ class TestExampleInput:
         assert example_input(small_net(channels=1)).shape == (1, 1, 224, 224)
         assert example_input(small_net(), 16).shape == (1, 3, 16, 16)
 
+    def test_an_image_size_that_is_no_number_is_not_asked_for(self):
+        net = small_net()
+        net.image_size = (32, 32)
+        assert example_input(net).shape == (1, 3, 224, 224)
+
     def test_of_weights(self):
         assert example_input(load_skeleton("inception_v3")).shape == (1, 3, 299, 299)
 

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -51,7 +53,7 @@ def test_pictures_become_what_they_are_in_timm(mode):
     image = Image.fromarray(values)
     config = timm.data.resolve_model_data_config(module)
     expected = timm.data.create_transform(**config, is_training=False)(image)
-    preset = timm_models._model(NAME, module, None).preset
+    preset = timm_models._preset(NAME, module)
     torch.testing.assert_close(make_preprocessing(preset)(image), expected)
 
 
@@ -66,7 +68,7 @@ def test_what_cannot_be_prepared_as_timm_says_is_refused(change, message):
     module = timm.create_model("test_resnet")
     module.pretrained_cfg |= change
     with pytest.raises(ERRORS, match=message):
-        timm_models._model(NAME, module, None)
+        timm_models._preset(NAME, module)
 
 
 def test_its_own_weights_are_asked_for_without_a_file(monkeypatch):
@@ -101,6 +103,6 @@ def test_mistakes_are_named(name, weights, message):
 
 
 def test_without_timm_one_sentence(monkeypatch):
-    monkeypatch.setattr(timm_models, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ERRORS, match=r"pip install captum_clustered\[timm\]"):
         load_model(NAME, None, "cpu")

@@ -2,13 +2,14 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 import captum_clustered
 
 
-def run(script):
+def run(script, *arguments):
     return subprocess.run(  # noqa: S603
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
     )
 
 
@@ -77,17 +78,18 @@ print("matplotlib.pyplot" in sys.modules)
     assert result.stdout == "False\n", result.stderr
 
 
-def test_the_library_itself_needs_no_optional_package():
-    result = run("""
+def test_the_library_itself_needs_no_optional_package(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    script = """
 import sys
 sys.modules.update(dict.fromkeys(["pandas", "pyarrow", "torchvision", "typer"]))
 import captum_clustered
 captum_clustered.ClusteredLayerCAM
-from PIL import Image
-uses = {
-    "comparison": lambda: captum_clustered.compare,
-    "data": lambda: captum_clustered.data.make_preprocessing()(Image.new("RGB", (4, 4))),
-}
+from captum_clustered.data import MaskedImages, Sample, make_preprocessing, read_image, read_mask
+path = sys.argv[1]
+make_preprocessing()(read_image(path))
+masked = MaskedImages(".", [Sample(path, 0, lambda size: read_mask(path, size))], ["a"])
+uses = {"comparison": lambda: captum_clustered.compare, "data": lambda: masked[0]}
 for extra, use in uses.items():
     try:
         use()
@@ -95,5 +97,6 @@ for extra, use in uses.items():
         assert f"captum_clustered[{extra}]" in str(error), error
     else:
         raise SystemExit(f"{extra} was there without its dependencies")
-""")
+"""
+    result = run(script, str(tmp_path / "a.png"))
     assert result.returncode == 0, result.stderr

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from small_files import ddti_case, svg
 
-from captum_clustered.data._ddti_case import read_case
+from captum_clustered.data.ddti import read_case
 
 SQUARE = [(2, 2), (5, 2), (5, 5), (2, 5)]
 
