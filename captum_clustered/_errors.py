@@ -51,9 +51,10 @@ def explained(what: str, error_type: type[Exception] = UserError) -> Iterator[No
     """Turn any failure of foreign code (a model, a decoder) into a sentence that begins so."""
     try:
         yield
-    except (UserError, error_type):
-        raise
     except Exception as error:
+        # These have their sentence already.
+        if isinstance(error, UserError) or (type(error) is error_type is ImageError):
+            raise
         raise error_type(f"{what}: {one_line(error)}") from error
 
 

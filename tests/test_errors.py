@@ -46,6 +46,8 @@ def test_foreign_failures_get_a_beginning_and_a_type():
         explained("it fails", ImageError),
     ):
         raise ValueError("cut off\nhere")
+    with pytest.raises(ValueError, match=r"\Ait fails: bad\Z"), explained("it fails", ValueError):
+        raise ValueError("bad")
     for ours in (UserError, ImageError):
         with pytest.raises(ours, match=r"\Aclear\Z"), explained("it fails", ImageError):
             raise ours("clear")

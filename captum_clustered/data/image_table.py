@@ -98,15 +98,10 @@ class ImageTable(MaskedImages):
         check_files(images, f"images in {path}")
         masks = [root / row[mask_column] for row in rows] if mask_column is not None else []
         check_files(masks, f"masks in {path}")
-        samples = [
-            Sample(
-                image,
-                classes.index(row[label_column]),
-                partial(read_mask, masks[index]) if masks else None,
-                row[patient_column] if patient_column is not None else None,
-            )
-            for index, (row, image) in enumerate(zip(rows, images, strict=True))
-        ]
+        draw = [partial(read_mask, mask) for mask in masks] if masks else [None] * len(rows)
+        patients = [row[patient_column] if patient_column else None for row in rows]
+        labels = [classes.index(row[label_column]) for row in rows]
+        samples = list(map(Sample, images, labels, draw, patients))
         super().__init__(root, samples, classes, **transforms)
 
 

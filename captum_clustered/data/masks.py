@@ -24,9 +24,9 @@ def read_mask(path: str | os.PathLike[str], size: tuple[int, int] | None = None)
     """
     Read the mask of an object: every pixel that is not black belongs to it.
 
-    The color of a pixel counts, not its index in a palette, whose order means nothing. A color
-    as dark as (40, 0, 0) counts, too, and so does 1 of 65535. Transparency is ignored. The
-    orientation in the EXIF data is applied, as :func:`read_image` does.
+    The color of a pixel counts, not its index in a palette. A color as dark as (40, 0, 0)
+    counts, and so does 1 of 65535. Transparency is ignored. The orientation in the EXIF data is
+    applied.
 
     Args:
 

@@ -25,9 +25,8 @@ class Preprocessing:
     """
     A transform from an image to the network's input, with its inverse for maps and masks.
 
-    It resizes the image, crops the center and normalizes the channels; see
-    :func:`make_preprocessing`. Calling it returns the input (C, size, size), as a transform of
-    torchvision does.
+    It resizes the image, crops the center and normalizes the channels. Calling it returns the
+    input (C, size, size), as a transform of torchvision does.
 
     Attributes:
 
@@ -96,18 +95,15 @@ class Preprocessing:
         """
         if len(image_size) != 2 or min(image_size) < 1:
             raise ValueError(f"image_size={image_size!r} must be the image's height and width.")
-        is_mask = values.dtype is torch.bool
+        mode = "nearest-exact" if values.dtype is torch.bool else "bilinear"
         maps = values.detach().reshape(1, -1, *values.shape[-2:])
-        maps = maps.to(torch.float32) if not maps.is_floating_point() else maps
-        mode: dict[str, Any] = (
-            {"mode": "nearest-exact"} if is_mask else {"mode": "bilinear", "align_corners": False}
-        )
-        seen = interpolate(maps, (self.size, self.size), **mode)
+        maps = maps if maps.is_floating_point() else maps.to(torch.float32)
+        seen = interpolate(maps, (self.size, self.size), mode=mode)
         height, width = self._resized(*image_size)
         canvas = seen.new_full((*seen.shape[:2], height, width), fill)
         (rows, seen_rows), (columns, seen_columns) = map(self._overlap, (height, width))
         canvas[..., rows, columns] = seen[..., seen_rows, seen_columns]
-        found = interpolate(canvas, tuple(image_size), **mode)
+        found = interpolate(canvas, tuple(image_size), mode=mode)
         return found.reshape(*values.shape[:-2], *image_size).to(values.dtype)
 
     def picture(self, inputs: Tensor) -> npt.NDArray[np.uint8]:
@@ -149,10 +145,8 @@ def make_preprocessing(
 
     Args:
 
-        preset (Callable, optional): ``transforms`` of torchvision's weights, which resize, crop
-                    the center and normalize. Without one, the whole image is resized to a
-                    square.
-                    Default: None
+        preset (Callable, optional): ``transforms`` of torchvision's weights.
+                    Default: None (the whole image is resized to a square)
         n_channels (int, optional): 3, or 1 for a network of grayscale images.
                     Default: 3
         size (int, optional): Height and width of the input.

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_clustered._errors import one_line, printable
+from captum_clustered._errors import explained, printable
 from captum_clustered._storage.layout import CLUSTERS
 
 __all__ = ["read_clusters"]
@@ -46,10 +46,8 @@ def read_clusters(path: str | os.PathLike[str], n_channels: int | None = None) -
     if not file.exists():
         where = f"{name} has no {CLUSTERS}" if path.is_dir() else f"There is no file {name}"
         raise FileNotFoundError(f"clusters: {where}.")
-    try:
+    with explained(f"clusters: {name} cannot be read", ValueError):
         labels = torch.as_tensor(_content(file))
-    except Exception as error:
-        raise ValueError(f"clusters: {name} cannot be read: {one_line(error)}") from error
     if labels.dim() != 1 or not len(labels) or labels.is_floating_point() or (labels < 0).any():
         raise ValueError(
             f"clusters: {name} must hold the cluster of each channel, integers of shape (C,); it "

@@ -151,15 +151,16 @@ def list_layers(
     usual = _usual(forward, kinds, names)
     found = []
     for module, name in names.items():
-        if module not in forward.calls or not (
-            everything or _depth(name) <= USUAL_DEPTH or module is usual
-        ):
+        call, type_name, is_usual = (
+            forward.calls.get(module),
+            type(module).__name__,
+            module is usual,
+        )
+        if call is None or not (everything or is_usual or _depth(name) <= USUAL_DEPTH):
             continue
-        call = forward.calls[module]
-        type_name = type(module).__name__
         if module in kinds:
-            kind, is_usual = kinds[module], module is usual
-            found.append(LayerInfo(name, type_name, call.outputs[0], kind, False, is_usual))
+            shape, kind = call.outputs[0], kinds[module]
+            found.append(LayerInfo(name, type_name, shape, kind, False, is_usual))
         elif _ends_space(module, name, call):
             found.append(LayerInfo(name, type_name, call.inputs[0], MAP, True, False))
     return found
@@ -173,14 +174,12 @@ def _usual(
     if candidates and kinds[candidates[-1]] is TOKENS:
         attentions = [i for i, m in enumerate(calls) if "attention" in type(m).__name__.lower()]
         if attentions:
-            last = calls[attentions[-1]]
-            before = calls[: attentions[-1]]
-            inside = set(last.modules())
-            candidates = [m for m in before if m in kinds and m not in inside]
+            inside = set(calls[attentions[-1]].modules())
+            candidates = [m for m in calls[: attentions[-1]] if m in kinds and m not in inside]
         return candidates[-1] if candidates else None
     # The maps of a network that ends with a convolution are the classes already.
     with_weights = [m for m in calls if next(m.parameters(recurse=False), None) is not None]
-    ends_with_maps = bool(with_weights) and isinstance(with_weights[-1], nn.Conv2d)
+    ends_with_maps = any(isinstance(m, nn.Conv2d) for m in with_weights[-1:])
     n_classes = forward.output.shape[1]
     maps = [
         m
