@@ -37,8 +37,7 @@ class LayerInfo:
         type_name (str): The module's class.
         shape (tuple[int, ...]): Shape of the tensor that is attributed to.
         kind (LayerKind): How that tensor lies in space, with its ``channel_dim``.
-        at_input (bool): Whether it is the module's input:
-                    ``attribute_to_layer_input=True``.
+        at_input (bool): Whether it is the module's input (``attribute_to_layer_input=True``).
         usual (bool): Whether it is the usual choice.
     """
 

@@ -96,7 +96,6 @@ def load_skeleton(name: ModelChoice) -> Model:
         model = _zoo_skeleton(name)
     else:
         model = _load(name, None, pretrained=False)
-        model.module.cpu()
     model.module.eval()
     return model
 

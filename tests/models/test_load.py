@@ -163,6 +163,9 @@ class TestPython:
         net = nn.Linear(3, 2)
         assert load_skeleton(net).module is net
 
+    def test_the_skeleton_of_a_module_stays_where_it_is(self):
+        assert load_skeleton(nn.Linear(3, 2, device="meta")).device.type == "meta"
+
 
 class TestSkeleton:
     def test_needs_no_memory(self):
