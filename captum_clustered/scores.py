@@ -4,6 +4,9 @@ Wrappers of forward_func that change the score to be explained.
 Captum explains what ``forward_func`` returns. If a network returns logits, these functions
 make it return probabilities, log-probabilities or margins. Classes are dimension 1 of the
 output. The wrapped function takes the same arguments, and ``target`` selects the class.
+
+A network with a single logit has two classes. The logit is the score of class 1, minus the
+logit that of class 0, and the sigmoid of the logit is the probability of class 1.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ def probability(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     Raises:
 
-        ValueError: When called, if there are fewer than two classes.
+        ValueError: When called, if there is no dimension of classes.
 
     Examples::
 
@@ -98,35 +101,57 @@ class ScoreWrapper:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         logits = self.forward_func(*args, **kwargs)
-        if not isinstance(logits, Tensor) or logits.dim() < 2 or logits.shape[1] < 2:
+        if not isinstance(logits, Tensor) or logits.dim() < 2 or logits.shape[1] < 1:
             shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ValueError(
-                "forward_func must return logits of at least two classes, shape (N, n_classes, "
-                f"...); got {shape}. If the network has a single logit, that logit is already the "
-                "margin of class 1."
+                f"forward_func must return logits of shape (N, n_classes, ...); got {shape}."
             )
         return self.transform(logits)
 
 
+class LogitWrapper(ScoreWrapper):
+    """A wrapper that returns a score for both classes of a network with a single logit."""
+
+    def __init__(self, forward_func: Callable[..., Tensor]) -> None:
+        super().__init__(forward_func, class_scores)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        return class_scores(self.forward_func(*args, **kwargs))
+
+
+def class_scores(logits: Tensor) -> Tensor:
+    """Return logits of which class 1 has the single logit z, if there is one, and class 0 -z."""
+    if isinstance(logits, Tensor) and logits.dim() > 1 and logits.shape[1] == 1:
+        return torch.cat([-logits, logits], 1)
+    return logits
+
+
+def class_probabilities(logits: Tensor) -> Tensor:
+    """Return the probability of each class: the softmax, or the sigmoid of a single logit."""
+    return _two_classes(logits).softmax(1)
+
+
+def _two_classes(logits: Tensor) -> Tensor:
+    """Return 0 and z for a single logit z: their softmax is its sigmoid."""
+    return torch.cat([torch.zeros_like(logits), logits], 1) if logits.shape[1] == 1 else logits
+
+
 # Named functions, because runs identify a score by the name of its transform.
 def _softmax(logits: Tensor) -> Tensor:
-    return logits.softmax(1)
+    return class_probabilities(logits)
 
 
 def _log_softmax(logits: Tensor) -> Tensor:
-    return logits.log_softmax(1)
+    return _two_classes(logits).log_softmax(1)
 
 
 def _margin(logits: Tensor) -> Tensor:
+    logits = _two_classes(logits)
     top, index = logits.topk(2, dim=1)
     classes = torch.arange(logits.shape[1], device=logits.device)
     classes = classes.view(1, -1, *[1] * (logits.dim() - 2))
     runner_up = torch.where(classes == index[:, :1], top[:, 1:], top[:, :1])
     return logits - runner_up
-
-
-def _unchanged(forward_func: Forward) -> Forward:
-    return forward_func
 
 
 @dataclass(frozen=True)
@@ -150,7 +175,7 @@ class Score:
 SCORES: dict[str, Score] = {
     score.name: score
     for score in (
-        Score("logit", "logit", _unchanged),
+        Score("logit", "logit", LogitWrapper),
         Score("probability", "probability", probability),
         Score("log_probability", "log-probability", log_probability),
         Score("margin", "margin", margin),

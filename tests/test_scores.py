@@ -54,9 +54,30 @@ def test_arguments_are_passed_on():
     assert torch.equal(wrapped(LOGITS, 2, shift=1), expected)
 
 
-@pytest.mark.parametrize("output", [torch.zeros(3), torch.zeros(3, 1), {"out": 1}])
-def test_a_single_class_has_no_probability(output):
-    with pytest.raises(ValueError, match="at least two classes"):
+def test_a_single_logit_has_two_classes():
+    z = torch.tensor([[2.0], [-0.5]])
+    p = 1 / (1 + torch.exp(-z))
+    expected = {
+        "logit": torch.cat([-z, z], 1),
+        "margin": torch.cat([-z, z], 1),
+        "probability": torch.cat([1 - p, p], 1),
+        "log_probability": torch.cat([1 - p, p], 1).log(),
+    }
+    for name, score in scores.SCORES.items():
+        torch.testing.assert_close(score.wrap(identity)(z), expected[name])
+    maps = z.view(2, 1, 1, 1).expand(2, 1, 3, 4)
+    assert scores.probability(identity)(maps).shape == (2, 2, 3, 4)
+
+
+def test_the_score_logit_changes_nothing_else():
+    net, x = GapLinear(), images(dtype=torch.float32)
+    assert torch.equal(scores.SCORES["logit"].wrap(net)(x), net(x))
+    assert scores.SCORES["logit"].wrap(lambda x: {"out": x})(x) == {"out": x}
+
+
+@pytest.mark.parametrize("output", [torch.zeros(3), torch.zeros(3, 0), {"out": 1}])
+def test_without_classes_there_is_no_probability(output):
+    with pytest.raises(ValueError, match=r"logits of shape \(N, n_classes"):
         scores.probability(lambda x: output)(LOGITS)
 
 

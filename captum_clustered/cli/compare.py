@@ -234,11 +234,6 @@ def _checked_layer(
             f"Layer {layer.name!r} has shape {layer.shape}; only maps with channels in dimension 1 "
             "can be compared."
         )
-    if layer.n_classes < 2:
-        raise UserError(
-            f"{model.name} returns a single logit; methods are compared in the probabilities of at "
-            "least two classes."
-        )
     if isinstance(target, int):
         check_class(model, layer.n_classes, target)
     return layer

@@ -20,6 +20,7 @@ from captum_clustered.comparison.methods import Method
 from captum_clustered.comparison.metrics import Case, Metric, remembered_probability, seed_of
 from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.comparison.store import BatchResult
+from captum_clustered.scores import LogitWrapper, class_scores
 
 T = TypeVar("T")
 # Name of a curve -> place of an image in the batch -> its curve.
@@ -164,7 +165,7 @@ class BatchRun:
             attributions=maps,
             labels=part.labels,
             masks=part.masks,
-            forward_func=self.forward_func,
+            forward_func=LogitWrapper(self.forward_func),
             probability=probability,
             explainer=explain,
             seed=seed_of(self.seed, index),
@@ -240,7 +241,11 @@ def _joined(parts: list[tuple[list[int], Tensor]]) -> tuple[list[int], Tensor]:
 
 
 def logits_of(forward_func: Forward, inputs: Tensor) -> Tensor:
-    """Return the logits of images; raise WrongModelError if the output is not logits."""
+    """
+    Return the logits of images; raise WrongModelError if the output is not logits.
+
+    A single logit becomes those of two classes.
+    """
     with torch.no_grad():
         logits = forward_func(inputs)
     hint = ""
@@ -249,11 +254,10 @@ def logits_of(forward_func: Forward, inputs: Tensor) -> Tensor:
             f" data's images have shape {tuple(inputs.shape)}: if that is a single image, give "
             "image[None], which has the dimension of images."
         )
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or logits.shape[1] < 2:
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or not logits.shape[1]:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise WrongModelError(
-            f"forward_func must return logits of shape (N, n_classes) with at least two classes; "
-            f"got {shape}.{hint}"
+            f"forward_func must return logits of shape (N, n_classes); got {shape}.{hint}"
         )
     if len(logits) != len(inputs):
         raise WrongModelError(
@@ -262,7 +266,7 @@ def logits_of(forward_func: Forward, inputs: Tensor) -> Tensor:
         )
     if not torch.isfinite(logits).all():
         raise ValueError("forward_func gives logits that are not finite.")
-    return logits
+    return class_scores(logits)
 
 
 def _values(metric: Metric, whole: Case, curves: Curves, indices: list[int]) -> list[float]:

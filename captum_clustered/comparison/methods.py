@@ -28,7 +28,7 @@ from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.forward import CountedForward, Forward
 from captum_clustered.comparison.peers import PEERS, peers_installed
 from captum_clustered.comparison.registry import Factory, MethodInfo, chosen, unknown
-from captum_clustered.scores import model_of
+from captum_clustered.scores import LogitWrapper, model_of
 
 CLUSTERED = "ClusteredLayerCAM"
 _OURS = "captum_clustered"
@@ -254,7 +254,9 @@ def _variant(name: str) -> Factory:
 def _users(name: str, value: Any, scored: Forward, layer: Module) -> Method:
     if isinstance(value, LayerAttribution):
         factory = functools.partial(_with_forward, value)
-        return Method(name, factory, value.forward_func, layer, settings=describe(value))
+        return Method(
+            name, factory, LogitWrapper(value.forward_func), layer, settings=describe(value)
+        )
     if isinstance(value, type) and not issubclass(value, LayerAttribution):
         raise TypeError(f"methods[{name!r}] must be a LayerAttribution; got {value.__name__}.")
     if not callable(value):

@@ -18,7 +18,7 @@ from captum_clustered._errors import one_line
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run.loading import LoadedBatch
 from captum_clustered.input_attribution import LINEAR
-from captum_clustered.scores import ScoreWrapper
+from captum_clustered.scores import ScoreWrapper, class_scores
 
 PREDICTION, LABEL = "prediction", "label"
 Columns = dict[str, Any]
@@ -188,6 +188,7 @@ class TargetScore(ScoreWrapper):
                 "forward_func must return a score for each class, shape (N, n_classes); got "
                 f"{shape}."
             )
+        scores = class_scores(scores)
         for target in self._range:
             if not 0 <= target < scores.shape[1]:
                 raise ValueError(

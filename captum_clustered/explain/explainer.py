@@ -21,7 +21,7 @@ from captum_clustered.explain.saved_clusters import read_clusters
 from captum_clustered.explain.settings import ExplainerSettings
 from captum_clustered.models.base import AnyModel, as_model
 from captum_clustered.models.choice import check_class, choose_layer
-from captum_clustered.scores import SCORES
+from captum_clustered.scores import SCORES, class_probabilities, class_scores
 from captum_clustered.tokens import token_grid, tokens_to_map
 
 if TYPE_CHECKING:
@@ -177,10 +177,10 @@ class ImageExplainer:
     def _explain(self, inputs: Tensor, name: str) -> Explanation:
         settings, model = self.settings, self.model
         with torch.no_grad():
-            probabilities = _probabilities(model.module(inputs))[0]
-        target = settings.target
+            logits = model.module(inputs)
+        probabilities, target = class_probabilities(logits)[0], settings.target
         if target is None:
-            target = int(probabilities.argmax())
+            target = int(class_scores(logits).argmax())
         attribution, clusters = self.cam.attribute(
             inputs,
             target,
@@ -235,11 +235,6 @@ def _clusterer(clusters: Any, n_clusters: int, n_channels: int) -> int | Tensor:
     if len(clusters) != n_channels:
         raise ValueError(f"clusters are for {len(clusters)} channels; the layer has {n_channels}.")
     return torch.tensor(clusters)
-
-
-def _probabilities(logits: Tensor) -> Tensor:
-    # A single logit is the log-odds of the class.
-    return logits.softmax(1) if logits.shape[1] > 1 else logits.sigmoid()
 
 
 def _as_maps(values: Tensor) -> Array:

@@ -68,7 +68,8 @@ def choose_layer(
     if channel_dim is None:
         channel_dim = kind.channel_dim
     notes = _check_channel_dim(where, shapes[0], kind, channel_dim)
-    n_classes = forward.output.shape[1]
+    # A single logit decides between two classes.
+    n_classes = max(2, forward.output.shape[1])
     return LayerChoice(name, module, channel_dim, shapes[0], n_classes, notes)
 
 

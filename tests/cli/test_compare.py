@@ -285,7 +285,7 @@ class TestMistakes:
             (("--layer", "9"), "has no layer '9'"),
             (("--layer", "3"), "which is no spatial map"),
             (("--model", "factories:tokens", "--layer", "block"), "only maps with channels"),
-            (("--model", "factories:gray"), "single logit"),
+            (("--model", "factories:gray", "--target", "2"), "has 2 classes, 0 to 1"),
             (("--model", "factories:nothing"), "has no function 'nothing'"),
         ],
     )

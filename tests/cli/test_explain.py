@@ -297,7 +297,30 @@ class TestTables:
         result = explain("--model", "factories:gray")
         assert result.exit_code == 0
         module, inputs = tiny("gray")
-        assert f"{module(inputs).sigmoid().item():.2%}" in result.stdout
+        logit = module(inputs).item()
+        predicted = int(logit > 0)
+        rows = [line.split() for line in result.stdout.splitlines() if line.startswith(" class ")]
+        p = 1 / (1 + np.exp(-abs(logit)))
+        assert rows == [
+            ["class", str(predicted), str(predicted), f"{p:.2%}", "explained"],
+            ["class", str(1 - predicted), str(1 - predicted), f"{1 - p:.2%}"],
+        ]
+        found = Explanation.load("out/photo.npz")
+        assert found.target == found.prediction == predicted
+        assert found.score == pytest.approx(abs(logit), rel=1e-5)
+
+    @pytest.mark.parametrize("target", [0, 1])
+    @pytest.mark.parametrize("score", ["logit", "margin", "probability", "log_probability"])
+    def test_both_classes_of_a_single_logit(self, explain, target, score):
+        options = ("--model", "factories:gray", "--score", score, "--target", target)
+        assert explain(*options).exit_code == 0
+        module, inputs = tiny("gray")
+        z = module(inputs).item() * (1 if target else -1)
+        p = 1 / (1 + np.exp(-z))
+        expected = {"logit": z, "margin": z, "probability": p, "log_probability": np.log(p)}
+        found = Explanation.load("out/photo.npz")
+        assert found.score == pytest.approx(expected[score], rel=1e-4)
+        assert found.probability == pytest.approx(p, rel=1e-4)
 
 
 class TestEdges:
@@ -361,11 +384,6 @@ class TestBadInput:
         result = explain()
         assert result.exit_code == 1
         assert "--out out cannot be written to" in result.stderr
-
-    def test_probability_of_a_single_logit(self, explain):
-        result = explain("--model", "factories:gray", "--score", "probability")
-        assert result.exit_code == 1
-        assert "at least two classes" in result.stderr
 
     def test_file_that_cannot_be_written(self, explain, tmp_path):
         (tmp_path / "out" / "photo.png").mkdir(parents=True)

@@ -300,3 +300,24 @@ def test_results_among_the_data_are_refused(start, workplace):
 
 def test_one_failed_image_is_one(start):
     assert "Note: 1 image could not be explained: out/errors.csv" in start().output
+
+
+def test_a_single_logit_decides_by_its_sign(run, workplace):
+    for index, (name, level) in enumerate((("benign", 20), ("malignant", 230)) * 2):
+        path = workplace / "scans" / name / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((32, 32, 3), level, np.uint8)).save(path)
+    usual = ("--model", "factories:bright", "--layer", "1", "--size", "32", "--num-workers", "0")
+    options = ("--fit", "all", "--n-clusters", "2")
+    for target in ("prediction", "label"):
+        result = run(
+            "run", "--data", "scans", *usual, *options, "--target", target, "--out", target
+        )
+        assert result.exit_code == 0, result.output
+        rows = Run(target).table().to_pylist()
+        assert [row["label"] for row in rows] == [0, 0, 1, 1]
+        assert [row["prediction"] for row in rows] == [0, 0, 1, 1]
+        assert [row["target"] for row in rows] == [0, 0, 1, 1]
+        assert all(row["score"] > 0 for row in rows)
+    words = " ".join(run("clusters", "prediction").stdout.split())
+    assert "All images benign malignant" in words

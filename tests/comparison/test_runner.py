@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from captum.attr import LayerActivation, LayerAttribution, LayerGradCam
@@ -502,3 +503,34 @@ def test_a_method_that_knows_only_outputs_of_layers():
 def test_a_metric_must_give_one_value_for_each_image():
     with pytest.warns(UserWarning, match="one value for each image, shape .1,.; got float"):
         run(metrics={"mean": lambda case: 0.5})
+
+
+@pytest.mark.parametrize("target", ["prediction", "label", 0])
+def test_a_single_logit_has_two_classes(target):
+    """As in a network that returns 0 and the logit, whose margins are minus and plus the logit."""
+
+    class Double(MlpHead):
+        def forward(self, x):
+            z = super().forward(x)[:, :1]
+            z = z - 2.55
+            return torch.cat([torch.zeros_like(z), z], 1)
+
+    class Single(Double):
+        def forward(self, x):
+            return super().forward(x)[:, 1:]
+
+    x, labels, _ = pictures()
+    data = x, labels % 2
+    frames = []
+    for kind, score in ((Single, "logit"), (Double, "margin")):
+        net = kind()
+        # An attribution of the user, which explains the network itself.
+        mine = {"mine": LayerGradCam(net if score == "logit" else scores.margin(net), net.relu)}
+        result = run(
+            net, data, ["ClusteredLayerCAM(clusterer=3)", mine], score=score, target=target
+        )
+        assert not len(result.failures)
+        timed = [name for name in result.frame if "seconds" in name]
+        frames.append(result.frame.drop(columns=timed))
+    assert len(set(frames[0]["prediction"])) == 2
+    pd.testing.assert_frame_equal(*frames, check_exact=False, rtol=1e-4, atol=1e-5)

@@ -118,3 +118,42 @@ def test_a_device_that_is_broken_ends_the_run(monkeypatch):
     x = torch.zeros(1, 2, 12, 10)
     with pytest.raises(RuntimeError, match="illegal memory access"):
         explainer.rows(LoadedBatch([0], [0], x, [0], {}), ["0"])
+
+
+class SingleLogit(nn.Module):
+    """The logit of class 1 is the image's mean minus 0.5."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        nn.init.constant_(self.conv.weight, 1 / 3)
+        nn.init.zeros_(self.conv.bias)
+
+    def forward(self, x):
+        return self.conv(x).relu().mean((1, 2, 3))[:, None] - 0.5
+
+
+@pytest.mark.parametrize("wrap", [lambda net: net, scores.SCORES["logit"].wrap])
+@pytest.mark.parametrize(
+    ("target", "classes", "values"),
+    [
+        ("prediction", [0, 1, 1], [0.3, 0.1, 0.4]),
+        ("label", [1, 1, 0], [-0.3, 0.1, -0.4]),
+        (0, [0, 0, 0], [0.3, -0.1, -0.4]),
+    ],
+)
+def test_the_sign_of_a_single_logit_decides(wrap, target, classes, values):
+    net = SingleLogit()
+    cam = ClusteredLayerCAM(wrap(net), net.conv, clusterer=torch.tensor([0, 0, 1, 1]))
+    explainer = BatchExplainer(cam, RunSettings(target=target), torch.device("cpu"))
+    inputs = torch.tensor([0.2, 0.6, 0.9])[:, None, None, None].expand(3, 3, 4, 4)
+    rows = explainer.explain(inputs, [1, 1, 0])
+    assert [int(row["prediction"]) for row in rows] == [0, 1, 1]
+    assert [int(row["target"]) for row in rows] == classes
+    assert [float(row["score"]) for row in rows] == pytest.approx(values, abs=1e-6)
+    # Without the layer the logit is -0.5, and half of the channels have half of the rest.
+    signs = [1 if target else -1 for target in classes]
+    means = [0.2, 0.6, 0.9]
+    for row, sign, mean in zip(rows, signs, means, strict=True):
+        assert row["baseline_score"] == pytest.approx(-0.5 * sign)
+        assert row["importances"].tolist() == pytest.approx([sign * mean / 2] * 2, abs=1e-6)

@@ -69,6 +69,15 @@ def gray():
     return net(1, 1)
 
 
+def bright():
+    """One logit, positive where the image is bright."""
+    model = net(n_classes=1)
+    for layer, weight, bias in ((model[0], 1 / 27, 3.0), (model[4], 1 / 12, -3.0)):
+        nn.init.constant_(layer.weight, weight)
+        nn.init.constant_(layer.bias, bias)
+    return model
+
+
 def silent():
     model = net()
     nn.init.zeros_(model[4].weight)
