@@ -53,7 +53,7 @@ def fit_labels(
             formatted = format_inputs(first)
             state = ModelState(cam.forward_func, cam.layer, formatted)
             with record_layer(cam.layer, attribute_to_layer_input) as seen, state.restored():
-                _run_forward(cam.forward_func, formatted, None, additional_forward_args)
+                _run(cam.forward_func, formatted, additional_forward_args, batch is inputs)
             state.warn_if_training(stacklevel=stacklevel + 1)
             if not seen.tensors:
                 raise not_reached(name)
@@ -71,6 +71,22 @@ def fit_labels(
             clusterer(gram.features()[None], index, FIT_RESTARTS)[0][0, 0]
             for index, gram in enumerate(grams)
         )
+
+
+def _run(
+    forward_func: Callable[..., Any], batch: Tensors, arguments: object, is_whole: bool
+) -> None:
+    try:
+        _run_forward(forward_func, batch, None, arguments)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as error:
+        if not is_whole or len(batch) == 1:
+            raise
+        raise ValueError(
+            f"inputs is a tuple of {len(batch)} tensors: one batch of {len(batch)} inputs of "
+            f"forward_func, which fails on them: {error} Give several batches as a list."
+        ) from error
 
 
 def _add(gram: ChannelGram, maps: Tensor, name: str) -> None:

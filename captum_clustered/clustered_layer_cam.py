@@ -284,7 +284,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         Args:
 
             inputs (Tensor, tuple[Tensor, ...] or iterable): Reference inputs: one batch,
-                        or an iterable of batches such as a DataLoader. A batch is what
+                        or an iterable of batches such as a DataLoader or a list. A tuple
+                        is one batch of a model with several inputs. A batch is what
                         :meth:`attribute` takes, or a list whose first item is that, such
                         as the [images, labels] of a DataLoader. Batches must be on the
                         model's device. Images may differ in size between batches.

@@ -111,3 +111,11 @@ def test_mistakes_are_named():
     with pytest.raises(ValueError, match="3 channels on one batch and 2"):
         changing.fit([images(channels=2), images(channels=3)])
     assert not hasattr(changing, "labels_")
+
+
+def test_a_tuple_is_one_batch_of_several_inputs():
+    net, x = GapLinear(), images(n=8, dtype=torch.float32)
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=2)
+    with pytest.raises(ValueError, match=r"a tuple of 4 tensors: one batch of 4 inputs .* a list"):
+        cam.fit(x.split(2))
+    assert torch.equal(cam.fit(list(x.split(2))).labels_, cam.fit(x).labels_)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,8 +27,9 @@ from captum_clustered.cli.console import (
     show,
     show_error,
     titled,
+    user_warnings,
 )
-from captum_clustered.cli.explain import prepare_folder, say_usual_layer
+from captum_clustered.cli.explain import check_data, prepare_folder, say_usual_layer
 from captum_clustered.cli.options import (
     LOGIT,
     LayerInput,
@@ -115,6 +115,7 @@ def compare(
     network.numbers()
     with sentences():
         on = target_of(target)
+        check_data("--images", images)
         prepare_folder(out_dir)
         model, preprocessing = network.load()
         failures = compare_folder(
@@ -242,8 +243,7 @@ def _checked_layer(
 def _compare(
     model: Model, layer: LayerChoice, data: ImageBatches, state: Path, options: dict[str, Any]
 ) -> Comparison:
-    with progress_bar() as bar, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with progress_bar() as bar, user_warnings() as remarks:
         task = bar.add_task("Comparing", total=len(data.images))
         data.on_image = lambda: bar.advance(task)
         try:
@@ -256,7 +256,7 @@ def _compare(
                 reasons = "; ".join(dict.fromkeys(why for _, why in data.failures))
                 raise UserError(f"None of the images can be compared: {reasons}") from error
             raise
-    for text in dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning):
+    for text in remarks():
         # The table of what was left out has the reasons.
         if not text.startswith("The comparison is not complete"):
             note(text)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
+from PIL import Image
 from rich import box
 from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.progress import (
@@ -35,6 +37,7 @@ __all__ = [
     "show",
     "show_error",
     "titled",
+    "user_warnings",
 ]
 
 out = Console(highlight=False)
@@ -78,6 +81,18 @@ def _print_wide(console: Console, renderable: RenderableType) -> None:
 def note(message: str) -> None:
     """Print a remark about a result."""
     out.print(Text.assemble(("Note: ", "yellow"), message), soft_wrap=True)
+
+
+@contextmanager
+def user_warnings() -> Iterator[Callable[[], list[str]]]:
+    """Record the package's warnings, which the yielded function returns as texts, each once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        # Pillow's own words; read_image has others.
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+        yield lambda: list(
+            dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning)
+        )
 
 
 def progress_bar(needed: bool = True) -> Progress:

@@ -26,6 +26,7 @@ from captum_clustered.cli.console import (
     show,
     show_error,
     titled,
+    user_warnings,
 )
 from captum_clustered.cli.options import MethodOptions, NetworkOptions, OutFolder, expanded
 from captum_clustered.data.dicom import frames_of, split_frame
@@ -34,7 +35,7 @@ from captum_clustered.explain import Explanation, ImageExplainer
 from captum_clustered.explain.explainer import ImageSource
 from captum_clustered.scores import SCORES
 
-__all__ = ["explain", "explain_image", "prepare_folder", "say_usual_layer"]
+__all__ = ["check_data", "explain", "explain_image", "prepare_folder", "say_usual_layer"]
 
 
 @expanded
@@ -58,6 +59,9 @@ def explain(
     network.numbers()
     with sentences():
         settings = method.settings(network.layer, target)
+        problems = [_problem(path) for path in images]
+        if all(problems):
+            raise UserError(" ".join(dict.fromkeys(filter(None, problems))))
         prepare_folder(out_dir)
         model, preprocessing = network.load()
         explainer = ImageExplainer(model, settings, preprocessing)
@@ -69,10 +73,30 @@ def explain(
         raise typer.Exit(1)
 
 
+def _problem(image: Path) -> str | None:
+    """Return why a path is no image file, if that is known without reading it."""
+    file, _ = split_frame(image)
+    if file.is_dir():
+        folder = printable(file)
+        return f"{folder} is a folder; `captum-clustered run --data {folder}` explains its images."
+    return None if file.exists() else f"There is no file {printable(image)}."
+
+
+def _check_file(image: Path) -> None:
+    if problem := _problem(image):
+        raise UserError(problem)
+
+
 def say_usual_layer(given: str, used: str) -> None:
     """Print which layer is used if --layer was left out."""
     if not given:
         note(f"--layer {used} is the usual choice for this model.")
+
+
+def check_data(option: str, data: Path) -> None:
+    """Fail before a model is loaded if the images of a command are not there."""
+    if not data.exists():
+        raise UserError(f"{option}: There is no folder or table {printable(data)}.")
 
 
 def prepare_folder(folder: Path) -> None:
@@ -126,8 +150,10 @@ def _explain_all(
         for path, name in zip(images, _output_names(images), strict=True):
             title = printable(path)
             try:
-                with as_user_error():
+                with as_user_error(), user_warnings() as remarks:
+                    _check_file(path)
                     image = read_image(path)
+                notes |= dict.fromkeys(remarks())
                 notes |= dict.fromkeys(explain_image(explainer, image, title, out_dir / name).notes)
             except UserError as error:
                 failures.append((title, str(error)))

@@ -233,8 +233,11 @@ def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
         ) from None
     if len(numbers) not in (1, 3):
         raise typer.BadParameter(f"{text!r} must be 1 or 3 numbers", param_hint=option)
-    # No channel can be divided by a standard deviation of zero.
-    if not all(0 <= number <= 1 and (number > 0 or option == "--mean") for number in numbers):
+    if option == "--std" and 0 in numbers:
+        raise typer.BadParameter(
+            f"{text!r} must be above 0: pixel values are divided by it", param_hint=option
+        )
+    if not all(0 <= number <= 1 for number in numbers):
         raise typer.BadParameter(
             f"{text!r} must be on a scale of 0 to 1, as pixel values are here", param_hint=option
         )

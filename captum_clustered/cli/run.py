@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
+from PIL import Image
 from rich.text import Text
 from torch.utils.data import get_worker_info
 from typer import Option
@@ -17,7 +18,7 @@ from typer import Option
 from captum_clustered._errors import UserError, explained, one_line, printable
 from captum_clustered._storage.layout import ERRORS
 from captum_clustered.cli.console import failure_table, note, out, run_bar, sentences, show
-from captum_clustered.cli.explain import prepare_folder, say_usual_layer
+from captum_clustered.cli.explain import check_data, prepare_folder, say_usual_layer
 from captum_clustered.cli.options import (
     MethodOptions,
     NetworkOptions,
@@ -125,10 +126,13 @@ def run(
         options = {"address": address, "workers": workers, "gpus_per_worker": gpus_per_worker}
         chosen = _engine_of(engine, num_workers, options)
         shared = _fit_of(fit)
+        check_data("--data", data)
         _check_apart(data, out_dir)
         prepare_folder(out_dir)
         prepared = Prepared.load(str(data), None if root is None else str(root), network, settings)
         say_usual_layer(network.layer, prepared.explainer.settings.layer)
+        for text in prepared.explainer.notes:
+            note(text)
         _explain_data(
             prepared,
             out_dir,
@@ -237,6 +241,8 @@ def _notes() -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
+        # Pillow's own words; read_image has others.
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
         warnings.showwarning = say
         yield
 

@@ -25,7 +25,8 @@ class ImageBatches:
 
         images (ImageList): The images, with a transform.
         batch_size (int): Images in each batch but the last.
-        on_image (Callable, optional): Called after each image.
+        on_image (Callable, optional): Called for each image once the caller is done with its
+                    batch, that is, asks for the next one.
                     Default: None
 
     Attributes:
@@ -51,6 +52,7 @@ class ImageBatches:
     def __iter__(self) -> Iterator[tuple[Tensor | None, ...]]:
         self.names, self.failures = [], []
         batch: list[tuple[Any, ...]] = []
+        done = 0
         for index in range(len(self.images)):
             name = self.images.names[index]
             try:
@@ -61,10 +63,16 @@ class ImageBatches:
             if len(batch) == self.batch_size:
                 yield _stacked(batch)
                 batch = []
-            if self.on_image is not None:
-                self.on_image()
+                self._count(index + 1 - done)
+                done = index + 1
         if batch:
             yield _stacked(batch)
+        self._count(len(self.images) - done)
+
+    def _count(self, n_images: int) -> None:
+        if self.on_image is not None:
+            for _ in range(n_images):
+                self.on_image()
 
 
 def _stacked(batch: list[tuple[Any, ...]]) -> tuple[Tensor | None, ...]:

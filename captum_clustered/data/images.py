@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -81,10 +83,16 @@ def decoded(path: Path) -> Image.Image:
     name = printable(path)
     try:
         with Image.open(path) as file:
+            _warn_if_huge(file.size, name)
             # Decodes all pixels: only here does a truncated file show.
             file.load()
             image = ImageOps.exif_transpose(file)
             is_negative = getattr(file, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"{name} has more pixels than Pillow reads, {2 * (Image.MAX_IMAGE_PIXELS or 0):,}; "
+            "make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS."
+        ) from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name} is not an image, or of an unknown format.") from error
     except Exception as error:
@@ -93,6 +101,17 @@ def decoded(path: Path) -> Image.Image:
     if is_negative and image.mode in SIXTEEN_BIT_MODES:
         return Image.fromarray(65535 - np.asarray(image).astype(np.int32))
     return image
+
+
+def _warn_if_huge(size: tuple[int, int], name: str) -> None:
+    """Say in words what Pillow's warning of a decompression bomb means."""
+    width, height = size
+    if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
+        warnings.warn(
+            f"{name} is very large, {width} x {height} pixels; it takes "
+            f"{width * height * 3 / 1e9:.2g} GB or more in memory.",
+            stacklevel=4,
+        )
 
 
 def _from_sixteen_bit(image: Image.Image, name: str) -> Image.Image:

@@ -161,13 +161,16 @@ def make_preprocessing(
 
     Raises:
 
-        ValueError: If the number of means or deviations does not fit the network.
+        ValueError: If the number of means or deviations does not fit the network, or a
+                    deviation is not above zero.
 
     Examples::
 
         >>> preprocessing = make_preprocessing(size=384, mean=(0.5,), std=(0.5,))
         >>> inputs = preprocessing(read_image("scan.png"))[None]
     """
+    if std is not None and not all(value > 0 for value in std):
+        raise ValueError(f"std={std} must be above 0: pixel values are divided by it.")
     if preset is None:
         means = _channels(mean or IMAGENET_MEAN, n_channels, "mean", default=mean is None)
         stds = _channels(std or IMAGENET_STD, n_channels, "std", default=std is None)

@@ -50,6 +50,7 @@ class ImageExplainer:
         score (Callable): The forward function that returns the score of each class.
         layer (torch.nn.Module): The layer.
         n_classes (int): Number of the network's classes.
+        notes (tuple[str, ...]): Remarks on the settings, which are in each explanation too.
 
     Examples::
 
@@ -96,6 +97,13 @@ class ImageExplainer:
             model, inputs, settings.layer, settings.layer_input, settings.channel_dim
         )
         self.layer, self.n_classes, self._choice = choice.module, choice.n_classes, choice
+        n_channels = choice.shape[choice.channel_dim]
+        self.notes = choice.notes
+        if settings.clusters is None and settings.n_clusters > n_channels:
+            self.notes += (
+                f"n_clusters={settings.n_clusters} is more than the {n_channels} channels of layer "
+                f"{choice.name!r}: each channel is a cluster.",
+            )
         if settings.target is not None:
             check_class(model, choice.n_classes, settings.target)
         self.settings = settings = replace(
@@ -105,9 +113,7 @@ class ImageExplainer:
         self.cam = ClusteredLayerCAM(
             self.score,
             self.layer,
-            clusterer=_clusterer(
-                settings.clusters, settings.n_clusters, choice.shape[choice.channel_dim]
-            ),
+            clusterer=_clusterer(settings.clusters, settings.n_clusters, n_channels),
             scaling=settings.scaling,
             importance=settings.importance,
             n_clusterings=settings.n_clusterings,
@@ -167,7 +173,7 @@ class ImageExplainer:
             warnings.simplefilter("always", UserWarning)
             explanation = self._explain(inputs, name)
         messages = dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning)
-        notes = filter(None, [*self._choice.notes, *messages, explanation.gradcam_missing])
+        notes = filter(None, [*self.notes, *messages, explanation.gradcam_missing])
         return replace(explanation, notes=tuple(notes))
 
     def gradcam_method(self) -> LayerGradCam:

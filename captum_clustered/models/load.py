@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -207,6 +208,9 @@ def _from_factory(name: ModelChoice, weights: str | None) -> Model:
 
 def _imported(name: str) -> Callable[[], Any]:
     module_name, _, attribute = name.partition(":")
+    if module_name.endswith(".py"):
+        module = module_name.removesuffix(".py").replace(os.sep, ".").lstrip(".")
+        raise ValueError(f"{name}: drop .py, as in an import: {module}:{attribute}.")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)

@@ -66,6 +66,13 @@ def _read(path: str) -> Any:
 
         with explained(f"{name} cannot be read as safetensors", ValueError):
             return load_file(path)
+    with Path(path).open("rb") as file:
+        begins = file.read(2)
+    # A zip archive, or the pickle of torch before 1.6.
+    if begins and begins != b"PK" and begins[:1] != b"\x80":
+        raise ValueError(
+            f"{name} is no file of weights: give one of torch.save (.pt, .pth) or safetensors."
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -301,6 +301,11 @@ class TestMistakes:
         assert result.exit_code == 1
         assert "has no image files" in result.stderr
 
+    def test_images_are_looked_for_before_the_model_is_loaded(self, run_compare):
+        result = run_compare("--images", "nowhere", "--model", "factories:broken", "--out", "new")
+        assert "There is no folder or table nowhere" in result.stderr
+        assert not Path("new").exists()
+
     def test_missing_tabulate(self, run_compare, monkeypatch):
         monkeypatch.setattr(command, "find_spec", lambda name: None)
         result = run_compare(*FAST)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -338,7 +339,11 @@ class TestEdges:
         np.testing.assert_allclose(arrays()["gradcam"], learning["gradcam"], rtol=1e-5)
 
     def test_more_clusters_than_channels(self, explain):
-        assert explain("--n-clusters", "50").exit_code == 0
+        result = explain("--n-clusters", "50")
+        assert result.exit_code == 0
+        words = "n_clusters=50 is more than the 12 channels of layer '1': each channel is a cluster"
+        assert words in result.stdout
+        assert "n_clusters" not in explain("--n-clusters", "12").stdout
         assert arrays()["sizes"].sum() == 12
 
 
@@ -350,6 +355,9 @@ class TestBadInput:
             (("--model", "factories:number"), "must return a torch.nn.Module"),
             (("--model", "factories:maps", "--layer", "x"), "has no layer 'x'"),
             (("--weights", "nope.pth"), "There is no file of weights nope.pth"),
+            (("--weights", "photo.png"), "photo.png is no file of weights: give one of torch.save"),
+            (("--model", "factories.py:net"), "drop .py, as in an import: factories:net"),
+            (("--model", "./sub/factories.py:net"), "as in an import: sub.factories:net"),
             (
                 ("--model", "factories:pairs", "--layer", "unuse"),
                 "factories:pairs has no layer 'unuse'. Did you mean 'unused'?",
@@ -398,7 +406,8 @@ class TestBadInput:
             (("--mean", "1,2"), "must be 1 or 3 numbers"),
             (("--mean", "127"), "on a scale of 0 to 1"),
             (("--mean", "nan"), "on a scale of 0 to 1"),
-            (("--std", "0"), "on a scale of 0 to 1"),
+            (("--std", "0"), "must be above 0"),
+            (("--std", "0.2,0,0.2"), "must be above 0"),
             (("--scaling", "nope"), "density"),
             (("--n-clusters", "0"), "--n-clusters"),
         ],
@@ -422,10 +431,27 @@ class TestSomeImagesFail:
         assert "There is no file missing.png" in result.stderr
         assert "text.png is not an image" in result.stderr
         assert "half.png cannot be read as an image" in result.stderr
-        assert "out is not a file" in result.stderr
+        assert "out is a folder; `captum-clustered run --data out` explains" in result.stderr
         assert "Error: 4 of 5 images failed." in result.stderr
 
     def test_single_image(self, explain):
-        result = explain(images=["missing.png"])
+        # The model is not loaded before.
+        result = explain("--model", "factories:broken", images=["missing.png"])
         assert result.exit_code == 1
         assert result.stderr == "Error: There is no file missing.png.\n"
+        assert not Path("out").exists()
+
+    def test_a_folder_names_the_command_for_it(self, explain, tmp_path):
+        (tmp_path / "scans").mkdir()
+        result = explain(images=["scans"])
+        assert result.exit_code == 1
+        assert result.stderr == (
+            "Error: scans is a folder; `captum-clustered run --data scans` explains its images.\n"
+        )
+        assert not Path("out").exists()
+
+    def test_a_huge_image_is_a_note(self, explain, monkeypatch):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+        result = explain()
+        assert "pixels; it takes" in result.stdout
+        assert "ecompression" not in result.output

@@ -321,3 +321,14 @@ def test_a_single_logit_decides_by_its_sign(run, workplace):
         assert all(row["score"] > 0 for row in rows)
     words = " ".join(run("clusters", "prediction").stdout.split())
     assert "All images benign malignant" in words
+
+
+def test_data_are_looked_for_before_the_model_is_loaded(run):
+    usual = ("--model", "factories:broken", "--data", "nowhere", "--out", "new")
+    result = run("run", *usual)
+    assert result.stderr == "Error: --data: There is no folder or table nowhere.\n"
+    assert not Path("new").exists()
+
+
+def test_more_clusters_than_channels_are_noted(start):
+    assert "is more than the 12 channels" in start("--n-clusters", "13").stdout

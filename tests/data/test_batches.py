@@ -56,3 +56,13 @@ def test_labels_and_masks(folder):
     assert masks.shape == (2, 1, 4, 4)
     assert torch.equal(masks.any(2).squeeze(1), torch.tensor([[False, False, True, True]] * 2))
     assert [name for name, _ in batches.failures] == ["b.png", "d.png", "e.png"]
+
+
+def test_images_count_once_their_batch_is_done(folder):
+    """Of a, b (unreadable), c; d, e: what the caller has finished, not what was read."""
+    counted = []
+    seen = []
+    for _ in ImageBatches(images(folder), 2, on_image=lambda: counted.append(1)):
+        seen.append(len(counted))
+    assert seen == [0, 3]
+    assert len(counted) == 5

@@ -156,3 +156,16 @@ def test_a_number_behind_a_photograph_is_no_frame(tmp_path):
     Image.new("L", (3, 2)).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match=r"a\.png is no DICOM file, so it has no frame 2"):
         read_image(tmp_path / "a.png#2")
+
+
+def test_more_pixels_than_pillow_reads(tmp_path, monkeypatch):
+    Image.new("RGB", (10, 10)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)
+    with (
+        pytest.warns(UserWarning, match=r"a\.png is very large, 10 x 10 pixels"),
+        pytest.warns(Image.DecompressionBombWarning),
+    ):
+        read_image(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 49)
+    with pytest.raises(ImageError, match=r"a\.png has more pixels than Pillow reads, 98"):
+        read_image(tmp_path / "a.png")

@@ -147,3 +147,9 @@ class TestTheWayBack:
     def test_a_size_that_is_none_is_an_error(self, size):
         with pytest.raises(ValueError, match="must be the image's height and width"):
             make_preprocessing().to_image(torch.ones(7, 7), size)
+
+
+@pytest.mark.parametrize("std", [(0.0,), (0.2, 0.0, 0.2), (-1.0,), (float("nan"),)])
+def test_no_channel_is_divided_by_zero(std):
+    with pytest.raises(ValueError, match="must be above 0"):
+        make_preprocessing(std=std)

@@ -120,8 +120,10 @@ class TestResults:
     def test_tokens_become_a_map_and_gradcam_is_left_out(self, preprocessing):
         net = small_factories.tokens().eval()
         inputs = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-        found = explainer_of(net, preprocessing, layer="block", channel_dim=-1, target=1)(inputs)
-        cam = ClusteredLayerCAM(net, net.block, channel_dim=-1)
+        found = explainer_of(
+            net, preprocessing, layer="block", channel_dim=-1, target=1, n_clusters=8
+        )(inputs)
+        cam = ClusteredLayerCAM(net, net.block, clusterer=8, channel_dim=-1)
         expected = tokens_to_map(cam.attribute(inputs, 1), (8, 8), n_prefix=1)
         np.testing.assert_allclose(found.attribution, expected[0, 0], rtol=1e-4)
         assert found.gradcam is None
