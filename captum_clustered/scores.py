@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import DataParallel, Module
 
-__all__ = ["SCORES", "Score", "log_probability", "margin", "probability"]
+__all__ = ["SCORES", "Score", "log_probability", "margin", "probability", "sigmoid"]
 
 Forward = Callable[..., Any]
 
@@ -88,6 +88,27 @@ def margin(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return ScoreWrapper(forward_func, _margin)
 
 
+def sigmoid(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    r"""
+    Return the probability of each class by itself, the sigmoid, for multi-label networks.
+
+    Classes do not exclude each other, so the probabilities need not sum to 1. It saturates as
+    :func:`probability` does.
+
+    Args:
+
+        forward_func (Callable): As in :func:`probability`.
+
+    Returns:
+        Callable: Returns probabilities of the same shape.
+
+    Examples::
+
+        >>> cam = ClusteredLayerCAM(sigmoid(net), net.layer4)
+    """
+    return ScoreWrapper(forward_func, _sigmoid)
+
+
 class ScoreWrapper:
     """Not a closure: it can be pickled and has the ``device_ids`` that Captum looks for."""
 
@@ -141,6 +162,10 @@ def _softmax(logits: Tensor) -> Tensor:
     return class_probabilities(logits)
 
 
+def _sigmoid(logits: Tensor) -> Tensor:
+    return class_scores(logits).sigmoid()
+
+
 def _log_softmax(logits: Tensor) -> Tensor:
     return _two_classes(logits).log_softmax(1)
 
@@ -165,11 +190,14 @@ class Score:
         label (str): Its name in sentences and captions.
         wrap (Callable): Takes a ``forward_func`` that returns logits; returns a function that
                     returns this score of each class.
+        probability (Callable): The same for the probability of each class: the softmax, or the
+                    sigmoid if classes do not exclude each other.
     """
 
     name: str
     label: str
     wrap: Callable[[Forward], Forward]
+    probability: Callable[[Forward], Forward] = probability
 
 
 SCORES: dict[str, Score] = {
@@ -179,8 +207,33 @@ SCORES: dict[str, Score] = {
         Score("probability", "probability", probability),
         Score("log_probability", "log-probability", log_probability),
         Score("margin", "margin", margin),
+        Score("sigmoid", "sigmoid", sigmoid, probability=sigmoid),
     )
 }
+
+
+def probabilities_given(
+    forward_func: Callable[[Tensor], Tensor], inputs: Tensor, outputs: Tensor
+) -> str:
+    """
+    Return a remark if outputs that should be logits are probabilities already, else "".
+
+    Logits may lie in [0, 1] by chance, but not those of strong noise as well.
+    """
+    if _in_unit_interval(outputs):
+        noise = 10 * torch.randn(inputs.shape, generator=torch.Generator().manual_seed(0))
+        others = forward_func(noise.to(inputs))
+        # What ignores the image, such as a bias, is no probability.
+        if _in_unit_interval(others) and not torch.allclose(others, outputs, atol=1e-4):
+            return (
+                "The network seems to return probabilities: its outputs lie in [0, 1] for any "
+                "image. It must return logits, without a sigmoid or softmax behind them."
+            )
+    return ""
+
+
+def _in_unit_interval(values: Tensor) -> bool:
+    return bool(((values >= 0) & (values <= 1)).all())
 
 
 def model_of(forward_func: Callable[..., Any]) -> Module | None:

@@ -1,11 +1,13 @@
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from nets import GapLinear, MlpHead, images
 
 from captum_clustered import ClusteredLayerCAM, scores
 
+SCORE_FUNCTIONS = [scores.probability, scores.log_probability, scores.margin, scores.sigmoid]
 LOGITS = torch.tensor([[1.0, 3.0, 2.0], [0.0, -1.0, 4.0]])
 
 
@@ -32,13 +34,18 @@ def test_margin_of_two_classes_is_the_difference_of_their_logits():
     assert torch.equal(scores.margin(identity)(logits), torch.tensor([[2.0, -2.0]]))
 
 
-@pytest.mark.parametrize("score", [scores.probability, scores.log_probability, scores.margin])
+def test_the_sigmoid_is_the_probability_of_each_class_by_itself():
+    expected = 1 / (1 + np.exp(-LOGITS.numpy()))
+    np.testing.assert_allclose(scores.sigmoid(identity)(LOGITS), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("score", SCORE_FUNCTIONS)
 def test_classes_are_dimension_one_of_maps_too(score):
     maps = LOGITS.view(2, 3, 1, 1).repeat(1, 1, 2, 2)
     torch.testing.assert_close(score(identity)(maps)[:, :, 0, 1], score(identity)(LOGITS))
 
 
-@pytest.mark.parametrize("score", [scores.probability, scores.log_probability, scores.margin])
+@pytest.mark.parametrize("score", SCORE_FUNCTIONS)
 def test_drops_are_those_of_the_score_in_a_single_pass(score, recwarn):
     net, x = MlpHead().double(), images()
     cam = ClusteredLayerCAM(score(net), net.conv, clusterer=3)
@@ -62,6 +69,7 @@ def test_a_single_logit_has_two_classes():
         "margin": torch.cat([-z, z], 1),
         "probability": torch.cat([1 - p, p], 1),
         "log_probability": torch.cat([1 - p, p], 1).log(),
+        "sigmoid": torch.cat([1 - p, p], 1),
     }
     for name, score in scores.SCORES.items():
         torch.testing.assert_close(score.wrap(identity)(z), expected[name])

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from captum_clustered._ablation.model import ModelState
 from captum_clustered.comparison.data import ImageBatch
-from captum_clustered.comparison.forward import Forward
+from captum_clustered.comparison.forward import Forward, Remembered
 from captum_clustered.comparison.methods import Method
-from captum_clustered.comparison.metrics import Case, Metric, remembered_probability, seed_of
+from captum_clustered.comparison.metrics import Case, Metric, seed_of
 from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.comparison.store import BatchResult
-from captum_clustered.scores import LogitWrapper, class_scores
+from captum_clustered.scores import SCORES, LogitWrapper, class_scores
 
 T = TypeVar("T")
 # Name of a curve -> place of an image in the batch -> its curve.
@@ -44,6 +44,7 @@ class BatchRun:
     target: Target
     at_input: bool
     seed: int
+    score: str = "logit"
 
     def __call__(
         self, index: int, start: int, batch: ImageBatch, pictures: Pictures | None = None
@@ -71,6 +72,7 @@ class BatchRun:
         if not parts:
             return result
         indices, logits = _joined(parts)
+        logits = class_scores(logits)
         predictions, n_classes = logits.argmax(1), logits.shape[1]
         target = self._target(predictions, whole.select(indices), n_classes)
         is_class = ((target >= 0) & (target < n_classes)).tolist()
@@ -95,7 +97,8 @@ class BatchRun:
         ]
         if pictures is not None:
             pictures.start(batch)
-        probability = remembered_probability(self.forward_func, len(batch))
+        # Equal inputs are evaluated once.
+        probability = Remembered(SCORES[self.score].probability(self.forward_func), len(batch))
         for method in self.methods:
             try:
                 self._run_method(method, batch, target, probability, index, result, pictures)
@@ -241,11 +244,7 @@ def _joined(parts: list[tuple[list[int], Tensor]]) -> tuple[list[int], Tensor]:
 
 
 def logits_of(forward_func: Forward, inputs: Tensor) -> Tensor:
-    """
-    Return the logits of images; raise WrongModelError if the output is not logits.
-
-    A single logit becomes those of two classes.
-    """
+    """Return the logits of images; raise WrongModelError if the output is not logits."""
     with torch.no_grad():
         logits = forward_func(inputs)
     hint = ""
@@ -266,7 +265,7 @@ def logits_of(forward_func: Forward, inputs: Tensor) -> Tensor:
         )
     if not torch.isfinite(logits).all():
         raise ValueError("forward_func gives logits that are not finite.")
-    return class_scores(logits)
+    return logits
 
 
 def _values(metric: Metric, whole: Case, curves: Curves, indices: list[int]) -> list[float]:

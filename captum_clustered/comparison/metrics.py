@@ -25,7 +25,6 @@ from captum_clustered.metrics.insertion_deletion import (
     deletion_curve,
     insertion_curve,
 )
-from captum_clustered.scores import probability
 
 # Of infidelity: noise as a share of each image's own standard deviation.
 NOISE = 0.1
@@ -105,11 +104,6 @@ class Case:
             labels=part.labels,
             masks=part.masks,
         )
-
-
-def remembered_probability(forward_func: Forward, n_examples: int) -> Forward:
-    """Return probabilities of a batch of this size; equal inputs are evaluated once."""
-    return Remembered(probability(forward_func), n_examples)
 
 
 def seed_of(seed: int, batch_index: int, *what: str) -> int:

@@ -15,7 +15,7 @@ from captum_clustered._ablation.model import ModelState, layer_name
 from captum_clustered.comparison.batch import WrongModelError, isolated, logits_of
 from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.forward import Forward
-from captum_clustered.scores import model_of
+from captum_clustered.scores import model_of, probabilities_given
 
 # Number of logits that identify a forward_func.
 MOST_LOGITS = 1000
@@ -37,12 +37,15 @@ def probe(
         try:
             with state.restored(), isolated(0, images), record_layer(layer, at_input) as seen:
                 logits = logits_of(forward_func, images)
+            with state.restored(), isolated(0, images), torch.no_grad():
+                remark = probabilities_given(forward_func, images, logits)
         except WrongModelError:
             raise
         except Exception:  # noqa: BLE001, S112
             # The comparison reports it for each image.
             continue
-        _warn_of_probabilities(logits)
+        if remark:
+            warnings.warn(remark, stacklevel=3)
         tensors = seen.gathered(getattr(forward_func, "device_ids", None)) if seen.tensors else None
         # A function may run the layer in another thread or process, without hooks.
         if model_of(forward_func) is not None:
@@ -75,16 +78,4 @@ def _check_layer(
             f"layer {layer_name(forward_func, layer)} must have one map, (N, channels, *spatial) "
             f"with the images' number of dimensions; for images of shape {tuple(images.shape)} it "
             f"has {' and '.join(map(str, shapes)) or 'no floating-point tensor'}."
-        )
-
-
-def _warn_of_probabilities(logits: Tensor) -> None:
-    sums = logits.double().sum(1)
-    if bool(((logits >= 0) & (logits <= 1)).all()) and torch.allclose(
-        sums, torch.ones_like(sums), atol=1e-4
-    ):
-        warnings.warn(
-            "forward_func seems to return probabilities: its outputs lie in [0, 1] and sum to 1. "
-            "It must return logits.",
-            stacklevel=4,
         )

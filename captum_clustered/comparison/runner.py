@@ -54,9 +54,10 @@ def compare(
     r"""
     Compare class activation maps on the same images, layer and score.
 
-    All methods explain the same score of the same class. All metrics of faithfulness
-    measure the probability of that class. Controls, which ignore the class, always run: a
-    metric that a control wins is no evidence for any method.
+    All methods explain the same score of the same class. All metrics of faithfulness measure
+    the probability of that class: the softmax, or the sigmoid for score="sigmoid". Controls,
+    which ignore the class, always run: a metric that a control wins is no evidence for any
+    method.
 
     Images are processed one batch at a time. If an image, a method or a metric raises, the
     batch is processed image by image, and what is missing is in the ``failures`` of the
@@ -174,7 +175,7 @@ def compare(
     at_input, model = attribute_to_layer_input, model_or_layer(forward_func, layer)
     device, guarded = device_of(model), GuardedForward(forward_func)
     state = ModelState(forward_func, layer, (first.inputs,))
-    run = BatchRun(guarded, state, chosen_methods, chosen_metrics, target, at_input, seed)
+    run = BatchRun(guarded, state, chosen_methods, chosen_metrics, target, at_input, seed, score)
     outputs = probe(guarded, layer, first.to(device), at_input, state)
     state.warn_if_training(stacklevel=2)
     store = None

@@ -21,7 +21,7 @@ from captum_clustered.explain.saved_clusters import read_clusters
 from captum_clustered.explain.settings import ExplainerSettings
 from captum_clustered.models.base import AnyModel, as_model
 from captum_clustered.models.choice import check_class, choose_layer
-from captum_clustered.scores import SCORES, class_probabilities, class_scores
+from captum_clustered.scores import SCORES, class_scores
 from captum_clustered.tokens import token_grid, tokens_to_map
 
 if TYPE_CHECKING:
@@ -184,7 +184,8 @@ class ImageExplainer:
         settings, model = self.settings, self.model
         with torch.no_grad():
             logits = model.module(inputs)
-        probabilities, target = class_probabilities(logits)[0], settings.target
+        chosen = SCORES[settings.score].probability(lambda logits: logits)
+        probabilities, target = chosen(logits)[0], settings.target
         if target is None:
             target = int(class_scores(logits).argmax())
         attribution, clusters = self.cam.attribute(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from captum_clustered.models.base import AnyModel, Model, as_model
 from captum_clustered.models.layers import find_layer, get_layer
 from captum_clustered.models.tracing import TOKENS, Call, LayerKind, Shape, kind_of, trace
+from captum_clustered.scores import probabilities_given
 from captum_clustered.tokens import token_grid
 
 __all__ = ["LayerChoice", "check_class", "choose_layer"]
@@ -70,6 +71,8 @@ def choose_layer(
     notes = _check_channel_dim(where, shapes[0], kind, channel_dim)
     # A single logit decides between two classes.
     n_classes = max(2, forward.output.shape[1])
+    given = probabilities_given(lambda noise: trace(model, noise).output, inputs, forward.output)
+    notes += (given,) if given else ()
     return LayerChoice(name, module, channel_dim, shapes[0], n_classes, notes)
 
 

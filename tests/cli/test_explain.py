@@ -310,6 +310,16 @@ class TestTables:
         assert found.target == found.prediction == predicted
         assert found.score == pytest.approx(abs(logit), rel=1e-5)
 
+    def test_findings_of_a_multi_label_network(self, explain):
+        result = explain("--model", "factories:findings", "--score", "sigmoid")
+        rows = [line.split() for line in result.stdout.splitlines() if line.startswith(" class ")]
+        percent = {int(row[2]): float(row[3].rstrip("%")) for row in rows}
+        # 1 / (1 + exp(-3)) = 95.26 %
+        assert percent == pytest.approx({0: 95.26, 1: 95.26, 2: 4.74}, abs=0.05)
+        assert "seems to return probabilities" not in result.stdout
+        result = explain("--model", "factories:sigmoids")
+        assert result.stdout.count("seems to return probabilities") == 1
+
     @pytest.mark.parametrize("target", [0, 1])
     @pytest.mark.parametrize("score", ["logit", "margin", "probability", "log_probability"])
     def test_both_classes_of_a_single_logit(self, explain, target, score):

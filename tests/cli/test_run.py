@@ -332,3 +332,8 @@ def test_data_are_looked_for_before_the_model_is_loaded(run):
 
 def test_more_clusters_than_channels_are_noted(start):
     assert "is more than the 12 channels" in start("--n-clusters", "13").stdout
+
+
+def test_probabilities_in_the_place_of_logits_are_noted(start):
+    result = start("--model", "factories:sigmoids", "--score", "sigmoid")
+    assert result.stdout.count("seems to return probabilities") == 1

@@ -268,11 +268,36 @@ def test_one_layer_in_training_mode_is_enough_for_a_warning():
         compare(net, net.conv, pictures()[0], ["LayerGradCam"], **FAST)
 
 
-def test_probabilities_in_the_place_of_logits():
+@pytest.mark.parametrize(
+    "final", [lambda y: y.softmax(1), torch.sigmoid, lambda y: y[:, :1].sigmoid()]
+)
+def test_probabilities_in_the_place_of_logits(final):
     net = MlpHead()
     with pytest.warns(UserWarning, match="seems to return probabilities.*must return logits") as w:
-        compare(lambda x: net(x).softmax(1), net.relu, pictures()[0], ["LayerGradCam"], **FAST)
+        compare(lambda x: final(net(x)), net.relu, pictures()[0], ["LayerGradCam"], **FAST)
     assert len(w) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_logits_may_lie_between_zero_and_one():
+    net, x = MlpHead(), pictures()[0]
+    first = net(x[:1]).detach()
+    shifted = lambda x: net(x) - first + 0.5  # noqa: E731
+    assert ((shifted(x[:1]) >= 0) & (shifted(x[:1]) <= 1)).all()
+    compare(shifted, net.relu, x, ["LayerGradCam"], **FAST)
+
+
+def test_multi_label_probabilities_are_sigmoids():
+    """The drop of the sigmoid, in per cent of it, when all but the map's maximum is removed."""
+    net, (x, _, _) = MlpHead(), pictures()
+    seen = {}
+
+    def probe(case):
+        seen["p"] = case.probability(case.inputs)
+        return torch.zeros(len(case.inputs))
+
+    compare(net, net.relu, x, ["LayerGradCam"], {"p": probe}, score="sigmoid", batch_size=6)
+    torch.testing.assert_close(seen["p"], net(x).sigmoid())
 
 
 def test_images_without_an_object_are_missing_in_metrics_of_place():
