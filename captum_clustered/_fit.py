@@ -16,6 +16,7 @@ from captum_clustered._ablation.request import format_inputs
 from captum_clustered._ablation.torch_settings import eager_mode, without_autocast
 from captum_clustered._clustering.clusterers import Clusterer
 from captum_clustered._clustering.features import ChannelGram, channel_first
+from captum_clustered._layer_shapes import warn_if_channels_last
 from captum_clustered._subclasses import plain
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def fit_labels(
             tensors = tuple(map(plain, seen.gathered(cam._device_ids())))
             check_layer(tensors, len(formatted[0]), cam.channel_dim, name)
             check_finite(tensors, name)
+            if not grams:
+                warn_if_channels_last(tensors, formatted, channel_dim, name, stacklevel + 1)
             grams = grams or [ChannelGram() for _ in tensors]
             if len(grams) != len(tensors):
                 raise ValueError(f"layer {name} changed its number of tensors between batches.")

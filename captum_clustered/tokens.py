@@ -6,31 +6,9 @@ import math
 
 from torch import Tensor
 
+from captum_clustered._layer_shapes import token_grid
+
 __all__ = ["token_grid", "tokens_to_map"]
-
-
-def token_grid(n_tokens: int) -> tuple[int, int] | None:
-    """
-    Find the square grid of a transformer's patch tokens.
-
-    Args:
-
-        n_tokens (int): Number of all tokens, T.
-
-    Returns:
-        tuple[int, int] or None: The side of the square and the number of prefix tokens, 0 or
-        1; None if the tokens do not form a square.
-
-    Examples::
-
-        >>> token_grid(197)
-        (14, 1)
-    """
-    for n_prefix in (0, 1):
-        side = math.isqrt(max(0, n_tokens - n_prefix))
-        if side > 1 and side * side == n_tokens - n_prefix:
-            return side, n_prefix
-    return None
 
 
 def tokens_to_map(attribution: Tensor, grid: tuple[int, ...], n_prefix: int = 0) -> Tensor:

@@ -25,6 +25,7 @@ from captum_clustered._ablation.request import (
 from captum_clustered._ablation.torch_settings import eager_mode
 from captum_clustered._ablation.vmap_pass import vmap_pass
 from captum_clustered._argument_checks import check_int
+from captum_clustered._layer_shapes import warn_if_channels_last
 
 if TYPE_CHECKING:
     from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
@@ -88,6 +89,9 @@ def evaluate(
             stacklevel=stacklevel + 1,
         )
     state.warn_if_training(stacklevel=stacklevel + 1)
+    warn_if_channels_last(
+        scores.plan.values, formatted, cam.channel_dim, planner.layer_name, stacklevel + 1
+    )
     return scores
 
 

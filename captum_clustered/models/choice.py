@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from captum_clustered._layer_shapes import TOKENS, LayerKind, Shape, kind_of, token_grid
 from captum_clustered.models.base import AnyModel, Model, as_model
 from captum_clustered.models.layers import find_layer, get_layer
-from captum_clustered.models.tracing import TOKENS, Call, LayerKind, Shape, kind_of, trace
+from captum_clustered.models.tracing import Call, trace
 from captum_clustered.scores import probabilities_given
-from captum_clustered.tokens import token_grid
 
 __all__ = ["LayerChoice", "check_class", "choose_layer"]
 

@@ -8,17 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from captum_clustered._errors import close_matches
+from captum_clustered._layer_shapes import MAP, TOKENS, LayerKind, Shape, kind_of
 from captum_clustered.models.base import AnyModel, as_model, example_input
-from captum_clustered.models.tracing import (
-    MAP,
-    TOKENS,
-    Call,
-    Forward,
-    LayerKind,
-    Shape,
-    kind_of,
-    trace,
-)
+from captum_clustered.models.tracing import Call, Forward, trace
 
 __all__ = ["LayerInfo", "find_layer", "get_layer", "list_layers", "usual_layer"]
 

@@ -10,49 +10,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from captum_clustered._errors import explained
+from captum_clustered._layer_shapes import Shape
 from captum_clustered.models.base import Model
-from captum_clustered.tokens import token_grid
 
-__all__ = ["CHANNELS_LAST", "MAP", "TOKENS", "Call", "Forward", "LayerKind", "kind_of", "trace"]
-
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class LayerKind:
-    """
-    How a layer's tensor lies in space.
-
-    Attributes:
-
-        name (str): "map", "map, channels last" or "tokens".
-        channel_dim (int): The dimension of channels, as ClusteredLayerCAM takes it.
-    """
-
-    name: str
-    channel_dim: int
-
-
-MAP = LayerKind("map", 1)
-CHANNELS_LAST = LayerKind("map, channels last", -1)
-TOKENS = LayerKind("tokens", -1)
-
-
-def kind_of(shape: Shape) -> LayerKind | None:
-    """
-    Return how a layer's tensor for a square image lies in space, None if it is no map.
-
-    Nothing in a tensor marks the dimension of channels. But a square image has square maps,
-    and the number of its tokens is a square, apart from a class token.
-    """
-    if len(shape) == 4:
-        height, width = shape[2:]
-        if shape[1] == height != width and height > 1:
-            return CHANNELS_LAST
-        return MAP if height * width > 1 else None
-    if len(shape) == 3 and token_grid(shape[1]):
-        return TOKENS
-    return None
+__all__ = ["Call", "Forward", "trace"]
 
 
 @dataclass(frozen=True)

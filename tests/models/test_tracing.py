@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from captum_clustered._layer_shapes import kind_of
 from captum_clustered.models import Model
-from captum_clustered.models.tracing import kind_of, trace
+from captum_clustered.models.tracing import trace
 
 
 class TestKind:
