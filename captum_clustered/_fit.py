@@ -9,6 +9,7 @@ import torch
 from captum._utils.common import _run_forward
 from torch import Tensor
 
+from captum_clustered._ablation.arguments import CallArguments
 from captum_clustered._ablation.hooks import Tensors, not_reached, record_layer
 from captum_clustered._ablation.layer_checks import check_finite, check_layer
 from captum_clustered._ablation.model import ModelState, layer_name
@@ -47,14 +48,18 @@ def fit_labels(
         )
     name = layer_name(cam.forward_func, cam.layer)
     grams: list[ChannelGram] = []
+    # The same for all batches, also if the model writes into them.
+    arguments = CallArguments(additional_forward_args)
     with torch.no_grad(), eager_mode():
         for batch in batches:
             # A DataLoader of (image, label) yields lists.
             first = batch[0] if isinstance(batch, list) and batch else batch
             formatted = format_inputs(first)
             state = ModelState(cam.forward_func, cam.layer, formatted)
+            arguments.reset()
             with record_layer(cam.layer, attribute_to_layer_input) as seen, state.restored():
                 _run(cam.forward_func, formatted, additional_forward_args, batch is inputs)
+            arguments.complete()
             state.warn_if_training(stacklevel=stacklevel + 1)
             if not seen.tensors:
                 raise not_reached(name)
@@ -62,12 +67,13 @@ def fit_labels(
             check_layer(tensors, len(formatted[0]), cam.channel_dim, name)
             check_finite(tensors, name)
             if not grams:
-                warn_if_channels_last(tensors, formatted, channel_dim, name, stacklevel + 1)
+                warn_if_channels_last(tensors, formatted, cam.channel_dim, name, stacklevel + 1)
             grams = grams or [ChannelGram() for _ in tensors]
             if len(grams) != len(tensors):
                 raise ValueError(f"layer {name} changed its number of tensors between batches.")
             for gram, tensor in zip(grams, tensors, strict=True):
                 _add(gram, channel_first(tensor, cam.channel_dim), name)
+        arguments.settle()
         if not grams:
             raise ValueError("inputs must contain at least one batch; got none.")
         return tuple(

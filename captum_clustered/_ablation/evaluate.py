@@ -11,6 +11,7 @@ from captum._utils.progress import progress
 from captum._utils.typing import TargetType
 from torch import Tensor
 
+from captum_clustered._ablation.arguments import CallArguments
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._ablation.loop import per_ablation_loop
 from captum_clustered._ablation.model import ModelState, layer_name
@@ -72,9 +73,14 @@ def evaluate(
     )
     state = ModelState(cam.forward_func, cam.layer, formatted)
 
+    arguments = CallArguments(formatted, additional_forward_args)
+
     def run() -> Tensor:
+        arguments.reset()
         with state.restored():
-            return target_scores(cam.forward_func, formatted, target, additional_forward_args)
+            scores = target_scores(cam.forward_func, formatted, target, additional_forward_args)
+        arguments.complete()
+        return scores
 
     bar = _ProgressBar(f"{cam.get_name()} attribution" if show_progress else None)
     request = AblationRequest(
@@ -82,6 +88,7 @@ def evaluate(
     )
     with torch.no_grad(), eager_mode(), closing(bar):
         scores, failure = _by_either_engine(request, cam._device_ids())
+        arguments.settle()
     if failure:
         warnings.warn(
             f"{cam.get_name()} ran the model once for each ablation instead of once for all, "

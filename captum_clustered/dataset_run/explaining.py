@@ -80,7 +80,8 @@ class BatchExplainer:
 
     def explain(self, inputs: Tensor, labels: Sequence[int | None]) -> list[Columns]:
         """Return the columns of each image that come from the network."""
-        inputs = inputs.to(self._device, non_blocking=True)
+        # A copy: if the model writes into it and fails, the images are tried again one by one.
+        inputs = inputs.to(self._device, non_blocking=True, copy=True)
         targets = self._targets(labels)
         self._score.start(targets)
         attribution, clusters = self._cam.attribute(

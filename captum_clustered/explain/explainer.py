@@ -182,14 +182,15 @@ class ImageExplainer:
 
     def _explain(self, inputs: Tensor, name: str) -> Explanation:
         settings, model = self.settings, self.model
+        # Copies, since the model may write into its input.
         with torch.no_grad():
-            logits = model.module(inputs)
+            logits = model.module(inputs.clone())
         chosen = SCORES[settings.score].probability(lambda logits: logits)
         probabilities, target = chosen(logits)[0], settings.target
         if target is None:
             target = int(class_scores(logits).argmax())
         attribution, clusters = self.cam.attribute(
-            inputs,
+            inputs.clone(),
             target,
             attribute_to_layer_input=settings.layer_input,
             layer_baselines=settings.layer_baselines,
@@ -226,7 +227,7 @@ class ImageExplainer:
             return None, "LayerGradCam is left out: it takes channels in dimension 1 only."
         try:
             attribution: Tensor = self.gradcam_method().attribute(
-                inputs, target, attribute_to_layer_input=self.settings.layer_input
+                inputs.clone(), target, attribute_to_layer_input=self.settings.layer_input
             )
         except Exception as error:  # noqa: BLE001
             # A model without gradients (quantized, or under no_grad) is explained all the same.

@@ -45,6 +45,22 @@ class TestSources:
         resized = Image.open(photo).resize((32, 32), Image.Resampling.BILINEAR)
         np.testing.assert_array_equal(found.input_image, np.asarray(resized))
 
+    def test_a_network_that_writes_into_its_input_is_explained_like_one_that_does_not(
+        self, net, preprocessing, photo
+    ):
+        class Writes(nn.Sequential):
+            def forward(self, x):
+                return super().forward(self.subtract(x, 0.4))
+
+        found = []
+        writes = Writes(*net)
+        for writes.subtract in (torch.sub, torch.Tensor.sub_):
+            inputs = preprocessing(Image.open(photo))
+            found.append(explainer_of(writes, preprocessing)(inputs))
+            np.testing.assert_array_equal(inputs, preprocessing(Image.open(photo)))
+        for name in ("probabilities", "attribution", "gradcam", "input_image"):
+            np.testing.assert_array_equal(getattr(found[1], name), getattr(found[0], name))
+
     def test_without_preprocessing_it_is_that_of_the_model(self, net):
         explain = ImageExplainer(net)
         assert explain.preprocessing.input_shape == (1, 3, 224, 224)
