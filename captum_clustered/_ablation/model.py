@@ -18,6 +18,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from captum_clustered._ablation.containers import CannotRestoreError, Containers
 from captum_clustered.scores import ScoreWrapper
 
 # Names in the __dict__ of every module; other names are the model's own attributes.
@@ -72,9 +73,9 @@ class ModelState:
     importance. Tensors that the model stores on its modules under vmap would be invalid later.
 
     These are restored in all modules of the model or, if the model is not found, in all modules
-    that are called: attributes and buffers that are rebound; the contents of lists and
-    dictionaries in attributes; in training mode, the contents of buffers. The states of torch's
-    random number generators are restored as well.
+    that are called: attributes and buffers that are rebound; the contents of containers and
+    plain objects in attributes; in training mode, the contents of buffers. The states of
+    torch's random number generators are restored as well.
 
     Args:
 
@@ -102,16 +103,20 @@ class ModelState:
         """Restore everything on leaving the context, which is one forward pass."""
         owner = threading.get_ident()
         snapshots: dict[int, _Snapshot] = {}
+        containers = Containers()
 
         def remember(module: Module, _: Any = None) -> None:
             # The hook is global, but models of other threads must not be touched.
             if threading.get_ident() == owner and id(module) not in snapshots:
                 snapshots[id(module)] = _Snapshot(module)
+                containers.add(snapshots[id(module)].attributes.values())
+                _check_known(containers)
 
         for module in self._known:
             if _may_change(module):
                 remember(module)
         with ExitStack() as stack:
+            stack.callback(containers.restore)
             stack.callback(self._restore, snapshots)
             if not self._is_known:
                 # The model is hidden by a function; its modules are found when they are called.
@@ -151,15 +156,23 @@ def _keeps_attributes(module: Module) -> bool:
     return type(module).__module__.startswith("torch.") or isinstance(module, LazyModuleMixin)
 
 
+def _check_known(containers: Containers) -> None:
+    """Raise CannotRestoreError under vmap, whose tensors must not stay behind."""
+    interpreter = torch._C._functorch.peek_interpreter_stack()
+    if containers.unknown is not None and interpreter is not None:
+        raise CannotRestoreError(
+            f"the model keeps an object of type {containers.unknown.__name__}, whose contents "
+            "cannot be restored after a pass"
+        )
+
+
 class _Snapshot:
     """The state of one module that a forward pass may change."""
 
     def __init__(self, module: Module) -> None:
         self.module = module
         self.depends_on_mode = module.training and isinstance(module, (_BatchNorm, _DropoutNd))
-        self._attributes = None if _keeps_attributes(module) else _own_attributes(module)
-        containers = (self._attributes or {}).values()
-        self._contents = [(c, c.copy()) for c in containers if type(c) in (list, dict)]
+        self.attributes = {} if _keeps_attributes(module) else _own_attributes(module)
         self._buffers = dict(module._buffers)
         self._values = [
             (buffer, buffer.clone())
@@ -169,16 +182,10 @@ class _Snapshot:
 
     def restore(self) -> None:
         """Put everything back."""
-        if self._attributes is not None:
-            for name in _own_attributes(self.module).keys() - self._attributes.keys():
+        if not _keeps_attributes(self.module):
+            for name in _own_attributes(self.module).keys() - self.attributes.keys():
                 del self.module.__dict__[name]
-            self.module.__dict__.update(self._attributes)
-        for container, content in self._contents:
-            container.clear()
-            if isinstance(container, list):
-                container.extend(content)
-            else:
-                container.update(content)
+            self.module.__dict__.update(self.attributes)
         # The buffers of a TorchScript module are not a dictionary and cannot be rebound.
         if isinstance(self.module._buffers, dict):
             for name in self.module._buffers.keys() - self._buffers.keys():

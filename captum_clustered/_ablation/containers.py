@@ -1,0 +1,157 @@
+"""Containers and plain objects that a model keeps, restored after a forward pass."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import sys
+import types
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+# They contain nothing that a pass could change.
+_LEAVES = frozenset(
+    {
+        *(type(None), bool, int, float, complex, str, bytes, type, range, slice),
+        *(types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType),
+        *(torch.dtype, torch.device, torch.Size),
+    }
+)
+# Objects of other standard modules (loggers, threads, files) are shared by the whole process.
+_FOREIGN = (sys.stdlib_module_names | {"torch", "numpy"}) - {
+    *("argparse", "collections", "queue", "types", "weakref"),
+}
+# What a container has that is not made of Python's own.
+_MUTATORS = ("__next__", "append", "add", "put", "push")
+
+
+class CannotRestoreError(RuntimeError):
+    """The model keeps state that cannot be restored, so that vmap would leave traces."""
+
+
+class Containers:
+    """
+    The contents of all containers and plain objects that can be reached from some values.
+
+    Lists, dictionaries, sets, deques, their subclasses, and the attributes of objects are
+    restored, in any nesting. Tensors in them are not copied. Modules are left to
+    :class:`ModelState <captum_clustered._ablation.model.ModelState>`.
+
+    Attributes:
+
+        unknown (type or None): A type of containers that cannot be restored, if one was found.
+    """
+
+    def __init__(self) -> None:
+        self.unknown: type | None = None
+        # Objects are kept alive here, so that no other object gets their id.
+        self._seen: dict[int, Any] = {}
+        self._restorers: list[Callable[[], None]] = []
+
+    def add(self, values: Iterable[Any]) -> None:
+        """Add the contents of all that can be reached from some values."""
+        pending = [value for value in values if type(value) not in _LEAVES]
+        while pending:
+            value = pending.pop()
+            if id(value) in self._seen or isinstance(value, (Tensor, Module)):
+                continue
+            self._seen[id(value)] = value
+            pending += (item for item in self._added(value) if type(item) not in _LEAVES)
+
+    def restore(self) -> None:
+        """Put back all contents that have changed."""
+        for restore in self._restorers:
+            restore()
+
+    def _added(self, value: Any) -> list[Any]:
+        """Remember the contents of one object; return them."""
+        contents: list[Any] = []
+        is_builtin = True
+        if isinstance(value, dict):
+            contents += self._dictionary(value)
+        elif isinstance(value, (list, set, deque)):
+            contents += self._collection(value)
+        elif isinstance(value, (tuple, frozenset)):
+            contents += value
+        else:
+            is_builtin = False
+        kind: Any = type(value)
+        if kind.__module__.partition(".")[0] not in _FOREIGN:
+            if hasattr(value, "__dict__") and isinstance(vars(value), dict):
+                contents += self._dictionary(vars(value))
+            contents += self._slots(value)
+        if not is_builtin and not hasattr(value, "__dict__") and _is_unknown_container(kind):
+            self.unknown = kind
+        return contents
+
+    def _dictionary(self, value: dict[Any, Any]) -> list[Any]:
+        # An ordered dictionary has a list of its keys beside the dictionary.
+        kind = OrderedDict if isinstance(value, OrderedDict) else dict
+        keys, values = list(kind.keys(value)), list(kind.values(value))
+
+        def restore() -> None:
+            if not (_are_same(kind.keys(value), keys) and _are_same(kind.values(value), values)):
+                kind.clear(value)
+                for key, item in zip(keys, values, strict=True):
+                    kind.__setitem__(value, key, item)
+
+        self._restorers.append(restore)
+        return [*keys, *values]
+
+    def _collection(self, value: Any) -> list[Any]:
+        # The methods of the built-in class: those of a subclass may do more.
+        kind: Any = next(kind for kind in (list, set, deque) if isinstance(value, kind))
+        items = list(kind.__iter__(value))
+
+        def restore() -> None:
+            if not _are_same(kind.__iter__(value), items):
+                kind.clear(value)
+                (kind.update if kind is set else kind.extend)(value, items)
+
+        self._restorers.append(restore)
+        return items
+
+    def _slots(self, value: Any) -> list[Any]:
+        kind: Any = type(value)
+        names = _slots_of(kind)
+        found = {name: getattr(value, name) for name in names if hasattr(value, name)}
+
+        def restore() -> None:
+            for name in names:
+                if name in found:
+                    object.__setattr__(value, name, found[name])
+                elif hasattr(value, name):
+                    object.__delattr__(value, name)
+
+        if names:
+            self._restorers.append(restore)
+        return list(found.values())
+
+
+def _are_same(now: Iterable[Any], before: list[Any]) -> bool:
+    now = list(now)
+    return len(now) == len(before) and all(map(operator.is_, now, before))
+
+
+@functools.cache
+def _slots_of(kind: type) -> tuple[str, ...]:
+    """Return the attributes of a class's objects that are not in a dictionary."""
+    return tuple(
+        name
+        for base in kind.__mro__
+        for name, member in vars(base).items()
+        if isinstance(member, types.MemberDescriptorType)
+        and base.__module__.partition(".")[0] not in _FOREIGN
+        and name not in ("__dict__", "__weakref__")
+    )
+
+
+@functools.cache
+def _is_unknown_container(kind: type) -> bool:
+    is_known = _slots_of(kind) or kind.__module__.partition(".")[0] in ("_io", "numpy", "torch")
+    return not is_known and any(hasattr(kind, name) for name in _MUTATORS)
