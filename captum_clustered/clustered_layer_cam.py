@@ -230,6 +230,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             UserWarning: If the model is in training mode and its output depends on that.
             UserWarning: If the model cannot run under :func:`torch.func.vmap`. Then it
                         runs once for each ablation, with the same result.
+            UserWarning: If the shape of the layer says that ``channel_dim`` is another one.
 
         Examples::
 
