@@ -152,7 +152,7 @@ IMPORTANCES: dict[str, Importance] = {
         Importance(
             "ablation",
             label="drop",
-            criterion="what the score loses without them",
+            criterion="the drop in the score without them",
             needs_baseline_score=False,
             n_coalitions=lambda n_clusters, n_samples: n_clusters,
             design=lambda n_clusters, present, n_samples, seed: LeaveOneOut(n_clusters),

@@ -115,7 +115,7 @@ def _sheet(summary: ClusterSummary, prepared: Prepared, run: Run) -> Figure:
         "Clusters of channels and the images where they matter most",
         f"{total} images, {prepared.model.name}, layer {settings.layer}; "
         f"{IMPORTANCES[settings.importance].label} of the {SCORES[settings.score].label}{some}. "
-        "Yellow is for the class, blue against it, on one scale per row.",
+        "Yellow supports the class, blue counts against it. Each row has one color scale.",
     )
 
 

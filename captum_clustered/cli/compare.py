@@ -102,7 +102,8 @@ def compare(
     ] = None,
     clusters: SavedClusters = None,
     metrics: Annotated[
-        list[str] | None, Option(help="Names of metrics, as --methods (default: all fast ones).")
+        list[str] | None,
+        Option(help="Names of metrics, separated by commas (default: all fast metrics)."),
     ] = None,
     batch_size: Annotated[int, Option(min=1, help="Number of images in a batch.")] = 8,
     seed: Seed = 0,

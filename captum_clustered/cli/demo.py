@@ -40,9 +40,10 @@ def demo(
     out_dir: Annotated[Path, Option("--out", help="Folder for the results.")] = Path("out/demo"),
 ) -> None:
     """
-    Show the method at work, offline: an ImageNet network on two photographs.
+    Explain two photographs with an ImageNet network; nothing is downloaded.
 
-    Writes and prints what explain does, then how stable and faithful the maps are.
+    Writes the files and prints the tables of explain, then measures how stable and faithful the
+    maps are.
     """
     with sentences():
         prepare_folder(out_dir)

@@ -90,7 +90,7 @@ def _check_file(image: Path) -> None:
 def say_usual_layer(given: str, used: str) -> None:
     """Print which layer is used if --layer was left out."""
     if not given:
-        note(f"--layer {used} is the usual choice for this model.")
+        note(f"Using --layer {used}, the usual choice for this model.")
 
 
 def check_data(option: str, data: Path) -> None:
@@ -105,7 +105,7 @@ def prepare_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"The folder --out {printable(folder)} cannot be made: "
+            f"The folder --out {printable(folder)} cannot be created: "
             f"{error.strerror or one_line(error)}."
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):

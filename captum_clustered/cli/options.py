@@ -56,9 +56,9 @@ Target = Annotated[
     str, Option("--target", help="The class to explain: prediction, label or a number.")
 ]
 LayerInput = Annotated[
-    bool, Option("--layer-input", help="Explain by the layer's input, not its output.")
+    bool, Option("--layer-input", help="Use the layer's input instead of its output.")
 ]
-ScoreName = Annotated[Score, Option("--score", help="The score that is explained.")]
+ScoreName = Annotated[Score, Option("--score", help="The score to explain.")]
 Seed = Annotated[int, Option("--seed", min=0, help="Seed of all random numbers.")]
 SavedClusters = Annotated[
     Union[Path, None],
@@ -94,7 +94,9 @@ class NetworkOptions:
         Union[str, None],
         Option(help="1 or 3 numbers from 0 to 1 (default: those of the weights, or ImageNet's)."),
     ] = None
-    std: Annotated[Union[str, None], Option(help="As --mean.")] = None
+    std: Annotated[
+        Union[str, None], Option(help="1 or 3 standard deviations, on the scale of --mean.")
+    ] = None
     device: Annotated[str, Option(help="cpu, cuda, cuda:1, mps, ...")] = "cpu"
 
     def numbers(self) -> dict[str, tuple[float, ...] | None]:
@@ -118,19 +120,25 @@ class MethodOptions:
     layer_input: LayerInput = False
     n_clusters: Annotated[int, Option(min=1, help="Number of clusters.")] = 10
     clusters: SavedClusters = None
-    scaling: Annotated[Scaling, Option(help="How the clusters' importances become a map.")] = (
-        DENSITY
-    )
-    importance: Annotated[Importance, Option(help="How a cluster's importance is measured.")] = (
-        ABLATION
-    )
-    n_clusterings: Annotated[int, Option(min=1, help="Number of clusterings to average.")] = 1
+    scaling: Annotated[
+        Scaling,
+        Option(
+            help="density spreads the importance over the positions where the cluster is active; "
+            "drop multiplies the feature maps by it."
+        ),
+    ] = DENSITY
+    importance: Annotated[
+        Importance, Option(help="ablation: the drop in the score; shapley: the Shapley value.")
+    ] = ABLATION
+    n_clusterings: Annotated[
+        int, Option(min=1, help="Number of clusterings; their maps are averaged.")
+    ] = 1
     n_samples: Annotated[
         int, Option(min=1, help="Number of permutations for sampled Shapley values.")
     ] = 25
     seed: Seed = 0
     channel_dim: Annotated[
-        int, Option(help="The layer's dimension of channels; -1 for transformers.")
+        int, Option(help="Dimension of the layer's channels; -1 for transformers.")
     ] = 1
     score: ScoreName = LOGIT
     layer_baselines: Annotated[
@@ -239,6 +247,7 @@ def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
         )
     if not all(0 <= number <= 1 for number in numbers):
         raise typer.BadParameter(
-            f"{text!r} must be on a scale of 0 to 1, as pixel values are here", param_hint=option
+            f"{text!r} must be from 0 to 1, because pixel values are scaled to 0 to 1",
+            param_hint=option,
         )
     return numbers

@@ -15,7 +15,7 @@ __all__ = ["report"]
 
 
 def report(
-    run_dir: Annotated[Path, Argument(help="The folder of compare or explain.")],
+    run_dir: Annotated[Path, Argument(help="The folder that compare or explain wrote.")],
     out_file: Annotated[
         Path | None, Option("--out", help="HTML file (default: report.html in RUN_DIR).")
     ] = None,
@@ -23,7 +23,7 @@ def report(
     """
     Show the results of compare or explain as one HTML page.
 
-    The page holds the images and needs nothing but a browser.
+    The page contains the images and needs only a browser.
     """
     with sentences():
         from captum_clustered.report import write_report

@@ -58,20 +58,25 @@ def run(
     data: Annotated[
         Path,
         Option(
-            help="Folder of images and of folders of images, or CSV file with the column image "
-            "(or file) and, optionally, label."
+            help="Folder of images, with its subfolders, or CSV file with the column image (or "
+            "file) and, optionally, label."
         ),
     ],
     out_dir: ResumableFolder,
     method: MethodOptions,
     root: Annotated[
         Path | None,
-        Option(help="Folder that the files in the CSV file are relative to (default: its own)."),
+        Option(
+            help="Folder of the relative paths in the CSV file (default: the folder of the CSV "
+            "file)."
+        ),
     ] = None,
     target: Target = "prediction",
     fit: Annotated[
         str | None,
-        Option(help="Fit one shared clustering first, on all images or on N of them: all or N."),
+        Option(
+            help="First fit one clustering for all images: on all images (all) or on N of them (N)."
+        ),
     ] = None,
     resolution: Annotated[Resolution, Option(help="Size of the stored maps.")] = Resolution.layer,
     batch_size: Annotated[
@@ -82,7 +87,7 @@ def run(
         float | None,
         Option(
             min=0.001,
-            help="GiB that a batch may take (default: 1, or half of the free memory of a GPU).",
+            help="Memory for a batch, in GiB (default: 1, or half of the free memory of a GPU).",
         ),
     ] = None,
     chunk_size: Annotated[
@@ -94,7 +99,7 @@ def run(
         ),
     ] = None,
     retry_errors: Annotated[
-        bool, Option("--retry-errors", help="Try images again that could not be explained.")
+        bool, Option("--retry-errors", help="Retry the images that could not be explained.")
     ] = False,
     num_workers: Annotated[
         int, Option(min=0, help="Processes that read images (with ray: threads per worker).")
@@ -114,10 +119,10 @@ def run(
     ] = None,
 ) -> None:
     """
-    Explain a whole data set, in steps that survive the end of the process.
+    Explain a whole data set; an interrupted run can be resumed.
 
     Results are Parquet files in --out, with the map and the clusters' importances of each image.
-    The same command continues where it stopped.
+    To resume an interrupted run, start the same command again.
     """
     network.numbers()
     with sentences():
@@ -171,8 +176,8 @@ def _check_apart(data: Path, folder: Path) -> None:
     """Refuse an output folder whose files would become a part of the data."""
     if folder.resolve().is_relative_to(data.resolve()):
         raise UserError(
-            f"--out {printable(folder)} lies in --data {printable(data)}, so its images would "
-            "become data; choose a folder beside it."
+            f"--out {printable(folder)} lies in --data {printable(data)}, so the "
+            "pictures of the results would become data. Choose a folder outside --data."
         )
 
 
@@ -268,9 +273,9 @@ def _interruptions(folder: Path) -> Iterator[None]:
 def _say(result: Run, done: _Done, folder: Path) -> None:
     errors = result.errors()
     total = result.manifest.n_items
-    text = f"{total} images, {total - len(errors)} of them explained"
+    text = f"Explained {total - len(errors)} of {total} images"
     if done.images:
-        text += f"; {done.images} now, in {done.seconds:.0f} s ({done.images / done.seconds:.1f}/s)"
+        text += f"; {done.images} in this call, in {done.seconds:.0f} s ({done.images / done.seconds:.1f} images/s)"
     out.print(Text(f"{text}. Results: {printable(folder)}"), soft_wrap=True)
     if errors:
         show(failure_table(errors[:SHOWN]))

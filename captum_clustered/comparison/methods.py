@@ -301,7 +301,7 @@ class ChannelAblation(LayerAttribution):
 METHODS = {
     info.name: info
     for info in (
-        MethodInfo(CLUSTERED, ClusteredLayerCAM, _OURS, "with its defaults"),
+        MethodInfo(CLUSTERED, ClusteredLayerCAM, _OURS, "Clustered-CAM with the default settings"),
         MethodInfo(
             f"{CLUSTERED}(n_clusterings=10)",
             functools.partial(ClusteredLayerCAM, n_clusterings=10),

@@ -59,6 +59,8 @@ def metrics(comparison: Comparison) -> Figure:
         axis.set_ylim(-0.7, len(methods) - 0.3)
         axis.tick_params(axis="x", labelsize=8)
         axis.locator_params(axis="x", nbins=5)
+        # Long decimals such as 0.000025 would overlap.
+        axis.ticklabel_format(axis="x", scilimits=(-3, 4))
         axis.grid(axis="x", color="#DDDDDD", linewidth=0.6)
         axis.set_axisbelow(True)
         axis.spines[["top", "right", "left"]].set_visible(False)
@@ -111,7 +113,7 @@ def gallery(comparison: Comparison) -> Figure:
     figure, axes = visualize_methods(
         maps,
         [item.picture for item in shown],
-        label="map as metrics use it: from 0 to 1",
+        label="map scaled to 0 to 1, as in the metrics",
         names=_names(comparison),
         use_pyplot=False,
     )

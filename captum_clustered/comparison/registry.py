@@ -78,4 +78,5 @@ def unknown(argument: str, name: str, known: Iterable[str]) -> ValueError:
     known = list(known)
     close = difflib.get_close_matches(name, known, 1, 0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return ValueError(f"{argument} has no {name!r}.{hint} Known are {', '.join(map(repr, known))}.")
+    accepted = ", ".join(map(repr, known))
+    return ValueError(f"{argument} has no {name!r}.{hint} Accepted are {accepted}.")

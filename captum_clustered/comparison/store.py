@@ -188,7 +188,7 @@ def _check_same(stored: dict[str, Any], given: dict[str, Any], folder: Path) -> 
     if found:
         raise ValueError(
             f"{folder} has results of another comparison: {'; '.join(found)}. Choose another "
-            "folder, or the same settings to go on."
+            "folder, or use the same settings to resume."
         )
 
 

@@ -94,7 +94,7 @@ def decoded(path: Path) -> Image.Image:
             "make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS."
         ) from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is not an image, or of an unknown format.") from error
+        raise ImageError(f"{name} is not an image or has an unknown format.") from error
     except Exception as error:
         raise ImageError(f"{name} cannot be read as an image: {one_line(error)}") from error
     # With 8 bits Pillow inverts them itself.

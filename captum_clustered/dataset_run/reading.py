@@ -60,7 +60,9 @@ class Run:
         self._store = RunStore(self.folder)
         manifest = self._store.read_manifest()
         if manifest is None:
-            raise FileNotFoundError(f"{self.folder} holds no run: it has no {MANIFEST}.")
+            raise FileNotFoundError(
+                f"{self.folder} is not a folder of `run`: it has no {MANIFEST}."
+            )
         self.manifest: Manifest = manifest
 
     @property

@@ -134,7 +134,7 @@ def cluster_summary(run: Run, n_examples: int = 6) -> ClusterSummary:
     if not settings["fit"] and not str(settings["clusterer"]).startswith(("fixed", "fitted")):
         raise ValueError(
             "run has a separate clustering for each image, so cluster 3 of one image is not "
-            "cluster 3 of another: explain the data set with fit (--fit 1000) or fixed labels."
+            "cluster 3 of another. Use fit (--fit 1000) or fixed labels (--clusters) in a new run."
         )
     sums: dict[int, _Sums] = {}
     best: list[list[tuple[float, int, dict[str, Any]]]] = []

@@ -109,7 +109,7 @@ def _readable(dataset: Any, needs_label: bool, n_items: int) -> Iterator[tuple[T
             reasons.append(one_line(error))
     if len(reasons) == n_tried:
         raise ValueError(
-            f"dataset has no item that can be read among its first {n_tried}; of the first: "
+            f"none of the first {n_tried} items of dataset can be read. The first one failed: "
             f"{reasons[0]}"
         )
 

@@ -61,7 +61,7 @@ class MetricInfo:
     def row(self) -> str:
         """Return the metric's row of the table in the documentation."""
         name = self.function.__name__ + (f".{self.part}" if self.part else "")
-        code = "of Captum" if self.takes("case") else f"`{name}`"
+        code = "Captum's own" if self.takes("case") else f"`{name}`"
         cells = (self.label, code, self.meaning, self.values, self.direction or "-", self.won_by)
         return f"| {' | '.join(cells)} |"
 

@@ -93,7 +93,7 @@ def coherency(
 @metric(
     "ADCC",
     direction="higher",
-    meaning="`3 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - drop))`, 0 if a term is",
+    meaning="`3 / (1 / coherency + 1 / (1 - complexity) + 1 / (1 - drop))`, 0 if a divisor is 0",
     values="0 to 1",
     won_by="a Gaussian in the middle",
 )

@@ -81,7 +81,7 @@ def average_drop(
     direction="higher",
     meaning="100 if `o > p`, else 0: whether the probability rises",
     values="0 or 100",
-    won_by="chance where o is p up to rounding; a Gaussian in the middle",
+    won_by="any map if o and p are equal up to rounding, by chance; a Gaussian in the middle",
     variants=_VARIANTS,
     defaults=("", " (mean)", " (blur)", " 50%"),
 )
@@ -119,7 +119,7 @@ def increase_in_confidence(
     direction="higher",
     meaning="`100 * max(0, o - p) / (1 - p)`, 0 if p is 1: how far the probability rises",
     values="0 to 100",
-    won_by="masks that push the input towards the class, above all optimized ones; a Gaussian "
+    won_by="masks that raise the probability of the class, above all optimized masks; a Gaussian "
     "in the middle",
     variants=_VARIANTS,
 )

@@ -125,7 +125,7 @@ def deletion_curve(
     direction="lower",
     meaning="area under p while pixels are set to zero, most important first",
     values="0 to 1",
-    won_by="scattered pixels, whose removal leaves nothing like a picture",
+    won_by="scattered pixels: without them, the image does not look like a real image",
 )
 def deletion(
     forward_func: Callable[..., Tensor],

@@ -71,7 +71,7 @@ def pointing_game(attributions: Tensor, masks: Tensor) -> Tensor:
     direction="higher",
     meaning="`sum(m * mask) / sum(m)`, NaN for a map without energy",
     values="0 to 1",
-    won_by="tiny maps in the mask. A map without knowledge gets the mask's share of the image",
+    won_by="tiny maps in the mask; a random map gets about the mask's share of the image",
     defaults=(),
 )
 def energy_pointing_game(attributions: Tensor, masks: Tensor) -> Tensor:

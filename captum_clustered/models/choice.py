@@ -91,7 +91,7 @@ def _checked_kind(model: Model, where: str, shape: Shape, call: Call, at_input: 
         input_is_map = not at_input and len(call.inputs) == 1 and kind_of(call.inputs[0])
         hint = "; its input is one: use layer_input" if input_is_map else ""
         raise ValueError(
-            f"{where} has shape {shape}, which is no spatial map{hint}. `captum-clustered "
+            f"{where} has shape {shape}, which is not a spatial map{hint}. `captum-clustered "
             f"layers --model {model.name}` lists the layers."
         )
     return kind

@@ -200,7 +200,7 @@ def _from_factory(name: ModelChoice, weights: str | None) -> Model:
         return Model(title, module)
     if not is_path(weights):
         raise ValueError(
-            f"weights={weights!r} is no file; only torchvision's models have names of weights."
+            f"weights={weights!r} is not a file; only torchvision's models have names of weights."
         )
     load_weights(module, weights)
     return Model(title, module, printable(weights))

@@ -50,15 +50,16 @@ def load_weights(module: nn.Module, path: str) -> None:
     except RuntimeError as error:
         differences = "; ".join(_differences(module.state_dict(), state)) or one_line(error)
         raise ValueError(
-            f"The weights in {printable(path)} do not fit the model: {differences}. A model "
-            "of another shape, such as one with other classes, is named as package.module:factory."
+            f"The weights in {printable(path)} do not fit the model: {differences}. For a "
+            "model of another shape, such as another number of classes, name a factory as "
+            "package.module:factory."
         ) from error
 
 
 def _read(path: str) -> Any:
     name = printable(path)
     if not Path(path).exists():
-        raise FileNotFoundError(f"There is no file of weights {name}.")
+        raise FileNotFoundError(f"There is no file {name} with weights.")
     if not Path(path).is_file():
         raise ValueError(f"weights={name!r} is not a file.")
     if Path(path).suffix == ".safetensors":
@@ -71,13 +72,13 @@ def _read(path: str) -> Any:
     # A zip archive, or the pickle of torch before 1.6.
     if begins and begins != b"PK" and begins[:1] != b"\x80":
         raise ValueError(
-            f"{name} is no file of weights: give one of torch.save (.pt, .pth) or safetensors."
+            f"{name} is not a file of weights: give one of torch.save (.pt, .pth) or safetensors."
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{name} holds other objects than tensors, which are not loaded because they can run "
+            f"{name} holds objects other than tensors, which are not loaded because they can run "
             "code; save model.state_dict() instead."
         ) from error
     except Exception as error:

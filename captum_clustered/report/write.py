@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from captum_clustered._storage.layout import LEFT_OUT, REPORT, SETTINGS, STATE, RunDescription
+from captum_clustered._storage.layout import (
+    LEFT_OUT,
+    MANIFEST,
+    REPORT,
+    SETTINGS,
+    STATE,
+    RunDescription,
+)
 from captum_clustered.report.content import Report
 from captum_clustered.report.from_explanations import explain_report
 from captum_clustered.report.page import render
@@ -66,6 +73,8 @@ def _report(folder: Path) -> Report:
     arrays = sorted(folder.glob("*.npz"))
     if not arrays:
         what = "it has other files" if any(folder.iterdir()) else "it is empty"
+        if (folder / MANIFEST).exists():
+            what = "it is a folder of run, which `captum-clustered clusters` reads"
         raise ValueError(
             f"{name} must be a folder that compare or explain has written, with "
             f"{STATE}/{SETTINGS}, {SETTINGS} or *.npz in it; {what}."

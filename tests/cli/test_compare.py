@@ -123,7 +123,7 @@ class TestResults:
         options = ("--methods", "LayerGradCam", "--clusters", "labels.pt")
         result = run("compare", *usual, *options, *FAST)
         assert result.exit_code == 0
-        assert "--layer 1 is the usual choice" in result.stdout
+        assert "Using --layer 1, the usual choice" in result.stdout
         model = load_model("factories:net").module
         cam = ClusteredLayerCAM(model, model[1], clusterer=torch.arange(12) % 3)
         data = ImageBatches(ImageList(images, transform=make_preprocessing(size=32)), 8)
@@ -283,7 +283,7 @@ class TestMistakes:
             (("--metrics", "average drip"), "Did you mean 'average drop"),
             (("--metrics", "IoU"), "needs masks"),
             (("--layer", "9"), "has no layer '9'"),
-            (("--layer", "3"), "which is no spatial map"),
+            (("--layer", "3"), "which is not a spatial map"),
             (("--model", "factories:tokens", "--layer", "block"), "only maps with channels"),
             (("--model", "factories:gray", "--target", "2"), "has 2 classes, 0 to 1"),
             (("--model", "factories:nothing"), "has no function 'nothing'"),

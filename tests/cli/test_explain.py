@@ -178,7 +178,7 @@ class TestOptions:
         usual = ("--model", "factories:net", "--size", "32", "--out", "out")
         result = run("explain", photo, *usual)
         assert result.exit_code == 0
-        assert "Note: --layer 1 is the usual choice for this model." in result.stdout
+        assert "Note: Using --layer 1, the usual choice for this model." in result.stdout
         assert Explanation.load("out/photo.npz").settings.layer == "1"
 
     def test_the_usual_layer_of_a_transformer(self, run, photo):
@@ -233,7 +233,7 @@ class TestTransformers:
         options = ("--model", "factories:unsquare_tokens", "--layer", "block")
         result = explain(*options, "--channel-dim", "-1")
         assert result.exit_code == 1
-        assert "shape (1, 60, 8), which is no spatial map" in result.stderr
+        assert "shape (1, 60, 8), which is not a spatial map" in result.stderr
 
 
 class TestFiles:
@@ -364,8 +364,11 @@ class TestBadInput:
             (("--model", "resnet51"), "no image classification model 'resnet51'"),
             (("--model", "factories:number"), "must return a torch.nn.Module"),
             (("--model", "factories:maps", "--layer", "x"), "has no layer 'x'"),
-            (("--weights", "nope.pth"), "There is no file of weights nope.pth"),
-            (("--weights", "photo.png"), "photo.png is no file of weights: give one of torch.save"),
+            (("--weights", "nope.pth"), "There is no file nope.pth with weights"),
+            (
+                ("--weights", "photo.png"),
+                "photo.png is not a file of weights: give one of torch.save",
+            ),
             (("--model", "factories.py:net"), "drop .py, as in an import: factories:net"),
             (("--model", "./sub/factories.py:net"), "as in an import: sub.factories:net"),
             (
@@ -373,7 +376,7 @@ class TestBadInput:
                 "factories:pairs has no layer 'unuse'. Did you mean 'unused'?",
             ),
             (("--layer", "12"), "`captum-clustered layers --model factories:net`"),
-            (("--layer", "4"), "shape (1, 3), which is no spatial map. `captum"),
+            (("--layer", "4"), "shape (1, 3), which is not a spatial map. `captum"),
             (("--layer", "2"), "its input is one: use layer_input"),
             (("--model", "factories:pairs", "--layer", "pair"), "is 2 tensors"),
             (("--model", "factories:pairs", "--layer", "unused"), "is not used when"),
@@ -384,8 +387,8 @@ class TestBadInput:
             (("--channel-dim", "-1"), "looks like map: use channel_dim=1"),
             (("--device", "toaster"), "device='toaster': factories:net cannot be moved there"),
             (("--size", "2"), "factories:net fails on an input of shape (1, 3, 2, 2)"),
-            (("--out", "photo.png"), "--out photo.png cannot be made"),
-            (("--out", "photo.png/deeper"), "--out photo.png/deeper cannot be made"),
+            (("--out", "photo.png"), "--out photo.png cannot be created"),
+            (("--out", "photo.png/deeper"), "--out photo.png/deeper cannot be created"),
         ],
     )
     def test_one_sentence(self, explain, options, expected):
@@ -414,8 +417,8 @@ class TestBadInput:
         [
             (("--mean", "a"), "must be numbers"),
             (("--mean", "1,2"), "must be 1 or 3 numbers"),
-            (("--mean", "127"), "on a scale of 0 to 1"),
-            (("--mean", "nan"), "on a scale of 0 to 1"),
+            (("--mean", "127"), "must be from 0 to 1"),
+            (("--mean", "nan"), "must be from 0 to 1"),
             (("--std", "0"), "must be above 0"),
             (("--std", "0.2,0,0.2"), "must be above 0"),
             (("--scaling", "nope"), "density"),

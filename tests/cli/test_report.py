@@ -68,6 +68,10 @@ def test_a_run_of_compare(run, run_compare):
         (lambda: Path("out").mkdir(), "it is empty"),
         (lambda: Path("out").write_text(""), "it is a file"),
         (
+            lambda: [Path("out").mkdir(), Path("out/manifest.json").touch()],
+            "it is a folder of run, which `captum-clustered clusters` reads.",
+        ),
+        (
             lambda: [Path("out").mkdir(), Path("out/a.npz").write_text("x")],
             "out/a.npz is damaged: it holds no arrays.",
         ),

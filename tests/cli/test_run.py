@@ -44,7 +44,7 @@ def start(run, pictures):
 def test_a_folder_is_explained_as_explain_does(start, run, workplace):
     result = start()
     assert result.exit_code == 0, result.output
-    assert f"{N} images, {N - 1} of them explained" in result.stdout
+    assert f"Explained {N - 1} of {N} images" in result.stdout
     assert "even/6.png" in result.output
     found = Run("out")
     table = found.table()
@@ -71,7 +71,7 @@ def test_options_of_the_method_are_stored_and_continue(start, run, workplace):
     more = ("--perturbations-per-eval", "2", "--layer", "")
     result = start(*options, *more)
     assert result.exit_code == 0
-    assert "--layer 1 is the usual choice" in result.stdout
+    assert "Using --layer 1, the usual choice" in result.stdout
     settings = json.loads((workplace / "out" / "command.json").read_text())["settings"]
     assert settings["layer"] == "1"
     assert settings["clusters"] == "labels.pt"

@@ -34,7 +34,7 @@ def test_what_cannot_be_read_is_left_out(folder):
         assert batches.names == ["a.png", "c.png", "d.png", "e.png"]
         ((name, why),) = batches.failures
         assert name == "b.png"
-        assert why.endswith("b.png is not an image, or of an unknown format.")
+        assert why.endswith("b.png is not an image or has an unknown format.")
     assert len(seen) == 10
 
 

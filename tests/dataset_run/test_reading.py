@@ -23,7 +23,7 @@ def test_a_damaged_chunk_is_not_left_out_without_a_word(tmp_path):
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no run"):
+    with pytest.raises(FileNotFoundError, match="is not a folder of `run`"):
         Run(tmp_path)
 
 

@@ -318,7 +318,10 @@ def test_sizes_are_chosen_once(tmp_path, monkeypatch):
         ({"memory": 1.5}, "memory=1.5 must be an int"),
         ({"chunk_size": 3}, "chunk_size=3 must be a multiple of batch_size=2"),
         ({"names": ["a"]}, "names has 1 entries for 11 items"),
-        ({"dataset": [3, 4]}, "no item that can be read among its first 2; of the first: "),
+        (
+            {"dataset": [3, 4]},
+            "none of the first 2 items of dataset can be read. The first one failed: ",
+        ),
         ({"dataset": TensorDataset(torch.ones(0, 2, 8, 8))}, "it is empty"),
     ],
 )

@@ -52,7 +52,7 @@ def test_channels_before_tokens_are_possible_and_noted():
 @pytest.mark.parametrize(
     ("factory", "layer", "options", "message"),
     [
-        ("net", "4", {}, r"shape \(1, 3\), which is no spatial map\. `captum-clustered layers"),
+        ("net", "4", {}, r"shape \(1, 3\), which is not a spatial map\. `captum-clustered layers"),
         ("net", "2", {}, "its input is one: use layer_input"),
         ("pairs", "pair", {}, "The output of layer 'pair' is 2 tensors"),
         ("pairs", "unused", {}, "Layer 'unused' is not used when Pairs runs"),

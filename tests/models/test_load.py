@@ -51,7 +51,7 @@ class TestZoo:
     def test_weights_that_do_not_fit(self, resnet_file):
         message = error("resnet34", str(resnet_file))
         assert "missing from the file: layer1.2.conv1.weight" in message
-        assert "named as package.module:factory" in message
+        assert "name a factory as package.module:factory" in message
 
     @pytest.mark.parametrize("weights", [None, "DEFAULT", "ResNet18_Weights.IMAGENET1K_V1"])
     def test_no_network(self, tmp_path, monkeypatch, weights):
@@ -134,7 +134,7 @@ class TestFactory:
         assert expected in error(name)
 
     def test_names_of_weights_belong_to_torchvision(self):
-        assert "weights='DEFAULT' is no file" in error("factories:net", "DEFAULT")
+        assert "weights='DEFAULT' is not a file" in error("factories:net", "DEFAULT")
 
 
 class TestPython:

@@ -87,7 +87,7 @@ class TestRefused:
         assert "a.pth cannot be read as weights" in self.error(tmp_path / "a.pth")
 
     def test_missing(self, tmp_path):
-        assert "There is no file of weights" in self.error(tmp_path / "a.pth")
+        assert "a.pth with weights" in self.error(tmp_path / "a.pth")
 
     def test_folder(self, tmp_path):
         assert "is not a file" in self.error(tmp_path)

@@ -188,7 +188,7 @@ def test_more_images_than_names(tmp_path):
 
 def test_clusters_are_those_of_each_method_that_has_some(report):
     first, second = report.images[0].clusters
-    assert first.title == "method 0: 3 clusters of channels, by what the score loses without them"
+    assert first.title == "method 0: 3 clusters of channels, by the drop in the score without them"
     assert "clusterings" not in first.scale
     assert second.title.startswith("method 1: 3 clusters")
     assert second.scale.endswith("These are the first of the 5 clusterings that the map averages.")

@@ -39,7 +39,7 @@ def test_images_have_their_classes_and_scores(tmp_path):
 
 def test_an_image_has_the_clusters_of_its_one_map(tmp_path):
     (found,) = report_of(tmp_path).images[0].clusters
-    assert found.title == "3 clusters of channels, by what the score loses without them (logit)"
+    assert found.title == "3 clusters of channels, by the drop in the score without them (logit)"
     assert found.importances == ["+2.5", "0", "\N{MINUS SIGN}0.5"]
     assert found.sizes == [7, 1, 4]
     assert found.ranges[1] == (0, 0)

@@ -118,13 +118,16 @@ def test_the_most_important_are_first_on_one_scale():
 @pytest.mark.parametrize(
     ("kwargs", "title"),
     [
-        ({}, "2 clusters of channels, by what the score loses without them"),
+        ({}, "2 clusters of channels, by the drop in the score without them"),
         ({"importance": "shapley"}, "2 clusters of channels, by their Shapley value"),
-        ({"sizes": (3, 0, 0)}, "1 cluster of channels, by what the score loses without them"),
-        ({"unit": "logit"}, "2 clusters of channels, by what the score loses without them (logit)"),
-        ({"method": "mine"}, "mine: 2 clusters of channels, by what the score loses without them"),
-        ({"n_clusters": 2}, "2 clusters of channels, by what the score loses without them"),
-        ({"n_clusters": 5}, "2 of 5 clusters of channels, by what the score loses without them"),
+        ({"sizes": (3, 0, 0)}, "1 cluster of channels, by the drop in the score without them"),
+        (
+            {"unit": "logit"},
+            "2 clusters of channels, by the drop in the score without them (logit)",
+        ),
+        ({"method": "mine"}, "mine: 2 clusters of channels, by the drop in the score without them"),
+        ({"n_clusters": 2}, "2 clusters of channels, by the drop in the score without them"),
+        ({"n_clusters": 5}, "2 of 5 clusters of channels, by the drop in the score without them"),
     ],
 )
 def test_titles(kwargs, title):

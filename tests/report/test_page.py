@@ -312,7 +312,7 @@ def test_clusters_unfold(open_page):
     summary = page.locator("#images > li:first-child summary")
     assert (
         summary.text_content()
-        == "3 clusters of channels, by what the score loses without them (logit)"
+        == "3 clusters of channels, by the drop in the score without them (logit)"
     )
     summary.click()
     settle(page)

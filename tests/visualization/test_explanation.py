@@ -63,7 +63,7 @@ class TestFigure:
         assert "photo.png: zebra" in lines
         assert "probability 75.0% | logit 1 | net, layer conv" in lines
         assert (
-            "3 clusters of channels, sorted by what the score loses without them (logit)" in lines
+            "3 clusters of channels, sorted by the drop in the score without them (logit)" in lines
         )
         assert drops(figure) == [1.25, 0.5, -0.25]
         assert "+1.25 1 channel" in lines
