@@ -275,7 +275,8 @@ def _say(result: Run, done: _Done, folder: Path) -> None:
     total = result.manifest.n_items
     text = f"Explained {total - len(errors)} of {total} images"
     if done.images:
-        text += f"; {done.images} in this call, in {done.seconds:.0f} s ({done.images / done.seconds:.1f} images/s)"
+        rate = f"{done.images / done.seconds:.1f} images/s"
+        text += f"; {done.images} in this call, in {done.seconds:.0f} s ({rate})"
     out.print(Text(f"{text}. Results: {printable(folder)}"), soft_wrap=True)
     if errors:
         show(failure_table(errors[:SHOWN]))

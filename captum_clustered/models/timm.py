@@ -21,7 +21,7 @@ def load_timm(name: str, weights: str | None = None, pretrained: bool = True) ->
     """Load ``timm:name`` with a file of weights, else timm's own if pretrained, else none."""
     if weights is not None and not is_path(weights):
         raise ValueError(
-            f"weights={weights!r} is not a file; timm's weights are a part of the model's name, such "
+            f"weights={weights!r} is not a file; timm's weights are part of the model's name, such "
             "as timm:resnet18.a1_in1k."
         )
     own = pretrained and weights is None

@@ -98,7 +98,7 @@ def test_the_same_command_goes_on(start, workplace):
     path.unlink()
     result = start()
     assert result.exit_code == 0
-    assert "; 3 now, in" in result.stdout
+    assert "; 3 in this call, in" in result.stdout
     assert path.read_bytes() == whole
 
 

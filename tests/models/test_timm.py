@@ -94,7 +94,7 @@ def test_layers_are_listed_without_weights():
     ("name", "weights", "message"),
     [
         ("timm:test_resnt", None, "timm has no model 'test_resnt'. Did you mean 'test_resnet"),
-        (NAME, "a1_in1k", "weights='a1_in1k' is not a file; timm's weights are a part"),
+        (NAME, "a1_in1k", "weights='a1_in1k' is not a file; timm's weights are part"),
     ],
 )
 def test_mistakes_are_named(name, weights, message):

@@ -61,7 +61,7 @@ class TestRefused:
         torch.save(state, tmp_path / "a.pth")
         assert (
             "do not fit the model: different shapes: 0.weight is (5, 2) in the file and (3, 2) in "
-            "the model; missing from the file: 1.bias; unknown to the model: 2.bias. A model of"
+            "the model; missing from the file: 1.bias; unknown to the model: 2.bias. For a model"
         ) in self.error(tmp_path / "a.pth")
 
     def test_long_lists_are_counted(self, tmp_path):
