@@ -37,8 +37,12 @@ class ExplainerSettings:
         clusters (str, PathLike, Tensor or Sequence[int], optional): Saved clusters instead:
                     the cluster of each channel, or what :func:`read_clusters` takes.
                     Default: None
-        scaling, importance, n_clusterings, n_samples, seed, channel_dim, layer_baselines,
-        perturbations_per_eval (optional): As in ``ClusteredLayerCAM``.
+        scaling, importance (str, optional): As in ``ClusteredLayerCAM``.
+        n_clusterings, n_samples, seed, channel_dim (int, optional): As in ``ClusteredLayerCAM``.
+        layer_baselines (float, optional): As in ``ClusteredLayerCAM.attribute``, a number.
+                    Default: None (zero)
+        perturbations_per_eval (int, optional): As in ``ClusteredLayerCAM.attribute``.
+                    Default: None (all)
     """
 
     layer: str = ""
