@@ -58,7 +58,7 @@ def visualize_image_attr(
         >>> )
     """
     # Captum draws a map that it can scale. Its values are set to zero afterwards.
-    scalable = np.full((1, 1), -1.0 if sign == "negative" else 1.0)
+    scalable = np.full((1, 1, 1), -1.0 if sign == "negative" else 1.0)
     if method != "original_image":
         if attr is None:
             raise ValueError(f"attr=None is for method='original_image'; {method!r} draws a map.")
@@ -67,7 +67,7 @@ def visualize_image_attr(
         if _KEPT.get(sign, np.asarray)(summed).any():
             scalable = attr
         else:
-            scalable = np.broadcast_to(scalable, summed.shape)
+            scalable = np.broadcast_to(scalable, (*summed.shape, 1))
     figure, axis = captum_visualization.visualize_image_attr(
         scalable, original_image, method, sign, **kwargs
     )

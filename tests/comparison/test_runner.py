@@ -379,7 +379,11 @@ def test_progress_bar(capfd):
         ),
         ({"methods": ["ClusteredLayerCAM(20)"]}, ValueError, "give arguments by name"),
         ({"methods": ["ClusteredLayerCAM(seed=f())"]}, ValueError, "seed must be a number, a text"),
-        ({"methods": ["ClusteredLayerCAM(seed=1"]}, ValueError, "methods has no 'Clustered.*Known"),
+        (
+            {"methods": ["ClusteredLayerCAM(seed=1"]},
+            ValueError,
+            "methods has no 'Clustered.*Accepted",
+        ),
         ({"methods": ["f(seed=1)"]}, ValueError, "methods has no 'f.seed=1.'"),
         ({"methods": ["ClusteredLayerCAM(**{})"]}, ValueError, "give arguments by name"),
         ({"methods": ["ClusteredLayerCAM(scaling='x')"]}, ValueError, "scaling='x' must be"),
