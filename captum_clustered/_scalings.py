@@ -54,6 +54,15 @@ def _density_weights(maps: Tensor, labels: Tensor, importances: Tensor) -> Tenso
     return _cluster_values(maps, labels, density)
 
 
+def _drop_weights(maps: Tensor, labels: Tensor, importances: Tensor) -> Tensor:
+    activity = flatten_positions(maps).abs().mean(2)
+    total = cluster_sums(activity, labels, importances.shape[1])
+    # A cluster without activity equals its baseline, so its importance is 0, too.
+    rate = torch.where(total > 0, importances / total, 0)
+    # Of the cluster's importance, each channel gets the share that its activity has in it.
+    return _cluster_values(maps, labels, rate) * activity
+
+
 def _cluster_values(maps: Tensor, labels: Tensor, values: Tensor) -> Tensor:
     """Return the value of each channel's cluster: (N, C) from values (N, K)."""
     return values.to(maps.dtype).gather(1, labels)
@@ -74,7 +83,7 @@ SCALINGS: dict[str, Scaling] = {
             unit="importance x activation",
             is_additive=False,
             channel_maps=lambda difference: difference,
-            channel_weights=_cluster_values,
+            channel_weights=_drop_weights,
         ),
     )
 }

@@ -20,6 +20,7 @@ from captum_clustered._argument_checks import check_choice, check_int, is_int
 from captum_clustered._clustering.clusterers import (
     Clusterer,
     ClustererType,
+    EachChannel,
     FixedLabels,
     make_clusterer,
 )
@@ -51,7 +52,10 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
     - ``scaling="density"``: :math:`d_j |D_c| / \sum_{c' \in j} \sum_x |D_{c'}(x)|`. Each
       cluster's importance is spread over the positions where the cluster is active. The map
       is in units of the score and sums to the sum of the importances.
-    - ``scaling="drop"``: :math:`d_j D_c`. Strong activations increase the weight of a cluster.
+    - ``scaling="drop"``: :math:`d_j (m_c / M_j) D_c`, where :math:`m_c` is the mean of
+      :math:`|D_c|` over the positions and :math:`M_j` the sum of :math:`m_c` over the
+      cluster. Each channel gets a share of its cluster's importance and weights its map with
+      it. If each channel is its own cluster, this is Ablation-CAM.
 
     The method is by Eskandari, Du and AlZoubi, "Clustered-CAM: Visual Explanations
     for Deep Convolutional Networks for Thyroid Nodule Ultrasound Image Classification",
@@ -90,10 +94,11 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             device_ids (list[int], optional): Device ID list, necessary only if
                         forward_func applies a DataParallel model.
                         Default: None
-            clusterer (int, estimator, Callable or Tensor, optional): How the channels of
-                        each example are clustered:
+            clusterer (int, None, estimator, Callable or Tensor, optional): How the channels
+                        of each example are clustered:
 
                         - an int: number of clusters for the built-in k-means
+                        - None: each channel is its own cluster
                         - an object with scikit-learn's ``fit_predict``; it is cloned for
                           each example, and channels with the noise label -1 form one
                           more cluster
@@ -305,7 +310,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         Raises:
 
             ValueError: If there is no input, the number of channels changes, the layer
-                        is not reached, or ``clusterer`` is fixed labels.
+                        is not reached, or ``clusterer`` is None or fixed labels.
             TypeError: If a batch is neither a tensor nor a tuple of tensors.
 
         Examples::
@@ -315,10 +320,11 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             >>> cam = ClusteredLayerCAM(net, net.conv4, clusterer=torch.load("clusters.pt"))
         """
         clusterer = self._check_settings()
-        if isinstance(clusterer, FixedLabels):
+        if isinstance(clusterer, (EachChannel, FixedLabels)):
+            given = "None" if isinstance(clusterer, EachChannel) else "fixed labels"
             raise ValueError(
-                "fit() cannot be used with fixed labels: clusterer must be an int, an estimator "
-                "or a callable."
+                f"clusterer is {given}, so fit() has nothing to learn: use a number of clusters, "
+                "an estimator or a callable."
             )
         labels = fit_labels(
             self, clusterer, inputs, additional_forward_args, attribute_to_layer_input, stacklevel=2

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from captum.attr import FeatureAblation, LayerFeatureAblation, LayerGradCam, ShapleyValues
+from captum.attr import (
+    FeatureAblation,
+    LayerActivation,
+    LayerFeatureAblation,
+    LayerGradCam,
+    ShapleyValues,
+)
 from nets import GapLinear, Interacting, MlpHead, TwoTensors, images
 
 from captum_clustered import ClusteredLayerCAM
@@ -58,6 +64,79 @@ def test_four_channels_in_two_clusters_by_hand():
     channels = cam.attribute(x, attr_dim_summation=False)
     expected = [[10 / 6, 0.0], [4.5, 4.5], [0.0, 20 / 6], [0.0, 0.0]]
     torch.testing.assert_close(channels, torch.tensor([expected]))
+
+
+def test_drop_shares_a_clusters_drop_by_hand():
+    # As above: drops 5 and 9. Mean activities 1, 3, 2, 0, of 3 in the first cluster.
+    net = torch.nn.Identity()
+    x = torch.tensor([[[2.0, 0.0], [3.0, 3.0], [0.0, -4.0], [0.0, 0.0]]])
+    labels = torch.tensor([0, 1, 0, 1])
+    cam = ClusteredLayerCAM(
+        lambda x: net(x).mean(2).square().sum(1), net, clusterer=labels, scaling="drop"
+    )
+    channels = cam.attribute(x, attr_dim_summation=False)
+    expected = [[10 / 3, 0.0], [27.0, 27.0], [0.0, -40 / 3], [0.0, 0.0]]
+    torch.testing.assert_close(channels, torch.tensor([expected]))
+
+
+def test_drop_of_tokens_by_hand():
+    # The same network on tokens (N, T, C).
+    net = torch.nn.Identity()
+    x = torch.tensor([[[2.0, 0.0], [3.0, 3.0], [0.0, -4.0], [0.0, 0.0]]]).transpose(1, 2)
+    labels = torch.tensor([0, 1, 0, 1])
+    cam = ClusteredLayerCAM(
+        lambda x: net(x).mean(1).square().sum(1),
+        net,
+        clusterer=labels,
+        scaling="drop",
+        channel_dim=-1,
+    )
+    expected = [10 / 3 + 27, 27 - 40 / 3]
+    torch.testing.assert_close(cam.attribute(x), torch.tensor([[expected]]))
+
+
+def test_drop_of_a_layer_of_two_tensors_by_hand():
+    # Score a + b + 0.1 a b of the sums a, b of two tensors; each tensor is one cluster.
+    net = TwoTensors()
+    x = torch.zeros(1, 3, 2, 2)
+    x[0, 0], x[0, 1, 0, 0], x[0, 2, 0, 0] = 1.0, 4.0, 5.0  # a = 8, b = 5
+    one = torch.tensor([0, 0]), torch.tensor([0])
+    cam = ClusteredLayerCAM(net, net.split, clusterer=one, scaling="drop")
+    first, second = cam.attribute(x, attr_dim_summation=False)
+    # Drops 8 + 4 = 12 and 5 + 4 = 9; the first tensor's channels have the same activity.
+    torch.testing.assert_close(first, 6 * x[:, :2])
+    torch.testing.assert_close(second, torch.tensor([[[[45.0]]]]))
+
+
+@pytest.mark.parametrize("layer", ["conv", "relu", "pool"])
+def test_each_channel_alone_is_ablation_cam(layer):
+    net, x = MlpHead().double(), images()
+    module = getattr(net, layer)
+    values = LayerActivation(net, module).attribute(x.clone()).clone()
+    drops = []
+    with torch.no_grad():
+        score = net(x)[:, 1]
+        for channel in range(6):
+
+            def ablate(_, args, output, channel=channel):
+                output = output.clone()
+                output[:, channel] = 0
+                return output
+
+            handle = module.register_forward_hook(ablate)
+            drops.append(score - net(x)[:, 1])
+            handle.remove()
+    expected = (torch.stack(drops, 1)[..., None, None] * values).sum(1, keepdim=True)
+    for clusterer in (None, torch.arange(6)):
+        cam = ClusteredLayerCAM(net, module, clusterer=clusterer, scaling="drop")
+        torch.testing.assert_close(cam.attribute(x, 1), expected)
+
+
+def test_each_channel_of_each_tensor_is_a_cluster():
+    net = TwoTensors()
+    cam = ClusteredLayerCAM(net, net.split, clusterer=None)
+    _, clusters = cam.attribute(images(2, 5, (4, 4)), return_clusters=True)
+    assert [labels.tolist() for labels in clusters.labels] == [[[0, 1]] * 2, [[0, 1, 2]] * 2]
 
 
 def test_a_negative_logit_does_not_turn_the_map_around():

@@ -99,8 +99,9 @@ def test_mistakes_are_named():
         cam.fit([])
     with pytest.raises(TypeError, match="inputs must be a Tensor"):
         cam.fit([{"image": x}])
-    with pytest.raises(ValueError, match="cannot be used with fixed labels"):
-        ClusteredLayerCAM(net, net.conv, clusterer=torch.arange(6)).fit(x)
+    for clusterer, given in ((torch.arange(6), "fixed labels"), (None, "None")):
+        with pytest.raises(ValueError, match=f"clusterer is {given}, so fit"):
+            ClusteredLayerCAM(net, net.conv, clusterer=clusterer).fit(x)
     with pytest.raises(ValueError, match="not reached"):
         ClusteredLayerCAM(net, torch.nn.ReLU(), clusterer=3).fit(x)
     with pytest.raises(ValueError, match="NaN"):

@@ -12,12 +12,30 @@ def test_density_takes_magnitudes_and_drop_signs(scaling, expected):
 
 
 def test_weights_by_hand():
-    maps = torch.tensor([[[1.0, 1.0], [2.0, 0.0], [0.0, 0.0]]])
+    maps = torch.tensor([[[1.0, 1.0], [6.0, 0.0], [0.0, 0.0]]])
     labels, importances = torch.tensor([[0, 0, 1]]), torch.tensor([[8.0, 5.0]])
     drop, density = SCALINGS["drop"], SCALINGS["density"]
-    assert drop.channel_weights(maps, labels, importances).tolist() == [[8, 8, 5]]
-    # Mass 4 in the first cluster; none in the second, which then has no share.
-    assert density.channel_weights(maps, labels, importances).tolist() == [[2, 2, 0]]
+    # Mean activities 1 and 3: the first channel gets a quarter of its cluster's importance.
+    # Mass 8 in the first cluster. None in the second, which then has no share.
+    assert drop.channel_weights(maps, labels, importances).tolist() == [[2, 6, 0]]
+    assert density.channel_weights(maps, labels, importances).tolist() == [[1, 1, 0]]
+
+
+def test_drop_shares_by_the_activity_of_either_sign():
+    maps = torch.tensor([[[1.0, -1.0], [-6.0, 0.0], [2.0, 2.0]]])
+    labels, importances = torch.tensor([[0, 0, 1]]), torch.tensor([[8.0, -5.0]])
+    weights = SCALINGS["drop"].channel_weights(maps, labels, importances)
+    assert weights.tolist() == [[2, 6, -5]]
+
+
+def test_idle_channels_in_a_large_cluster_do_not_count():
+    # 800 channels of activity 1/1000 with a drop of 0.4, and one of activity 2 with a drop of 1.
+    maps = torch.cat([torch.full((1, 800, 4), 1e-3), torch.full((1, 1, 4), 2.0)], 1)
+    labels = torch.tensor([[0] * 800 + [1]])
+    weights = SCALINGS["drop"].channel_weights(maps, labels, torch.tensor([[0.4, 1.0]]))
+    attribution = (weights[..., None] * maps).sum((1, 2))
+    # 800 * (0.4 / 800) * 1e-3 + 1 * 2 at each of four positions.
+    torch.testing.assert_close(attribution, torch.tensor([4 * 2.0004]))
 
 
 @pytest.mark.parametrize("scaling", SCALINGS.values(), ids=SCALINGS.keys())

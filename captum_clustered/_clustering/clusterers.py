@@ -20,6 +20,7 @@ class SupportsFitPredict(Protocol):
 
 
 ClustererType = Union[
+    None,
     int,
     SupportsFitPredict,
     Callable[[Tensor], Any],
@@ -66,6 +67,9 @@ class Clusterer:
 def make_clusterer(clusterer: ClustererType, n_clusterings: int, seed: int) -> Clusterer:
     """Check ``clusterer`` and wrap it as a :class:`Clusterer`."""
     seeds = range(seed, seed + n_clusterings)
+    if clusterer is None:
+        _check_one_clustering(n_clusterings, "clusterer=None has no seed")
+        return EachChannel()
     if is_int(clusterer):
         if clusterer < 1:
             raise ValueError(f"clusterer={clusterer}: the number of clusters must be at least 1.")
@@ -83,9 +87,9 @@ def make_clusterer(clusterer: ClustererType, n_clusterings: int, seed: int) -> C
         _check_one_clustering(n_clusterings, "a callable clusterer has no seed")
         return _Function(clusterer)
     raise TypeError(
-        f"clusterer={clusterer!r} is not supported: give the number of clusters (int), an "
-        "object with fit_predict, a callable from features (C, P) to C labels, or a LongTensor of "
-        "C fixed labels (a tuple of them for a layer of several tensors)."
+        f"clusterer={clusterer!r} is not supported: give the number of clusters (int), None for "
+        "each channel alone, an object with fit_predict, a callable from features (C, P) to C "
+        "labels, or a LongTensor of C fixed labels (a tuple of them for several tensors)."
     )
 
 
@@ -93,7 +97,7 @@ def _check_one_clustering(n_clusterings: int, reason: str) -> None:
     if n_clusterings > 1:
         raise ValueError(
             f"n_clusterings={n_clusterings} averages clusterings of different seeds, but {reason}: "
-            "use n_clusterings=1, an int or an estimator with random_state."
+            "use n_clusterings=1, a number of clusters or an estimator with random_state."
         )
 
 
@@ -108,6 +112,17 @@ class _KMeans(Clusterer):
     def __call__(self, features: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
         labels = kmeans(features, self.n_clusters, self._seeds, n_init)
         return labels, min(self.n_clusters, features.shape[1])
+
+
+class EachChannel(Clusterer):
+    """Each channel is its own cluster."""
+
+    on_device = True
+
+    def __call__(self, features: Tensor, index: int, n_init: int = 1) -> tuple[Tensor, int]:
+        n_channels = features.shape[1]
+        labels = torch.arange(n_channels, device=features.device)
+        return labels.expand(1, len(features), n_channels), n_channels
 
 
 class FixedLabels(Clusterer):

@@ -308,6 +308,12 @@ METHODS = {
             _OURS,
             "the mean over ten clusterings",
         ),
+        MethodInfo(
+            "AblationCAM",
+            functools.partial(ClusteredLayerCAM, clusterer=None, scaling="drop"),
+            _OURS,
+            "each channel is its own cluster, weighted by its drop",
+        ),
         MethodInfo("LayerGradCam", LayerGradCam, "Captum", "channels weighted by mean gradients"),
         MethodInfo(
             "LayerGradientXActivation",

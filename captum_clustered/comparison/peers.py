@@ -230,7 +230,8 @@ _CLASSES = {
 }
 PEERS = {
     name: MethodInfo(
-        name,
+        # "AblationCAM" alone is this package's, in one pass.
+        f"{name} (grad-cam)" if name == "AblationCAM" else name,
         partial(PeerCAM, cam=name),
         "grad-cam",
         meaning,

@@ -74,6 +74,8 @@ def _clusterer(cam: ClusteredLayerCAM) -> Any:
     clusterer = cam.clusterer
     if isinstance(clusterer, (Tensor, tuple)):
         return f"fixed {_labels(clusterer)}"
+    if clusterer is None:
+        return "each channel"
     if isinstance(clusterer, (int, np.integer)):
         return int(clusterer)
     # The repr of scikit-learn's estimators shows their parameters; that of a function an address.

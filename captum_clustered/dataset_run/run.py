@@ -252,8 +252,9 @@ def _others(about: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any
 def _n_fit(fit: Any, n_items: int, cam: ClusteredLayerCAM) -> int:
     if fit is None:
         return 0
-    if isinstance(cam.clusterer, (Tensor, tuple)):
-        raise ValueError(f"fit={fit!r} has nothing to learn: clusterer is fixed labels.")
+    if cam.clusterer is None or isinstance(cam.clusterer, (Tensor, tuple)):
+        given = "None" if cam.clusterer is None else "fixed labels"
+        raise ValueError(f"fit={fit!r} has nothing to learn: clusterer is {given}.")
     if fit == ALL:
         return n_items
     if not is_int(fit) or fit < 1:

@@ -22,6 +22,14 @@ def test_an_int_is_the_built_in_k_means_with_consecutive_seeds():
     assert make_clusterer(np.int64(40), 1, 0)(ROWS, 0)[1] == 9  # no more than channels
 
 
+def test_none_is_each_channel_alone():
+    labels, count = make_clusterer(None, 1, 0)(ROWS, 0)
+    assert count == 9
+    assert labels.tolist() == [[list(range(9))] * 2]
+    with pytest.raises(ValueError, match=r"n_clusterings=2 .* clusterer=None has no seed"):
+        make_clusterer(None, 2, 0)
+
+
 def test_an_estimator_clusters_each_example_and_stays_unfitted():
     estimator = AgglomerativeClustering(3)
     labels, count = make_clusterer(estimator, 1, 0)(ROWS, 0)
@@ -107,7 +115,7 @@ def test_an_estimator_of_any_class_with_fit_predict_will_do():
         make_clusterer(Halves(), 2, 0)
 
 
-@pytest.mark.parametrize("wrong", ["kmeans", 2.5, True, None, KMeans, (1, 2)])
+@pytest.mark.parametrize("wrong", ["kmeans", 2.5, True, KMeans, (1, 2)])
 def test_what_cannot_cluster_is_refused(wrong):
     with pytest.raises(TypeError, match=r"clusterer=.*fit_predict"):
         make_clusterer(wrong, 1, 0)

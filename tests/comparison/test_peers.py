@@ -9,6 +9,7 @@ from nets import GapLinear, MlpHead, images
 from torch import nn
 
 from captum_clustered import scores
+from captum_clustered.comparison.methods import METHODS
 from captum_clustered.comparison.peers import PEERS, PeerCAM
 
 pytest.importorskip(
@@ -94,6 +95,16 @@ def test_a_failure_leaves_no_trace():
     fresh = PeerCAM(net, net.relu, "AblationCAM")
     x = images(2, dtype=torch.float32)
     assert torch.equal(cam.attribute(x, 0), fresh.attribute(x, 0))
+
+
+def test_ablation_cam_in_one_pass_is_grad_cams_times_the_score():
+    net = MlpHead()
+    x = images(4, dtype=torch.float32)
+    # After a ReLU, grad-cam ablates to zero, too; it divides drops by the score.
+    theirs = PeerCAM(net, net.relu, "AblationCAM").attribute(x, 1)
+    ours = METHODS["AblationCAM"].build(net, net.relu).attribute(x, 1)
+    score = net(x)[:, 1].detach().view(-1, 1, 1, 1)
+    torch.testing.assert_close(ours, theirs * score, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(PEERS))

@@ -107,13 +107,14 @@ def test_defaults():
     net = MlpHead()
     result = compare(net, net.relu, pictures(2), show_progress=False)
     assert not len(result.failures)
-    assert result.methods[:4] == [
+    assert result.methods[:5] == [
         "ClusteredLayerCAM",
         "ClusteredLayerCAM(n_clusterings=10)",
+        "AblationCAM",
         "LayerGradCam",
         "LayerGradientXActivation",
     ]
-    assert not {"ScoreCAM", "AblationCAM", "LayerFeatureAblation"} & set(result.methods)
+    assert not {"ScoreCAM", "AblationCAM (grad-cam)", "LayerFeatureAblation"} & set(result.methods)
     assert not {"ROAD", "max-sensitivity"} & set(result.directions)
     assert {"pointing game", "IoU", "infidelity", "ADCC"} <= set(result.directions)
 
@@ -121,7 +122,7 @@ def test_defaults():
 def test_without_grad_cam(monkeypatch):
     monkeypatch.setattr("captum_clustered.comparison.methods.peers_installed", lambda: False)
     result = run(methods=None, metrics="complexity")
-    assert result.methods[3:5] == ["LayerGradientXActivation", "Fake-CAM"]
+    assert result.methods[4:6] == ["LayerGradientXActivation", "Fake-CAM"]
     with pytest.raises(ImportError, match=r"'ScoreCAM'.*captum_clustered\[peers\]"):
         run(methods=["ScoreCAM"])
 
@@ -141,7 +142,7 @@ def test_every_metric_on_every_method():
         "LayerFeatureAblation",
     ]
     if peers_installed():
-        everything += list(PEERS)
+        everything += [info.name for info in PEERS.values()]
     result = run(data=pictures(2), methods=everything, metrics=list(METRICS))
     assert not len(result.failures)
     assert len(result.frame) == 2 * len(result.methods) * len(METRICS)
