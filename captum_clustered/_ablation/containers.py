@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 import operator
+import random
 import sys
 import types
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import Module, Parameter
+
+from captum_clustered._ablation.tensor_values import TensorValues, has_values
 
 # They contain nothing that a pass could change.
 _LEAVES = frozenset(
@@ -26,6 +30,19 @@ _LEAVES = frozenset(
 _FOREIGN = (sys.stdlib_module_names | {"torch", "numpy"}) - {
     *("argparse", "collections", "queue", "types", "weakref"),
 }
+# A data set that a model keeps must not be copied in each pass.
+MAX_COPIED_ELEMENTS = 2**24
+# Random number generators: how to read and to set their state.
+_GENERATORS: tuple[tuple[type, Callable[[Any], Any], Callable[[Any, Any], Any]], ...] = (
+    (torch.Generator, torch.Generator.get_state, torch.Generator.set_state),
+    (random.Random, random.Random.getstate, random.Random.setstate),
+    (np.random.RandomState, np.random.RandomState.get_state, np.random.RandomState.set_state),
+    (
+        np.random.Generator,
+        lambda generator: generator.bit_generator.state,
+        lambda generator, state: setattr(generator.bit_generator, "state", state),
+    ),
+)
 # What a container has that is not made of Python's own.
 _MUTATORS = ("__next__", "append", "add", "put", "push")
 
@@ -39,7 +56,8 @@ class Containers:
     The contents of all containers and plain objects that can be reached from some values.
 
     Lists, dictionaries, sets, deques, their subclasses, and the attributes of objects are
-    restored, in any nesting. Tensors in them are not copied. Modules are left to
+    restored, in any nesting, and so are the values of tensors and the states of random number
+    generators in them. Parameters are not copied. Modules are left to
     :class:`ModelState <captum_clustered._ablation.model.ModelState>`.
 
     Attributes:
@@ -52,15 +70,21 @@ class Containers:
         # Objects are kept alive here, so that no other object gets their id.
         self._seen: dict[int, Any] = {}
         self._restorers: list[Callable[[], None]] = []
+        self._remaining_elements = MAX_COPIED_ELEMENTS
 
     def add(self, values: Iterable[Any]) -> None:
         """Add the contents of all that can be reached from some values."""
         pending = [value for value in values if type(value) not in _LEAVES]
         while pending:
             value = pending.pop()
-            if id(value) in self._seen or isinstance(value, (Tensor, Module)):
+            if id(value) in self._seen or isinstance(value, (Parameter, Module)):
                 continue
             self._seen[id(value)] = value
+            if isinstance(value, Tensor):
+                self._tensor(value)
+                continue
+            if type(value) is np.ndarray:
+                self._array(value)
             pending += (item for item in self._added(value) if type(item) not in _LEAVES)
 
     def restore(self) -> None:
@@ -68,8 +92,22 @@ class Containers:
         for restore in self._restorers:
             restore()
 
+    def _tensor(self, tensor: Tensor) -> None:
+        if has_values(tensor) and tensor.numel() <= self._remaining_elements:
+            self._remaining_elements -= tensor.numel()
+            self._restorers.append(TensorValues.of(tensor).restore)
+
+    def _array(self, array: np.ndarray[Any, Any]) -> None:
+        if array.flags.writeable and array.size <= self._remaining_elements:
+            self._remaining_elements -= array.size
+            self._restorers.append(functools.partial(np.copyto, array, array.copy()))
+
     def _added(self, value: Any) -> list[Any]:
         """Remember the contents of one object; return them."""
+        for kind, read, write in _GENERATORS:
+            if isinstance(value, kind) and not _is_global(value):
+                self._restorers.append(functools.partial(write, value, read(value)))
+                return []
         contents: list[Any] = []
         is_builtin = True
         if isinstance(value, dict):
@@ -131,6 +169,12 @@ class Containers:
         if names:
             self._restorers.append(restore)
         return list(found.values())
+
+
+def _is_global(generator: Any) -> bool:
+    """Return whether other threads may use a generator, too."""
+    shared = (torch.default_generator, random._inst, np.random.mtrand._rand)  # type: ignore[attr-defined]
+    return any(generator is one for one in (*shared, *torch.cuda.default_generators))
 
 
 def _are_same(now: Iterable[Any], before: list[Any]) -> bool:

@@ -73,9 +73,9 @@ class ModelState:
     importance. Tensors that the model stores on its modules under vmap would be invalid later.
 
     These are restored in all modules of the model or, if the model is not found, in all modules
-    that are called: attributes and buffers that are rebound; the contents of containers and
-    plain objects in attributes; in training mode, the contents of buffers. The states of
-    torch's random number generators are restored as well.
+    that are called: attributes and buffers, and their values; the contents of containers and
+    plain objects in attributes. The states of torch's random number generators are restored as
+    well.
 
     Args:
 
@@ -108,8 +108,8 @@ class ModelState:
         def remember(module: Module, _: Any = None) -> None:
             # The hook is global, but models of other threads must not be touched.
             if threading.get_ident() == owner and id(module) not in snapshots:
-                snapshots[id(module)] = _Snapshot(module)
-                containers.add(snapshots[id(module)].attributes.values())
+                snapshot = snapshots[id(module)] = _Snapshot(module)
+                containers.add((*snapshot.buffers.values(), *snapshot.attributes.values()))
                 _check_known(containers)
 
         for module in self._known:
@@ -173,12 +173,7 @@ class _Snapshot:
         self.module = module
         self.depends_on_mode = module.training and isinstance(module, (_BatchNorm, _DropoutNd))
         self.attributes = {} if _keeps_attributes(module) else _own_attributes(module)
-        self._buffers = dict(module._buffers)
-        self._values = [
-            (buffer, buffer.clone())
-            for buffer in self._buffers.values()
-            if module.training and buffer is not None
-        ]
+        self.buffers = dict(module._buffers)
 
     def restore(self) -> None:
         """Put everything back."""
@@ -188,12 +183,9 @@ class _Snapshot:
             self.module.__dict__.update(self.attributes)
         # The buffers of a TorchScript module are not a dictionary and cannot be rebound.
         if isinstance(self.module._buffers, dict):
-            for name in self.module._buffers.keys() - self._buffers.keys():
+            for name in self.module._buffers.keys() - self.buffers.keys():
                 del self.module._buffers[name]
-            self.module._buffers.update(self._buffers)
-        with torch.no_grad():
-            for buffer, value in self._values:
-                buffer.copy_(value)
+            self.module._buffers.update(self.buffers)
 
 
 def _own_attributes(module: Module) -> dict[str, Any]:
