@@ -104,8 +104,8 @@ class Containers:
 
     def _added(self, value: Any) -> list[Any]:
         """Remember the contents of one object; return them."""
-        for kind, read, write in _GENERATORS:
-            if isinstance(value, kind) and not _is_global(value):
+        for generator, read, write in _GENERATORS:
+            if isinstance(value, generator) and not _is_global(value):
                 self._restorers.append(functools.partial(write, value, read(value)))
                 return []
         contents: list[Any] = []
@@ -173,7 +173,7 @@ class Containers:
 
 def _is_global(generator: Any) -> bool:
     """Return whether other threads may use a generator, too."""
-    shared = (torch.default_generator, random._inst, np.random.mtrand._rand)  # type: ignore[attr-defined]
+    shared = (torch.default_generator, random._inst, np.random.mtrand._rand)
     return any(generator is one for one in (*shared, *torch.cuda.default_generators))
 
 

@@ -36,7 +36,7 @@ class Net(nn.Module):
         self.kept, self.nested = Holder(), {"list": [Holder()]}
         self.array = np.zeros(6)
         self.torch_noise = torch.Generator().manual_seed(1)
-        self.python_noise = random.Random(1)
+        self.python_noise = random.Random(1)  # noqa: S311
         self.numpy_noise = np.random.default_rng(1)
         self.old_numpy_noise = np.random.RandomState(1)
         self.step, self.kind = step, kind
@@ -79,7 +79,8 @@ def right_scores(step, kind, x):
         def hook(module, args, output):
             calls.append(1)
             if len(calls) == (2 if kind == "layer called twice" else 1):
-                return output * ~torch.isin(LABELS, torch.tensor(removed))[:, None, None]
+                output = output * ~torch.isin(LABELS, torch.tensor(removed))[:, None, None]
+            return output
 
         net.act.register_forward_hook(hook)
         with torch.no_grad():
