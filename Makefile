@@ -6,7 +6,8 @@ STAMP = $(VENV)/.installed
 OLDEST = .venv-oldest
 WHEEL = .venv-wheel
 
-# Of the study: the folder of BUS-BRA, and the one of its networks.
+# Of the study: the data set (busbra, ddti, tn5000 or table), its folder, and that of its networks.
+DATASET ?= busbra
 DATA ?=
 MODELS ?= out/models
 STUDY = PYTHONPATH="notebooks$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python -m
@@ -45,16 +46,16 @@ pictures: $(STAMP)  ## Draw the pictures of README and docs, into docs/images
 	PYTHONPATH=benchmarks $(BIN)/python docs/report_pictures.py
 
 study-train: needs-data $(STAMP)  ## Train a network of the study on DATA, into MODELS
-	$(STUDY) study.train --data "$(DATA)" --out "$(MODELS)" $(ARGS)
+	$(STUDY) study.train --dataset "$(DATASET)" --data "$(DATA)" --out "$(MODELS)" $(ARGS)
 
 study: needs-data $(STAMP)  ## Compare methods on DATA with the networks in MODELS, into out/study
-	$(STUDY) study.run --data "$(DATA)" --models "$(MODELS)" $(ARGS)
+	$(STUDY) study.run --dataset "$(DATASET)" --data "$(DATA)" --models "$(MODELS)" $(ARGS)
 
 study-grid: needs-data $(STAMP)  ## Compare the variants that the defaults were chosen from, into out/grid
-	$(STUDY) study.grid --data "$(DATA)" --models "$(MODELS)" $(ARGS)
+	$(STUDY) study.grid --dataset "$(DATASET)" --data "$(DATA)" --models "$(MODELS)" $(ARGS)
 
 needs-data:
-	@test -n "$(DATA)" || { echo "Which data? make study DATA=path/to/BUSBRA MODELS=path/to/models; docs/study.md says where to get them." >&2; exit 2; }
+	@test -n "$(DATA)" || { echo "Which data? make study DATASET=busbra DATA=path/to/BUSBRA; docs/study.md says which data sets there are." >&2; exit 2; }
 
 compare: $(STAMP)  ## Compare methods and controls on photographs, into out/compare
 	$(BIN)/python benchmarks/compare_photographs.py $(ARGS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from captum_clustered._errors import one_line, printable
 from captum_clustered.data.dicom import split_frame
 
-__all__ = ["Row", "check_files", "check_split", "find_folder", "read_table"]
+__all__ = ["Row", "check_files", "check_split", "find_folder", "read_table", "some"]
 
 # Both are usual for the column of the images' files.
 _ALIASES = {"image": "file", "file": "image"}
@@ -71,6 +71,9 @@ def read_table(path: Path, columns: Iterable[str], optional: Iterable[str] = ())
 def find_folder(root: str | Path, markers: Sequence[str], source: str) -> Path:
     """Find the folder, root or one in it, that holds a file or folder of one of the patterns."""
     root = Path(root).expanduser()
+    if not root.is_dir():
+        what = "is a file: unpack it" if root.exists() else "does not exist"
+        raise FileNotFoundError(f"root={str(root)!r} must be a folder, and {what}. {source}")
     # Archives hold one folder with everything, some of them twice.
     for depth in ("", "*/", "*/*/"):
         paths = (path for marker in markers for path in root.glob(depth + marker))
@@ -83,22 +86,30 @@ def find_folder(root: str | Path, markers: Sequence[str], source: str) -> Path:
             )
         if folders:
             return folders[0]
+    entries = sorted(path.name for path in root.iterdir())
+    there = some(entries, 3) if entries else "nothing"
     raise FileNotFoundError(
-        f"root={str(root)!r} has no {' or '.join(markers)}, nor has a folder in it. {source}"
+        f"root={str(root)!r} has no {' or '.join(markers)}, nor has a folder in it; it has "
+        f"{there}. {source}"
     )
+
+
+def some(names: Sequence[object], n: int) -> str:
+    """Return the first few."""
+    return ", ".join(map(str, names[:n])) + (", ..." if len(names) > n else "")
 
 
 def check_files(paths: Sequence[Path], what: str, source: str = "") -> None:
     """Check that all files are there."""
     missing = [path for path in paths if not split_frame(path)[0].is_file()]
     if missing:
-        some = ", ".join(map(str, missing[:3])) + (", ..." if len(missing) > 3 else "")
         raise FileNotFoundError(
-            f"{len(missing)} of {len(paths)} {what} are missing: {some}. {source}".rstrip()
+            f"{len(missing)} of {len(paths)} {what} are missing: {some(missing, 3)}. "
+            f"{source}".rstrip()
         )
 
 
-def check_split(split: str, accepted: Sequence[str]) -> None:
-    """Check the name of a split."""
+def check_split(split: str, accepted: Sequence[str], where: str = "") -> None:
+    """Check the name of a split; where begins the message."""
     if split not in accepted:
-        raise ValueError(f"split={split!r} must be one of {', '.join(map(repr, accepted))}.")
+        raise ValueError(f"{where}split={split!r} must be one of {', '.join(map(repr, accepted))}.")

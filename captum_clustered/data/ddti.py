@@ -76,6 +76,11 @@ class DDTI(MaskedImages):
         for path in folder.glob("*.jpg"):
             name, _, number = path.stem.partition("_")
             images.setdefault(name, {})[number] = path
+        if not images:
+            raise FileNotFoundError(
+                f"{folder} has XML files and no images beside them, such as 1_1.jpg of 1.xml. "
+                f"{SOURCE}"
+            )
         samples, problems = [], []
         self.tirads: list[str] = []
         for path in sorted(folder.glob("*.xml"), key=lambda path: _natural(path.stem)):
@@ -93,7 +98,10 @@ def _samples(case: DDTICase, images: dict[str, Path]) -> tuple[list[Sample], lis
     """Return the usable images of a case, and the reasons for leaving out the others."""
     problems = list(case.problems)
     if case.tirads not in LABEL:
-        what = f"TI-RADS {case.tirads!r}" if case.tirads else "no TI-RADS category"
+        known = ", ".join(LABEL)
+        what = (
+            f"TI-RADS {case.tirads!r} is none of {known}" if case.tirads else "no TI-RADS category"
+        )
         return [], [*problems, f"{what}: its {len(images)} images are left out."]
     for number in sorted(case.outlines.keys() - images.keys(), key=_natural):
         problems.append(f"outlines image {number}, which is missing.")

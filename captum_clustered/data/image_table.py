@@ -92,7 +92,11 @@ class ImageTable(MaskedImages):
                 pairs = ((row[patient_column], row[split_column]) for row in rows)
                 check_patients_apart(pairs, str(path))
             if split is not None:
-                check_split(split, sorted({row[split_column] for row in rows}))
+                check_split(
+                    split,
+                    sorted({row[split_column] for row in rows}),
+                    f"{path}, column {split_column!r}: ",
+                )
                 rows = [row for row in rows if row[split_column] == split]
         images = [root / row[image_column] for row in rows]
         check_files(images, f"images in {path}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.utils.data import Dataset, Subset
 
+from captum_clustered.data._tables import some
 from captum_clustered.data.base import MaskedImages
 
 
@@ -62,11 +63,19 @@ def split_by_patient(
 
 def check_patients_apart(pairs: Iterable[tuple[str, str]], what: str) -> None:
     """Check the (patient, split) of all images; a patient in two splits is a ValueError."""
-    split_of: dict[str, str] = {}
-    both = {patient for patient, split in pairs if split_of.setdefault(patient, split) != split}
+    splits_of: dict[str, set[str]] = {}
+    for patient, split in pairs:
+        splits_of.setdefault(patient, set()).add(split)
+    both = [
+        f"{patient} ({', '.join(sorted(splits))})"
+        for patient, splits in sorted(splits_of.items())
+        if len(splits) > 1
+    ]
     if both:
-        some = ", ".join(sorted(both)[:3]) + (", ..." if len(both) > 3 else "")
-        raise ValueError(f"{what}: patients in more than one split ({len(both)}): {some}.")
+        raise ValueError(
+            f"{what}: patients in more than one split ({len(both)}): {some(both, 3)}. All images "
+            "of a patient must be in one split."
+        )
 
 
 def _samples(dataset: Any) -> list[tuple[Any, int]]:

@@ -1,5 +1,5 @@
 """
-The folder of models: one file with a fixed name for each head.
+The folder of models: one file with a fixed name for each data set and head.
 
 - ``busbra_efficientnet_lite0.safetensors``: the complete network with the linear head.
 - ``busbra_mlp_head.safetensors``: the nonlinear head. Either only the head (names
@@ -12,6 +12,7 @@ Weights are stored in half precision and used in single precision.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,17 +22,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from study.data import StudyData
 from study.networks import HEADS, MLPNetwork, check_choice, linear_network, mlp_head, trunk_of
 
-FILES = {
-    "linear": "busbra_efficientnet_lite0.safetensors",
-    "mlp": "busbra_mlp_head.safetensors",
-}
-# Metadata key: the trunk that a head without its own trunk was trained on.
-TRUNK = "trunk"
+FILES = {"linear": "efficientnet_lite0", "mlp": "mlp_head"}
+# Metadata keys: the trunk that a head without its own trunk was trained on, and the data.
+TRUNK, DATA = "trunk", "data"
 
 
-def load_network(folder: str | os.PathLike[str], head: str) -> nn.Module:
+def file_name(head: str, dataset: str = "busbra") -> str:
+    """Return the name of the file of a head."""
+    return f"{dataset}_{FILES[head]}.safetensors"
+
+
+def load_network(
+    folder: str | os.PathLike[str], head: str, data: StudyData | None = None
+) -> nn.Module:
     """
     Load a trained network, in evaluation mode and single precision.
 
@@ -39,6 +45,8 @@ def load_network(folder: str | os.PathLike[str], head: str) -> nn.Module:
 
         folder (str or PathLike): Folder with the files described in this module.
         head (str): "linear" or "mlp".
+        data (StudyData, optional): The data that the network must have been trained on.
+                    Default: None (BUS-BRA, with any settings)
 
     Returns:
         torch.nn.Module: Takes images (N, 3, 224, 224), returns logits (N, 2).
@@ -46,18 +54,22 @@ def load_network(folder: str | os.PathLike[str], head: str) -> nn.Module:
     Raises:
 
         FileNotFoundError: If a file is missing.
-        ValueError: If a file has weights of another network, the head is unknown, or the
-                    head was trained on another trunk than the one in the folder.
+        ValueError: If a file has weights of another network, the head is unknown, the head
+                    was trained on another trunk than the one in the folder, or the network
+                    on other data.
     """
     check_choice("head", head, HEADS)
-    path = Path(folder) / FILES[head]
+    dataset = "busbra" if data is None else data.name
+    path = Path(folder) / file_name(head, dataset)
     weights, metadata = read(path)
+    if data is not None:
+        _check_data(data, metadata, path)
     if head == "mlp":
         if any(name.startswith("trunk.") for name in weights):
             network: nn.Module = MLPNetwork(linear_network(), mlp_head())
             _load(network, weights, path)
         else:
-            trunk = load_network(folder, "linear")
+            trunk = load_network(folder, "linear", data)
             _check_trunk(trunk, metadata, path)
             new_head = mlp_head()
             _load(new_head, weights, path)
@@ -73,6 +85,7 @@ def save_network(
     folder: str | os.PathLike[str],
     metadata: Mapping[str, str],
     head_alone: bool = False,
+    data: StudyData | None = None,
 ) -> Path:
     """
     Write the file of a network atomically.
@@ -85,18 +98,22 @@ def save_network(
         head_alone (bool, optional): Write only the head; its trunk is in the folder's other
                     file.
                     Default: False
+        data (StudyData, optional): The data that the network was trained on.
+                    Default: None (BUS-BRA)
 
     Returns:
         Path: The file.
     """
     metadata = dict(metadata)
+    if data is not None:
+        metadata[DATA] = json.dumps(data.settings)
     head = "mlp" if isinstance(network, MLPNetwork) else "linear"
     part = network
     if head_alone and isinstance(network, MLPNetwork):
         part = network.head
         metadata[TRUNK] = digest(trunk_of(network))
     weights = {name: _stored(tensor) for name, tensor in part.state_dict().items()}
-    path = Path(folder) / FILES[head]
+    path = Path(folder) / file_name(head, "busbra" if data is None else data.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     save_file(weights, temporary, metadata)
@@ -160,6 +177,21 @@ def _check_trunk(trunk: nn.Module, metadata: dict[str, str], path: Path) -> None
     # Files from other sources may lack this key.
     if metadata.get(TRUNK, digest(trunk)) != digest(trunk):
         raise ValueError(
-            f"{path} was trained on another trunk than that of {FILES['linear']} beside it, which "
+            f"{path} was trained on another trunk than that of the linear network beside it, which "
             "has been trained anew since: train the head again."
+        )
+
+
+def _check_data(data: StudyData, metadata: dict[str, str], path: Path) -> None:
+    # Files from other sources may lack this key.
+    trained = json.loads(metadata.get(DATA, "{}"))
+    other = [
+        f"{name}: {trained[name]} in training, {value} now"
+        for name, value in data.settings.items()
+        if trained.get(name, value) != value
+    ]
+    if other:
+        raise ValueError(
+            f"{path} was trained on other data ({'; '.join(other)}). Give the options that it was "
+            "trained with, or train again, into another folder of models."
         )

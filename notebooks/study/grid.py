@@ -10,7 +10,6 @@ It uses only the training split (for fitted clusters) and the half ``val-select`
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,11 @@ from torch import Tensor, nn
 from captum_clustered import ClusteredLayerCAM, compare
 from captum_clustered.comparison import Comparison
 from study.checkpoints import load_network
+from study.data import StudyData
 from study.fitted_clusters import Factory, fitted_clusters
-from study.images import batches, part, patients_of, sample
+from study.images import batches, patients_of, sample
 from study.networks import HEADS, N_CHANNELS, on_device, target_layer
+from study.options import add_data_options, errors_of, take_data
 from study.run import SCORES
 from study.stability import EMPTY, EMPTY_MAP, SENSITIVITY
 from study.tables import sensitivity_table, verdicts_table
@@ -97,14 +98,16 @@ def variants(fit: Callable[[int], Tensor], n_channels: int) -> dict[str, Factory
     return found
 
 
-def grid(root: Path, models: Path, out: Path, head: str, options: argparse.Namespace) -> Comparison:
+def grid(
+    data: StudyData, models: Path, out: Path, head: str, options: argparse.Namespace
+) -> Comparison:
     """Compare all variants at the last layer; results in ``out`` are not computed again."""
-    network = on_device(load_network(models, head))
+    network = on_device(load_network(models, head, data))
     target = target_layer(network, "last")
     folder = out / head
 
     def fit(n_clusters: int) -> Tensor:
-        reference = sample(part(root, "train"), options.fit_images)
+        reference = sample(data.part("train"), options.fit_images)
         path = folder / f"clusters-{n_clusters}.pt"
         return fitted_clusters(network, target, reference, path, options.batch_size, n_clusters)
 
@@ -113,11 +116,11 @@ def grid(root: Path, models: Path, out: Path, head: str, options: argparse.Names
     if unknown:
         raise ValueError(f"--variants has {unknown}; there are {list(found)}.")
     chosen = {name: found[name] for name in options.variants or found}
-    data = sample(part(root, "val-select"), options.limit)
+    images = sample(data.part("val-select"), options.limit)
     return compare(
         network,
         target.layer,
-        batches(data, options.batch_size),
+        batches(images, options.batch_size),
         ["LayerGradCam", *({name: value} for name, value in chosen.items())],
         [*METRICS, {EMPTY: EMPTY_MAP}],
         score=options.score,
@@ -131,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="study.grid", description="Variants of Clustered-CAM on val-select."
     )
-    parser.add_argument("--data", type=Path, required=True, help="The folder of BUS-BRA.")
+    add_data_options(parser)
     parser.add_argument("--models", type=Path, default=Path("out/models"), help="The checkpoints.")
     parser.add_argument("--out", type=Path, default=Path("out/grid"))
     parser.add_argument(
@@ -147,16 +150,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--batch-size", type=int, default=16)
     options = parser.parse_args(arguments)
-    try:
+    with errors_of("study"):
+        data = take_data(vars(options))
         for head in options.heads:
-            comparison = grid(options.data, options.models, options.out, head, options)
-            patients = patients_of(sample(part(options.data, "val-select"), options.limit))
+            comparison = grid(data, options.models, options.out, head, options)
+            patients = patients_of(sample(data.part("val-select"), options.limit))
             tables = [verdicts_table(comparison, patients), sensitivity_table(comparison)]
             text = "\n\n".join([f"# {head} head, score {options.score}", *tables]) + "\n"
             (options.out / head / "grid.md").write_text(text, encoding="utf-8")
             print(text, flush=True)
-    except (FileNotFoundError, ImportError, ValueError) as error:
-        sys.exit(f"study: {error}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""The images of BUS-BRA as inputs of the networks."""
+"""Images as inputs of the networks."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
@@ -10,12 +9,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 from torchvision.transforms import InterpolationMode, v2
 
-from captum_clustered.data import BUSBRA, split_by_patient
-
 SIDE = 224
 # (pixel - 127) / 128, as in the training of EfficientNet-lite.
 MEAN, STD = 127.0, 128.0
-SPLITS = ("val", "val-select", "val-report")
 
 
 def preparation() -> v2.Compose:
@@ -38,26 +34,6 @@ def normalized() -> list[v2.Transform]:
         v2.ToDtype(torch.float32, scale=False),
         v2.Normalize([MEAN] * 3, [STD] * 3),
     ]
-
-
-def part(root: str | os.PathLike[str], split: str) -> Dataset[Any]:
-    """
-    Return a part of BUS-BRA; its items are (image, label, mask).
-
-    Args:
-
-        root (str or PathLike): Folder of the data set.
-        split (str): A split of BUS-BRA, or one half of its validation patients:
-                    "val-select" to choose settings, "val-report" for reported results.
-
-    Returns:
-        Dataset: A data set of :mod:`captum_clustered.data`.
-    """
-    whole = BUSBRA(os.fspath(root), split.split("-")[0], transforms=preparation())
-    if split not in ("val-select", "val-report"):
-        return whole
-    select, report = split_by_patient(whole, (0.5, 0.5), seed=0)
-    return select if split == "val-select" else report
 
 
 def sample(dataset: Dataset[Any], limit: int | None = None, seed: int = 0) -> Subset[Any]:

@@ -1,5 +1,5 @@
 """
-The study: methods by metrics, for two heads and two layers, on BUS-BRA: docs/study.md.
+The study: methods by metrics, for two heads and two layers: docs/study.md.
 
     make study DATA=path/to/BUSBRA MODELS=path/to/models
 """
@@ -7,7 +7,6 @@ The study: methods by metrics, for two heads and two layers, on BUS-BRA: docs/st
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +22,11 @@ from captum_clustered.comparison.metrics import default_metrics
 from captum_clustered.visualization.canvas import save_figure
 from study import auc
 from study.checkpoints import load_network
+from study.data import SPLITS, StudyData
 from study.fitted_clusters import fitted_clusters, fitted_method
-from study.images import SPLITS, batches, labels_of, part, patients_of, sample
+from study.images import batches, labels_of, patients_of, sample
 from study.networks import HEADS, LAYERS, on_device, target_layer
+from study.options import add_data_options, errors_of, take_data
 from study.stability import EMPTY, EMPTY_MAP, SENSITIVITY
 from study.tables import paper_table, sensitivity_table, verdicts_table
 
@@ -49,7 +50,7 @@ class Options:
     """
     Attributes:
 
-        split (str): "val", or one of its halves "val-select" and "val-report".
+        split (str): "val", one of its halves "val-select" and "val-report", or "test".
         limit (int or None): Number of images, None for all.
         fit_images (int or None): Number of training images to fit clusters on, None for all.
         score (str): The score to explain: "margin", "logit" or "probability".
@@ -70,13 +71,13 @@ class Options:
     batch_size: int = 16
 
 
-def study(root: Path, models: Path, out: Path, options: Options) -> str:
+def study(data: StudyData, models: Path, out: Path, options: Options) -> str:
     """
     Run the study; results in ``out`` are not computed again.
 
     Args:
 
-        root (Path): Folder of BUS-BRA.
+        data (StudyData): The data.
         models (Path): Folder of both networks, see :mod:`study.checkpoints`.
         out (Path): Output folder: one folder of results for each head and layer, and
                     ``study.md`` with all tables.
@@ -90,18 +91,21 @@ def study(root: Path, models: Path, out: Path, options: Options) -> str:
         FileNotFoundError: If data or networks are missing.
         ValueError: If ``out`` has the results of other options.
     """
-    data = sample(part(root, options.split), options.limit)
-    texts = [f"# {len(data)} images of {options.split}, score {options.score}"]
-    print(texts[0], flush=True)
+    images = sample(data.part(options.split), options.limit)
+    texts = [
+        f"# {len(images)} images of {options.split}, score {options.score}",
+        data.report(options.split),
+    ]
+    print("\n\n".join(texts), flush=True)
     for head in options.heads:
-        network = on_device(load_network(models, head))
-        texts.append(_quality(network, head, data, options))
+        network = on_device(load_network(models, head, data))
+        texts.append(_quality(network, head, images, options))
         print(f"\n{texts[-1]}", flush=True)
         for layer in options.layers:
             folder = out / f"{head}-{layer}"
-            comparison = compare_layer(network, layer, data, root, folder, options)
+            comparison = compare_layer(network, layer, images, data, folder, options)
             texts.append(f"## {head} head, {layer} layer")
-            texts.append(write(comparison, patients_of(data), folder))
+            texts.append(write(comparison, patients_of(images), folder))
             print("\n".join(["", *texts[-2:]]), flush=True)
     text = "\n\n".join(texts) + "\n"
     (out / "study.md").write_text(text, encoding="utf-8")
@@ -111,8 +115,8 @@ def study(root: Path, models: Path, out: Path, options: Options) -> str:
 def compare_layer(
     network: nn.Module,
     layer: str,
-    data: Dataset[Any],
-    root: Path,
+    images: Dataset[Any],
+    data: StudyData,
     folder: Path,
     options: Options,
 ) -> Comparison:
@@ -120,7 +124,7 @@ def compare_layer(
     target = target_layer(network, layer)
     methods: list[Any] = list(options.methods or study_methods())
     if FITTED in methods:
-        reference = sample(part(root, "train"), options.fit_images)
+        reference = sample(data.part("train"), options.fit_images)
         labels = fitted_clusters(
             network, target, reference, folder / "clusters.pt", options.batch_size
         )
@@ -131,7 +135,7 @@ def compare_layer(
     return compare(
         network,
         target.layer,
-        batches(data, options.batch_size),
+        batches(images, options.batch_size),
         methods,
         metrics,
         score=options.score,
@@ -161,10 +165,10 @@ def write(comparison: Comparison, patients: Sequence[str], folder: Path) -> str:
     return "\n\n".join(table.rstrip() for table in tables.values() if table)
 
 
-def _quality(network: nn.Module, head: str, data: Dataset[Any], options: Options) -> str:
+def _quality(network: nn.Module, head: str, images: Dataset[Any], options: Options) -> str:
     """Return the AUC on the explained images: maps of a network that guesses explain nothing."""
-    scores = auc.probabilities(network, batches(data, options.batch_size))
-    known = labels_of(data), scores, patients_of(data)
+    scores = auc.probabilities(network, batches(images, options.batch_size))
+    known = labels_of(images), scores, patients_of(images)
     try:
         return (
             f"{head} head: AUC by image {auc.by_image(*known)}, by patient {auc.by_patient(*known)}"
@@ -176,9 +180,9 @@ def _quality(network: nn.Module, head: str, data: Dataset[Any], options: Options
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the study with the options of the command line."""
     parser = argparse.ArgumentParser(
-        prog="study.run", description="Methods by metrics on BUS-BRA, for two heads and two layers."
+        prog="study.run", description="Methods by metrics, for two heads and two layers."
     )
-    parser.add_argument("--data", type=Path, required=True, help="The folder of BUS-BRA.")
+    add_data_options(parser)
     parser.add_argument("--models", type=Path, default=Path("out/models"), help="The checkpoints.")
     parser.add_argument(
         "--out",
@@ -200,11 +204,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--metrics", nargs="+", metavar="NAME", default=study_metrics())
     parser.add_argument("--batch-size", type=int, default=16)
     options = vars(parser.parse_args(arguments))
-    root, models, out = (options.pop(name) for name in ("data", "models", "out"))
-    try:
-        study(root, models, out, Options(**options))
-    except (FileNotFoundError, ImportError, ValueError) as error:
-        sys.exit(f"study: {error}")
+    models, out = options.pop("models"), options.pop("out")
+    with errors_of("study"):
+        study(take_data(options), models, out, Options(**options))
 
 
 if __name__ == "__main__":

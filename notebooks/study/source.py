@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from study.checkpoints import FILES
+from study.checkpoints import FILES, file_name
 from study.phantoms import write_phantoms
 
 DATA = "CAPTUM_CLUSTERED_DATA"
@@ -49,5 +49,5 @@ def find_source(scratch: Path) -> Source:
     root, models = data / "busbra", data.parent / "models"
     if not root.is_dir():
         return Source(write_phantoms(scratch, N_TRAIN, N_VAL), None, is_real=False)
-    there = all((models / file).is_file() for file in FILES.values())
+    there = all((models / file_name(head)).is_file() for head in FILES)
     return Source(root, models if there else None, is_real=True)

@@ -1,5 +1,5 @@
 """
-Fine-tune a classifier of breast lesions from ImageNet weights: docs/study.md.
+Fine-tune a classifier of lesions from ImageNet weights: docs/study.md.
 
     make study-train DATA=path/to/BUSBRA ARGS="--head linear"
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,11 +19,12 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 from tqdm import tqdm
 
-from captum_clustered.data import BUSBRA, split_by_patient
+from captum_clustered.data import split_by_patient
 from study import auc
 from study.augmentation import augmentation
 from study.checkpoints import load_network, save_network
-from study.images import batches, labels_of, part, patients_of, sample
+from study.data import StudyData
+from study.images import batches, labels_of, patients_of, sample
 from study.networks import (
     CLASSES,
     HEADS,
@@ -36,6 +36,7 @@ from study.networks import (
     trunk_of,
     with_head,
 )
+from study.options import add_data_options, errors_of, take_data
 
 # Share of the training patients that are held out for early stopping.
 HELD_OUT = 0.15
@@ -82,13 +83,13 @@ class Settings:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1.")
 
 
-def train(root: Path, out: Path, settings: Settings) -> Path:
+def train(data: StudyData, out: Path, settings: Settings) -> Path:
     """
     Train a network and save it at its best AUC on held-out patients of the train split.
 
     Args:
 
-        root (Path): Folder of BUS-BRA.
+        data (StudyData): The data.
         out (Path): Folder of the checkpoint, see :mod:`study.checkpoints`.
         settings (Settings): All other settings.
 
@@ -101,8 +102,8 @@ def train(root: Path, out: Path, settings: Settings) -> Path:
         ValueError: If there are too few images.
     """
     torch.manual_seed(settings.seed)
-    fitting, held_out = _parts(root, settings)
-    network = on_device(_start(out, settings))
+    fitting, held_out = _parts(data, settings)
+    network = on_device(_start(data, out, settings))
     loader = batches(
         fitting,
         settings.batch_size,
@@ -142,7 +143,7 @@ def train(root: Path, out: Path, settings: Settings) -> Path:
                 "epoch": str(epoch),
                 "held_out_auc_by_patient": f"{found.value:.4f}",
             }
-            path = save_network(network, out, metadata, head_alone=settings.freeze_trunk)
+            path = save_network(network, out, metadata, settings.freeze_trunk, data)
         elif epoch - best_epoch >= settings.patience:
             break
     if path is None:
@@ -153,14 +154,14 @@ def train(root: Path, out: Path, settings: Settings) -> Path:
 
 
 def evaluate(
-    root: Path, models: Path, head: str, limit: int | None = None, batch_size: int = 32
+    data: StudyData, models: Path, head: str, limit: int | None = None, batch_size: int = 32
 ) -> dict[str, auc.AUC]:
     """
     Compute the AUC of a checkpoint on the validation split, which training does not use.
 
     Args:
 
-        root (Path): Folder of BUS-BRA.
+        data (StudyData): The data.
         models (Path): Folder of the checkpoint.
         head (str): "linear" or "mlp".
         limit (int, optional): Number of images.
@@ -171,10 +172,10 @@ def evaluate(
     Returns:
         dict: The AUC "by image" and "by patient".
     """
-    data = sample(part(root, "val"), limit)
-    network = on_device(load_network(models, head))
-    scores = auc.probabilities(network, batches(data, batch_size))
-    known = labels_of(data), scores, patients_of(data)
+    images = sample(data.part("val"), limit)
+    network = on_device(load_network(models, head, data))
+    scores = auc.probabilities(network, batches(images, batch_size))
+    known = labels_of(images), scores, patients_of(images)
     return {"by image": auc.by_image(*known), "by patient": auc.by_patient(*known)}
 
 
@@ -184,19 +185,26 @@ def class_weights(labels: Sequence[int]) -> Tensor:
     return counts.sum() / (CLASSES * counts.clamp(min=1))
 
 
-def _parts(root: Path, settings: Settings) -> tuple[Subset[Any], Dataset[Any]]:
+def _parts(data: StudyData, settings: Settings) -> tuple[Subset[Any], Dataset[Any]]:
     """Split the train split into augmented images to fit and images of held-out patients."""
-    plain = sample(part(root, "train"), settings.limit, settings.seed)
-    fitting, held_out = split_by_patient(plain, (1 - HELD_OUT, HELD_OUT), settings.seed)
-    augmented = BUSBRA(root, "train", transforms=augmentation())
+    plain = sample(data.part("train"), settings.limit, settings.seed)
+    try:
+        fitting, held_out = split_by_patient(plain, (1 - HELD_OUT, HELD_OUT), settings.seed)
+    except ValueError as error:
+        raise ValueError(
+            f"{data.root}: train has too few patients to hold out {HELD_OUT:.0%} of them, of both "
+            f"classes, for early stopping: {error}"
+        ) from error
+    augmented = data.part("train", augmentation())
     chosen = [plain.indices[index] for index in fitting.indices]
     return Subset(augmented, chosen), held_out
 
 
-def _start(out: Path, settings: Settings) -> nn.Module:
+def _start(data: StudyData, out: Path, settings: Settings) -> nn.Module:
     """Return the network before the first step."""
     if settings.freeze_trunk:
-        network = with_head(copy.deepcopy(trunk_of(load_network(out, "linear"))), settings.head)
+        linear = load_network(out, "linear", data)
+        network = with_head(copy.deepcopy(trunk_of(linear)), settings.head)
         trunk_of(network).requires_grad_(False)
     else:
         network = with_head(imagenet_trunk(), settings.head)
@@ -232,10 +240,10 @@ def _epoch(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train a network and print its AUC on the validation split."""
     parser = argparse.ArgumentParser(
-        prog="study.train", description="Fine-tune a classifier on the train split of BUS-BRA."
+        prog="study.train", description="Fine-tune a classifier on the train split of a data set."
     )
     defaults = Settings()
-    parser.add_argument("--data", type=Path, required=True, help="The folder of BUS-BRA.")
+    add_data_options(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("out/models"), help="Folder of the checkpoints."
     )
@@ -260,13 +268,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--workers", type=int, default=defaults.workers)
     options = vars(parser.parse_args(arguments))
-    root, out = options.pop("data"), options.pop("out")
-    try:
+    out = options.pop("out")
+    with errors_of("study-train"):
+        data = take_data(options)
         settings = Settings(**options)
-        path = train(root, out, settings)
-        found = evaluate(root, out, settings.head, settings.limit, settings.batch_size)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f"study-train: {error}")
+        print(data.report("train"), flush=True)
+        path = train(data, out, settings)
+        found = evaluate(data, out, settings.head, settings.limit, settings.batch_size)
     print(path)
     print("AUC on the validation split, 95% bootstrap interval over patients:")
     print(f"  by image    {found['by image']}")

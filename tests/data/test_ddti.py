@@ -58,7 +58,8 @@ class TestWhatIsBroken:
         return tmp_path
 
     @pytest.mark.parametrize(
-        ("tirads", "said"), [("", "no TI-RADS category"), ("9", "TI-RADS '9'")]
+        ("tirads", "said"),
+        [("", "no TI-RADS category"), ("9", "TI-RADS '9' is none of 2, 3, 4a, 4b, 4c, 5")],
     )
     def test_a_case_without_a_category_is_left_out(self, folder, tirads, said):
         ddti_case(folder, 2, tirads, [(1, svg(SQUARE))], images=2)
@@ -155,6 +156,12 @@ class TestWhatIsBroken:
         ddti_case(tmp_path, 1, "", [(1, svg(SQUARE))])
         with pytest.raises(ValueError, match=r"no usable image for DDTI: 1.xml: no TI-RADS"):
             DDTI(tmp_path)
+
+
+def test_files_without_their_images_are_an_error(tmp_path):
+    ddti_case(tmp_path, 1, "3", [(1, svg(SQUARE))], images=0)
+    with pytest.raises(FileNotFoundError, match=r"has XML files and no images .* 1_1.jpg of 1.xml"):
+        DDTI(tmp_path)
 
 
 def test_an_empty_folder_says_where_to_get_the_data(tmp_path):

@@ -26,8 +26,22 @@ def test_several_beside_each_other_are_an_error(tmp_path):
 
 
 def test_none_is_an_error_that_names_the_source(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"has no x or y, nor .* Get it there\."):
-        find_folder(tmp_path / "nowhere", ["x", "y"], "Get it there.")
+    for name in "abcd":
+        (tmp_path / name).touch()
+    with pytest.raises(
+        FileNotFoundError, match=r"has no x or y, nor .*it has a, b, c, \.\.\.\. Get"
+    ):
+        find_folder(tmp_path, ["x", "y"], "Get it there.")
+
+
+def test_a_root_that_is_no_folder_is_an_error(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"nowhere' must be .*does not exist\. Get it there"
+    ):
+        find_folder(tmp_path / "nowhere", ["x"], "Get it there.")
+    (tmp_path / "data.zip").touch()
+    with pytest.raises(FileNotFoundError, match=r"data.zip' must be a folder, .*unpack it"):
+        find_folder(tmp_path / "data.zip", ["x"], "")
 
 
 def test_tables_of_spreadsheets_are_read(tmp_path):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from made_up import networks
 from safetensors.torch import load_file, save_file
-from study.checkpoints import FILES, load_network, save_network
+from study.checkpoints import file_name, load_network, save_network
 from study.networks import MLPNetwork, linear_network, mlp_head, target_layer
 
 from captum_clustered import ClusteredLayerCAM
@@ -48,7 +48,7 @@ def test_both_layers_can_be_explained(folder, images):
 
 
 def test_weights_are_kept_in_half_and_used_in_single_precision(folder, images):
-    stored = load_file(folder / FILES["linear"])
+    stored = load_file(folder / file_name("linear"))
     assert stored["_fc.weight"].dtype == torch.float16
     network = load_network(folder, "linear")
     assert {p.dtype for p in network.parameters()} == {torch.float32}
@@ -57,7 +57,12 @@ def test_weights_are_kept_in_half_and_used_in_single_precision(folder, images):
 
 
 def test_a_head_alone_has_the_trunk_of_the_other_file(folder):
-    assert sorted(load_file(folder / FILES["mlp"])) == ["3.bias", "3.weight", "6.bias", "6.weight"]
+    assert sorted(load_file(folder / file_name("mlp"))) == [
+        "3.bias",
+        "3.weight",
+        "6.bias",
+        "6.weight",
+    ]
     trunk = load_network(folder, "mlp").trunk
     expected = load_network(folder, "linear").state_dict()
     torch.testing.assert_close(trunk.state_dict(), expected)
@@ -72,9 +77,11 @@ def test_a_head_can_bring_its_own_trunk(tmp_path, images):
 
 
 def test_files_of_others_without_metadata_and_counters_are_read(folder, tmp_path):
-    weights = load_file(folder / FILES["linear"])
-    save_file({n: t for n, t in weights.items() if "tracked" not in n}, tmp_path / FILES["linear"])
-    save_file(load_file(folder / FILES["mlp"]), tmp_path / FILES["mlp"])
+    weights = load_file(folder / file_name("linear"))
+    save_file(
+        {n: t for n, t in weights.items() if "tracked" not in n}, tmp_path / file_name("linear")
+    )
+    save_file(load_file(folder / file_name("mlp")), tmp_path / file_name("mlp"))
     assert isinstance(load_network(tmp_path, "mlp"), MLPNetwork)
 
 
@@ -84,12 +91,12 @@ class TestWhatIsWrong:
             load_network(tmp_path, "linear")
 
     def test_another_network_is_named(self, tmp_path):
-        save_file({"weight": torch.zeros(2)}, tmp_path / FILES["linear"])
+        save_file({"weight": torch.zeros(2)}, tmp_path / file_name("linear"))
         with pytest.raises(ValueError, match="other weights than the network of the study"):
             load_network(tmp_path, "linear")
 
     def test_a_broken_file_is_named(self, tmp_path):
-        (tmp_path / FILES["linear"]).write_bytes(b"12")
+        (tmp_path / file_name("linear")).write_bytes(b"12")
         with pytest.raises(ValueError, match="no complete safetensors file"):
             load_network(tmp_path, "linear")
 

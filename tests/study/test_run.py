@@ -5,8 +5,9 @@ import torch
 from made_up import data, networks
 from study import fitted_clusters as clusters
 from study import run
+from study.data import StudyData
 from study.fitted_clusters import fitted_clusters, fitted_method
-from study.images import part, sample
+from study.images import sample
 from study.networks import target_layer
 from study.phantoms import phantom
 from study.source import find_source
@@ -60,7 +61,7 @@ def test_clusters_are_fitted_anew_for_other_images(where, tmp_path):
     folder, root = where
     network = run.load_network(folder / "models", "mlp")
     target = target_layer(network, "middle")
-    path, train = tmp_path / "clusters.pt", part(root, "train")
+    path, train = tmp_path / "clusters.pt", StudyData(root).part("train")
     labels = fitted_clusters(network, target, sample(train, 2), path, 2)
     assert labels.shape == (112,)
     first = path.stat().st_mtime_ns
@@ -97,7 +98,7 @@ class TestSource:
         monkeypatch.setattr("study.source.N_VAL", 2)
         source = find_source(tmp_path / "scratch")
         assert (source.is_real, source.models) == (False, None)
-        assert len(part(source.root, "val")) == 4
+        assert len(StudyData(source.root).part("val")) == 4
 
     def test_data_and_models_are_found_beside_each_other(self, where, tmp_path, monkeypatch):
         folder, root = where

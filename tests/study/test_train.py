@@ -6,10 +6,9 @@ from made_up import data
 from safetensors import safe_open
 from study import train
 from study.augmentation import augmentation
-from study.checkpoints import FILES, load_network
-from study.images import part, patients_of, sample
-
-from captum_clustered.data import BUSBRA
+from study.checkpoints import file_name, load_network
+from study.data import StudyData
+from study.images import patients_of, sample
 
 ARGUMENTS = ["--epochs", "1", "--batch-size", "4"]
 
@@ -17,6 +16,11 @@ ARGUMENTS = ["--epochs", "1", "--batch-size", "4"]
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     return data(tmp_path_factory.mktemp("train"), n_train=16)
+
+
+@pytest.fixture(scope="module")
+def images(root):
+    return StudyData(root)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +36,7 @@ def test_one_epoch_of_each_head(root, tmp_path, capsys):
     assert "by image" in printed
     assert "(n = 8)" in printed  # images of the val split
     assert "(n = 4)" in printed  # and its patients
-    with safe_open(tmp_path / FILES["linear"], "pt") as file:
+    with safe_open(tmp_path / file_name("linear"), "pt") as file:
         metadata = file.metadata()
     assert json.loads(metadata["settings"])["head"] == "linear"
     assert 0 <= float(metadata["held_out_auc_by_patient"]) <= 1
@@ -50,36 +54,36 @@ def test_a_frozen_trunk_must_be_there(root, tmp_path):
         train.main(arguments)
 
 
-def test_held_out_patients_are_not_fitted(root):
-    fitting, held_out = train._parts(root, train.Settings())
+def test_held_out_patients_are_not_fitted(images):
+    fitting, held_out = train._parts(images, train.Settings())
     fitted, held = set(patients_of(fitting)), set(patients_of(held_out))
     assert not fitted & held
     assert fitted | held == {str(patient) for patient in range(16)}
 
 
-def test_images_to_fit_are_changed_and_others_are_not(root):
-    fitting, held_out = train._parts(root, train.Settings())
+def test_images_to_fit_are_changed_and_others_are_not(images):
+    fitting, held_out = train._parts(images, train.Settings())
     assert not torch.equal(fitting[0][0], fitting[0][0])
     assert torch.equal(held_out[0][0], held_out[0][0])
 
 
-def test_augmented_images_are_inputs_of_the_network(root):
-    plain = part(root, "train")[0][0]
-    image = BUSBRA(root, "train", transforms=augmentation())[0][0]
+def test_augmented_images_are_inputs_of_the_network(images):
+    plain = images.part("train")[0][0]
+    image = images.part("train", augmentation())[0][0]
     assert image.shape == plain.shape == (3, 224, 224)
     assert image.dtype == torch.float32
     assert -1 <= image.min() < image.max() <= 1.01
     assert torch.equal(image[0], image[2])
 
 
-def test_a_longer_sample_begins_with_the_shorter_one(root):
-    whole = part(root, "train")
+def test_a_longer_sample_begins_with_the_shorter_one(images):
+    whole = images.part("train")
     assert sample(whole, 20).indices[:8] == sample(whole, 8).indices
     assert sorted(sample(whole).indices) == list(range(32))
 
 
-def test_the_halves_of_val_share_no_patient(root):
-    halves = [set(patients_of(part(root, f"val-{half}"))) for half in ("select", "report")]
+def test_the_halves_of_val_share_no_patient(images):
+    halves = [set(patients_of(images.part(f"val-{half}"))) for half in ("select", "report")]
     assert not halves[0] & halves[1]
     assert len(halves[0] | halves[1]) == 4
 
