@@ -107,14 +107,14 @@ def demo_model() -> Model:
         )
     # The package has no names of classes; torchvision has those of ImageNet.
     names = ResNet50_Weights.DEFAULT.meta["categories"]
-    return Model("efficientnet-lite0", module.eval(), categories=names)
+    return Model("efficientnet-lite0", module.eval(), class_names=names)
 
 
 def demo_preprocessing() -> Preprocessing:
     """Return the preprocessing of :func:`demo_model`."""
     from captum_clustered.data.preprocessing import make_preprocessing
 
-    return make_preprocessing(None, mean=MEAN, std=STD)
+    return make_preprocessing(size=224, mean=MEAN, std=STD)
 
 
 def _array(photograph: Photograph) -> Any:

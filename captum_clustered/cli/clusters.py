@@ -19,6 +19,7 @@ from captum_clustered._storage.layout import (
     CLUSTERS,
 )
 from captum_clustered.cli.console import out, sentences, show, titled
+from captum_clustered.cli.options import ClassNames
 from captum_clustered.cli.prepared import Prepared
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Example, Run, cluster_summary
@@ -37,6 +38,7 @@ MAX_CLASSES = 4
 def clusters(
     folder: Annotated[Path, Argument(help="Folder of a run with --fit or --clusters.")],
     examples: Annotated[int, Option(min=1, help="Number of images per cluster.")] = 6,
+    class_names: ClassNames = None,
 ) -> None:
     """
     Show the importance of each cluster over a whole data set.
@@ -48,7 +50,7 @@ def clusters(
     with sentences():
         run = Run(folder)
         summary = cluster_summary(run, examples)
-        prepared = Prepared.load_again(folder)
+        prepared = Prepared.load_again(folder, class_names)
         prepared.check_same(run)
         with explained(f"Nothing can be written to {printable(folder)}"):
             summary.save(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +30,13 @@ from captum_clustered.cli.console import (
     titled,
     user_warnings,
 )
-from captum_clustered.cli.explain import check_data, prepare_folder, say_usual_layer
+from captum_clustered.cli.explain import (
+    check_data,
+    prepare_folder,
+    say_classes,
+    say_preprocessing,
+    say_usual_layer,
+)
 from captum_clustered.cli.options import (
     LOGIT,
     LayerInput,
@@ -48,6 +55,7 @@ from captum_clustered.comparison import Comparison
 from captum_clustered.comparison import compare as compare_methods
 from captum_clustered.comparison.methods import default_methods
 from captum_clustered.comparison.result import significance
+from captum_clustered.data._labels import class_list
 from captum_clustered.data.batches import ImageBatches
 from captum_clustered.data.image_list import ImageList
 from captum_clustered.data.preprocessing import Preprocessing
@@ -183,15 +191,20 @@ def compare_folder(
     at_input = options.get("attribute_to_layer_input", False)
     chosen = _checked_layer(model, preprocessing, layer, at_input, target)
     say_usual_layer(layer, chosen.name)
-    listed = ImageList(
-        images,
-        transform=preprocessing,
-        classes=model.categories,
-        n_classes=chosen.n_classes,
-        labels=labels,
-        masks=masks,
-        recursive=False,
-    )
+    say_preprocessing(preprocessing)
+    say_classes(model)
+    with user_warnings() as remarks:
+        listed = ImageList(
+            images,
+            transform=preprocessing,
+            classes=model.class_names,
+            n_classes=chosen.n_classes,
+            labels=labels,
+            masks=masks,
+            recursive=False,
+        )
+    for text in remarks():
+        note(text)
     has_labels = any(label is not None for label in listed.labels)
     if target == "label" and not has_labels:
         raise UserError("--target label needs --labels.")
@@ -212,17 +225,26 @@ def compare_folder(
         note("One image is too few to compare methods: there are no intervals and no tests.")
     where = "input of " if at_input else ""
     facts = {"Model": model.name, "Layer": f"{where}{chosen.name}", "Folder": printable(images)}
+    facts["Preprocessing"] = preprocessing.description
+    if listed.classes:
+        guess = " (a guess)" if model.class_names is None else ""
+        facts["Classes"] = f"{class_list(listed.classes)}{guess}"
     heading = (
         f"# Comparison of class activation maps\n\nModel {model.name}, {where}layer {chosen.name}; "
         f"score: {options.get('score', 'logit')}; target: {target}; seed "
         f"{options.get('seed', 0)}; images: {printable(images)}.\n\n"
+        + "".join(
+            f"{what}: {facts[what]}.\n\n" for what in ("Preprocessing", "Classes") if what in facts
+        )
     )
     text = heading + comparison.to_markdown()
     if has_labels:
         text += "\n## Right and wrong predictions\n\n" + comparison.to_markdown(
             by="correct", details=False
         )
-    _write(comparison, data, model, facts, text, folder)
+    _write(
+        comparison, data, replace(model, class_names=listed.classes or None), facts, text, folder
+    )
     return failures
 
 

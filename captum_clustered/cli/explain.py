@@ -29,13 +29,24 @@ from captum_clustered.cli.console import (
     user_warnings,
 )
 from captum_clustered.cli.options import MethodOptions, NetworkOptions, OutFolder, expanded
+from captum_clustered.data._labels import class_list
 from captum_clustered.data.dicom import frames_of, split_frame
 from captum_clustered.data.images import read_image
+from captum_clustered.data.preprocessing import Preprocessing
 from captum_clustered.explain import Explanation, ImageExplainer
 from captum_clustered.explain.explainer import ImageSource
+from captum_clustered.models import Model
 from captum_clustered.scores import SCORES
 
-__all__ = ["check_data", "explain", "explain_image", "prepare_folder", "say_usual_layer"]
+__all__ = [
+    "check_data",
+    "explain",
+    "explain_image",
+    "prepare_folder",
+    "say_classes",
+    "say_preprocessing",
+    "say_usual_layer",
+]
 
 
 @expanded
@@ -66,6 +77,8 @@ def explain(
         model, preprocessing = network.load()
         explainer = ImageExplainer(model, settings, preprocessing)
         say_usual_layer(network.layer, explainer.settings.layer)
+        say_preprocessing(preprocessing)
+        say_classes(model)
         failures = _explain_all(explainer, images, out_dir)
         with explained(f"{printable(out_dir)} cannot be written to"):
             _save_left_out(out_dir, failures)
@@ -91,6 +104,20 @@ def say_usual_layer(given: str, used: str) -> None:
     """Print which layer is used if --layer was left out."""
     if not given:
         note(f"Using --layer {used}, the usual choice for this model.")
+
+
+def say_preprocessing(preprocessing: Preprocessing) -> None:
+    """Print what is done to an image, and what to give if some of it is a guess."""
+    hint = (
+        " Give it, or let the factory return (model, transform)." if preprocessing.guesses else ""
+    )
+    note(f"Preprocessing: {preprocessing.description}.{hint}")
+
+
+def say_classes(model: Model) -> None:
+    """Print which output stands for which class, if the model says so."""
+    if model.class_names is not None:
+        note(f"Classes: {class_list(model.class_names)}.")
 
 
 def check_data(option: str, data: Path) -> None:

@@ -36,7 +36,15 @@ ModelName = Annotated[
     Option(
         "--model",
         help="A torchvision classification model, timm:name, or package.module:factory, a function "
-        "without arguments that returns a torch.nn.Module.",
+        "without arguments that returns a torch.nn.Module or (module, transform).",
+    ),
+]
+ClassNames = Annotated[
+    Union[str, None],
+    Option(
+        "--class-names",
+        help="Names of the classes in the order of the model's outputs, separated by commas "
+        "(default: those of the weights, or .class_names of the model).",
     ),
 ]
 Size = Annotated[
@@ -97,6 +105,7 @@ class NetworkOptions:
     std: Annotated[
         Union[str, None], Option(help="1 or 3 standard deviations, on the scale of --mean.")
     ] = None
+    class_names: ClassNames = None
     device: Annotated[str, Option(help="cpu, cuda, cuda:1, mps, ...")] = "cpu"
 
     def numbers(self) -> dict[str, tuple[float, ...] | None]:
@@ -105,12 +114,11 @@ class NetworkOptions:
 
     def load(self) -> tuple[Model, Preprocessing]:
         """Return the network and its preprocessing."""
-        from captum_clustered.data import make_preprocessing
         from captum_clustered.models import load_model
 
-        model = load_model(self.model, self.weights, self.device)
-        numbers = self.numbers()
-        return model, make_preprocessing(model.preset, model.n_channels, self.size, **numbers)
+        names = None if self.class_names is None else class_names_of(self.class_names)
+        model = load_model(self.model, self.weights, self.device, names)
+        return model, model.preprocessing(self.size, **self.numbers())
 
 
 @dataclass(frozen=True)
@@ -228,6 +236,16 @@ def names_of(given: list[str] | None) -> list[str] | None:
                 start = position + 1
         names.append(text[start:].strip())
     return list(dict.fromkeys(filter(None, names))) or None
+
+
+def class_names_of(text: str) -> list[str]:
+    """Return the names in --class-names."""
+    names = [name.strip() for name in text.split(",")]
+    if len(names) < 2 or not all(names) or len({name.casefold() for name in names}) < len(names):
+        raise UserError(
+            f"--class-names {text} must be different names, one for each class: benign,malignant."
+        )
+    return names
 
 
 def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:

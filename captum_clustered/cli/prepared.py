@@ -10,6 +10,7 @@ from captum_clustered._errors import UserError, as_user_error, explained, printa
 from captum_clustered._storage.atomic import write_json
 from captum_clustered._storage.fingerprints import hash_names
 from captum_clustered._storage.layout import COMMAND
+from captum_clustered.cli.console import note, user_warnings
 from captum_clustered.cli.options import NetworkOptions
 from captum_clustered.data import ImageList, Preprocessing
 from captum_clustered.dataset_run import Run
@@ -47,25 +48,29 @@ class Prepared:
         """Load the model and list the data."""
         model, preprocessing = network.load()
         explainer = ImageExplainer(model, settings, preprocessing)
-        with as_user_error("--data"):
+        with as_user_error("--data"), user_warnings() as remarks:
             items = ImageList(
                 data,
                 root,
                 transform=preprocessing,
-                classes=model.categories,
+                classes=model.class_names,
                 n_classes=explainer.n_classes,
             )
+        for text in remarks():
+            note(text)
         return cls(data, root, network, explainer, items)
 
     @classmethod
-    def load_again(cls, folder: Path) -> Prepared:
-        """Load what the run in a folder was made with, as its ``command.json`` says."""
+    def load_again(cls, folder: Path, class_names: str | None = None) -> Prepared:
+        """Load what ``command.json`` of a run says, with other names of classes if given."""
         path = folder / COMMAND
         if not path.is_file():
             raise UserError(f"{printable(folder)} was not made by captum-clustered run.")
         with explained(f"{printable(path)} cannot be read"):
             content = json.loads(path.read_text(encoding="utf-8"))
             network = NetworkOptions(**content["network"])
+            if class_names is not None:
+                network = replace(network, class_names=class_names)
             settings = ExplainerSettings(**content["settings"])
         try:
             with as_user_error():
@@ -84,6 +89,10 @@ class Prepared:
             "root": self.root,
             "network": asdict(replace(self.network, layer=settings.layer)),
             "settings": settings.to_json(),
+            # For readers of the results; the others are options of the command.
+            "classes": self.items.classes,
+            "classes_are_a_guess": self.model.class_names is None,
+            "preprocessing": self.preprocessing.description,
         }
         write_json(folder / COMMAND, content)
 
@@ -101,8 +110,7 @@ class Prepared:
     def about(self) -> dict[str, str]:
         """What else must be the same for results to belong together."""
         return {
-            # Spaces have no meaning.
-            "preprocessing": " ".join(repr(self.preprocessing.transform).split()),
+            "preprocessing": self.preprocessing.identity,
             "labels": hash_names(self.items.labels),
         }
 

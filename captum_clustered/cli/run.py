@@ -18,7 +18,13 @@ from typer import Option
 from captum_clustered._errors import UserError, explained, one_line, printable
 from captum_clustered._storage.layout import ERRORS
 from captum_clustered.cli.console import failure_table, note, out, run_bar, sentences, show
-from captum_clustered.cli.explain import check_data, prepare_folder, say_usual_layer
+from captum_clustered.cli.explain import (
+    check_data,
+    prepare_folder,
+    say_classes,
+    say_preprocessing,
+    say_usual_layer,
+)
 from captum_clustered.cli.options import (
     MethodOptions,
     NetworkOptions,
@@ -136,6 +142,8 @@ def run(
         prepare_folder(out_dir)
         prepared = Prepared.load(str(data), None if root is None else str(root), network, settings)
         say_usual_layer(network.layer, prepared.explainer.settings.layer)
+        say_preprocessing(prepared.preprocessing)
+        say_classes(prepared.model)
         for text in prepared.explainer.notes:
             note(text)
         _explain_data(

@@ -6,7 +6,7 @@ From files to the inputs of a network.
 makes batches of it for ``compare``. :class:`ImageTable`, :class:`BUSBRA`, :class:`DDTI` and
 :class:`TN5000` are data sets for ``torch.utils.data.DataLoader``, and :func:`split_by_patient`
 divides them. :func:`make_preprocessing` turns an image into the network's input, and maps its
-attribution back onto the image.
+attribution back onto the image; :func:`as_preprocessing` does so for a transform of your own.
 
 torchvision, pydicom and scikit-learn are imported when they are first needed.
 """
@@ -21,6 +21,7 @@ from captum_clustered.data.image_list import ImageList
 from captum_clustered.data.image_table import ImageTable
 from captum_clustered.data.images import read_image
 from captum_clustered.data.masks import read_mask
+from captum_clustered.data.own_transform import as_preprocessing
 from captum_clustered.data.patients import split_by_patient
 from captum_clustered.data.preprocessing import Preprocessing, make_preprocessing
 from captum_clustered.data.tn5000 import TN5000
@@ -36,6 +37,7 @@ __all__ = [
     "MaskedImages",
     "Preprocessing",
     "Sample",
+    "as_preprocessing",
     "frames_of",
     "make_preprocessing",
     "read_image",

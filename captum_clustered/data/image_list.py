@@ -45,7 +45,7 @@ class ImageList(Dataset[tuple[Any, ...]]):
                     Default: None (items have PIL images)
         classes (sequence of str, optional): The names of the network's classes, in the order
                     of its outputs. Labels may be names or numbers.
-                    Default: None (not known: the names in the data are sorted)
+                    Default: None (a guess, with a warning: the names in the data are sorted)
         n_classes (int, optional): The number of the network's classes.
                     Default: None (that of classes, or any)
         labels (str or Path, optional): A CSV file with the columns ``image`` or ``file``, and
@@ -115,10 +115,9 @@ class ImageList(Dataset[tuple[Any, ...]]):
         self._label_source = None if labels is None else printable(labels)
         n_classes = len(classes) if n_classes is None and classes is not None else n_classes
         if labels is not None:
-            known = read_labels(Path(labels), classes, n_classes)
+            known, names = read_labels(Path(labels), classes, n_classes)
             keys = ((Path(item.name).name, Path(item.file).name) for item in items)
             numbers = [known.get(name, known.get(file, NO_LABEL)) for name, file in keys]
-            names: list[str] = []
         else:
             numbers, names = _numbers(items, classes, n_classes, data, is_folder)
         self.classes = list(names if classes is None else classes)

@@ -33,7 +33,14 @@ class Preprocessing:
         transform (Callable): From an RGB image to the normalized tensor (C, size, size).
         size (int): Height and width of that tensor.
         mean (tuple[float, ...]): Subtracted from each channel; values are in [0, 1] before.
+                    Empty if the transform does something else.
         std (tuple[float, ...]): Each channel is then divided by it.
+        resize (tuple[int, ...], optional): Height and width to which the image is resized, or
+                    its shorter side before the center is cropped.
+                    Default: None (not known)
+        n_channels (int): Channels of the input.
+        name (str): What the transform is called, if it is the network's own.
+        guesses (tuple[str, ...]): Those of "size", "mean" and "std" that nobody gave.
 
     Examples::
 
@@ -47,11 +54,43 @@ class Preprocessing:
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    resize: tuple[int, ...] | None = None
+    n_channels: int = 3
+    name: str = ""
+    guesses: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
         """The shape of the network's input for one image, (1, C, size, size)."""
-        return (1, len(self.mean), self.size, self.size)
+        return (1, self.n_channels, self.size, self.size)
+
+    @property
+    def description(self) -> str:
+        """What is done to an image, in one line; guesses are called so."""
+        square = f"{self.size} x {self.size}"
+        steps = {
+            None: f"input of {square}, placed in a way that is not known",
+            1: f"shorter side resized to {(self.resize or (0,))[0]}, center cropped to {square}",
+            2: f"resized to {square}",
+        }
+        parts = [steps[None if self.resize is None else len(self.resize)]]
+        if self.n_channels == 1:
+            parts.append("gray")
+        if self.mean:
+            parts += ["values from 0 to 1", f"minus {_listed(self.mean)}"]
+            parts += [f"divided by {_listed(self.std)}"]
+        else:
+            parts.append("values changed in a way that is not known")
+        text = ", ".join(parts)
+        if self.name:
+            text = f"{self.name}: {text}"
+        return f"{text} ({', '.join(self.guesses)}: a guess)" if self.guesses else text
+
+    @property
+    def identity(self) -> str:
+        """The same text for the same preprocessing, in every process."""
+        # The text of a transform of one's own may hold an address. Spaces have no meaning.
+        return self.description if self.name else " ".join(repr(self.transform).split())
 
     def __call__(self, image: Image.Image) -> Tensor:
         """Return the network's input for an image, (C, size, size)."""
@@ -108,18 +147,26 @@ class Preprocessing:
 
     def picture(self, inputs: Tensor) -> npt.NDArray[np.uint8]:
         """Return what the network sees of an input ([1,] C, H, W), as (H, W, 3) in 0..255."""
-        mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
         values = inputs.detach().cpu().float().reshape(-1, *inputs.shape[-2:])
+        if self.mean:
+            mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
+        else:
+            # From the lowest value, black, to the highest.
+            std = 1 / (values.max() - values.min()).clamp_min(1e-12)
+            mean = -values.min() * std
         rgb = ((values * std + mean).clamp(0, 1) * 255).round().to(torch.uint8).expand(3, -1, -1)
         return np.ascontiguousarray(rgb.permute(1, 2, 0).numpy())
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width of an image that was resized and is not cropped yet."""
-        # Weights of torchvision resize the shorter side; without them nothing is cropped.
-        resize = getattr(self.transform, "resize_size", [self.size, self.size])
-        if len(resize) == 2:
-            return resize[0], resize[1]
-        (side,) = resize
+        if self.resize is None:
+            raise ValueError(
+                f"It is not known where {self.name or 'the transform'} places an image, so a mask "
+                "cannot be moved with it, nor a map back; use make_preprocessing(...)."
+            )
+        if len(self.resize) == 2:
+            return self.resize[0], self.resize[1]
+        (side,) = self.resize
         # Rounded down, as torchvision does.
         long = int(side * max(height, width) / min(height, width))
         return (side, long) if height <= width else (long, side)
@@ -171,11 +218,14 @@ def make_preprocessing(
     """
     if std is not None and not all(value > 0 for value in std):
         raise ValueError(f"std={std} must be above 0: pixel values are divided by it.")
+    values = {"size": size, "mean": mean, "std": std}
+    guesses = tuple(name for name, value in values.items() if value is None)
     if preset is None:
         means = _channels(mean or IMAGENET_MEAN, n_channels, "mean", default=mean is None)
         stds = _channels(std or IMAGENET_STD, n_channels, "std", default=std is None)
-        resize = _Resize(size or DEFAULT_SIZE, means, stds)
-        return Preprocessing(resize, resize.size, means, stds)
+        side = size or DEFAULT_SIZE
+        resize = _Resize(side, means, stds)
+        return Preprocessing(resize, side, means, stds, (side, side), n_channels, guesses=guesses)
     own = preset()
     overrides: dict[str, Any] = {}
     if size is not None:
@@ -185,7 +235,8 @@ def make_preprocessing(
     means = _channels(mean or tuple(own.mean), n_channels, "mean")
     stds = _channels(std or tuple(own.std), n_channels, "std")
     transform = preset(mean=means, std=stds, **overrides)
-    return Preprocessing(transform, transform.crop_size[0], means, stds)
+    resized = tuple(transform.resize_size)
+    return Preprocessing(transform, transform.crop_size[0], means, stds, resized, n_channels)
 
 
 @dataclass(frozen=True)
@@ -200,6 +251,11 @@ class _Resize:
         values = np.asarray(resized, np.float32).reshape(self.size, self.size, -1) / 255
         mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
         return (torch.from_numpy(values).permute(2, 0, 1) - mean) / std
+
+
+def _listed(numbers: tuple[float, ...]) -> str:
+    texts = [f"{number:.4g}" for number in numbers]
+    return texts[0] if len(set(texts)) == 1 else ", ".join(texts)
 
 
 def _channels(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Union
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from captum_clustered._argument_checks import check_choice
 from captum_clustered._errors import one_line, printable
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
+from captum_clustered.data.own_transform import as_preprocessing
 from captum_clustered.explain.explanation import Explanation
 from captum_clustered.explain.saved_clusters import read_clusters
 from captum_clustered.explain.settings import ExplainerSettings
@@ -26,8 +28,6 @@ from captum_clustered.tokens import token_grid, tokens_to_map
 
 if TYPE_CHECKING:
     from PIL import Image
-
-    from captum_clustered.data.preprocessing import Preprocessing
 
 __all__ = ["ImageExplainer"]
 
@@ -65,7 +65,7 @@ class ImageExplainer:
         self,
         model: AnyModel,
         settings: ExplainerSettings | None = None,
-        preprocessing: Preprocessing | None = None,
+        preprocessing: Callable[[Image.Image], Tensor] | None = None,
     ) -> None:
         """
         Args:
@@ -74,9 +74,10 @@ class ImageExplainer:
                         mode.
             settings (ExplainerSettings, optional): How to explain.
                         Default: None (the defaults, on the usual layer)
-            preprocessing (Preprocessing, optional): How images become the network's input,
-                        and what that input looks like.
-                        Default: None (``make_preprocessing`` of the model's ``preset``)
+            preprocessing (Preprocessing or Callable, optional): How RGB images become the
+                        network's input, (C, size, size).
+                        Default: None (:meth:`Model.preprocessing
+                        <captum_clustered.models.Model.preprocessing>`)
 
         Raises:
 
@@ -87,10 +88,8 @@ class ImageExplainer:
         self.model = model = as_model(model)
         settings = settings or ExplainerSettings()
         if preprocessing is None:
-            from captum_clustered.data.preprocessing import make_preprocessing
-
-            preprocessing = make_preprocessing(model.preset, model.n_channels)
-        self.preprocessing = preprocessing
+            preprocessing = model.preprocessing()
+        self.preprocessing = preprocessing = as_preprocessing(preprocessing)
         check_choice("score", settings.score, SCORES)
         inputs = torch.zeros(preprocessing.input_shape, device=model.device)
         choice = choose_layer(
@@ -214,9 +213,7 @@ class ImageExplainer:
             image=name,
             model=model.name,
             weights=model.weights,
-            size=self.preprocessing.size,
-            mean=self.preprocessing.mean,
-            std=self.preprocessing.std,
+            preprocessing=self.preprocessing.description,
             gradcam_missing=gradcam_missing,
         )
         names = {index: model.class_name(index) for index in found.top_classes()}

@@ -22,7 +22,7 @@ __all__ = ["Explanation"]
 Array = npt.NDArray[Any]
 # A JSON string in the file: the settings, what is explained and the fields in FACTS.
 SETTINGS = "settings"
-FACTS = ("image", "model", "weights", "gradcam_missing", "size", "mean", "std")
+FACTS = ("image", "model", "weights", "gradcam_missing", "preprocessing")
 # Number of the most probable classes whose names are kept.
 TOP = 5
 
@@ -50,8 +50,7 @@ class Explanation:
         image (str): Name of the image.
         model (str): Name of the network.
         weights (str or None): Name or file of its weights.
-        size (int or None): Height and width of the network's input.
-        mean, std (tuple[float, ...]): The input's normalization.
+        preprocessing (str): What was done to the image, in one line; guesses are called so.
         gradcam_missing (str): Why there is no LayerGradCam.
         notes (tuple[str, ...]): Remarks for the user.
     """
@@ -72,9 +71,7 @@ class Explanation:
     image: str = ""
     model: str = ""
     weights: str | None = None
-    size: int | None = None
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
+    preprocessing: str = ""
     gradcam_missing: str = ""
     notes: tuple[str, ...] = ()
 
@@ -162,8 +159,7 @@ class Explanation:
         }
         try:
             for name in FACTS:
-                value = description[name]
-                values[name] = tuple(value) if isinstance(value, list) else value
+                values[name] = description[name]
             return cls(
                 **values,
                 gradcam=arrays.get("gradcam"),

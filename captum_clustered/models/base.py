@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["AnyModel", "Model", "as_model", "example_input"]
+if TYPE_CHECKING:
+    from captum_clustered.data.preprocessing import Preprocessing
 
-USUAL_SIZE = 224
+__all__ = ["AnyModel", "Model", "as_model", "checked_names", "example_input"]
 
 
 @dataclass(frozen=True)
@@ -25,22 +26,27 @@ class Model:
         module (torch.nn.Module): The network, in evaluation mode.
         weights (str, optional): Name or file of the weights.
                     Default: None (the module came with its own)
-        categories (Sequence[str], optional): Names of the classes.
+        class_names (Sequence[str], optional): Names of the classes, in the order of the
+                    network's outputs.
                     Default: None (unknown)
         preset (Callable, optional): ``transforms`` of torchvision's weights, which prepare
                     images for the network.
                     Default: None (unknown)
+        preprocess (Callable, optional): The network's own transform, from an RGB image to its
+                    input (C, H, W).
+                    Default: None (that of preset, or a guess)
 
     Examples::
 
-        >>> model = Model("mine", my_network.eval(), categories=["benign", "malignant"])
+        >>> model = Model("mine", my_network.eval(), class_names=["benign", "malignant"])
     """
 
     name: str
     module: nn.Module
     weights: str | None = None
-    categories: Sequence[str] | None = None
+    class_names: Sequence[str] | None = None
     preset: Callable[..., Any] | None = None
+    preprocess: Callable[..., Any] | None = None
 
     @property
     def n_channels(self) -> int:
@@ -57,17 +63,63 @@ class Model:
 
     def class_name(self, index: int) -> str:
         """Return the name of a class, or "class 3" if it is unknown."""
-        if self.categories is not None and index < len(self.categories):
-            return self.categories[index]
+        if self.class_names is not None and index < len(self.class_names):
+            return self.class_names[index]
         return f"class {index}"
+
+    def preprocessing(
+        self,
+        size: int | None = None,
+        mean: tuple[float, ...] | None = None,
+        std: tuple[float, ...] | None = None,
+    ) -> Preprocessing:
+        """
+        Return how an image becomes the network's input.
+
+        Args:
+
+            size, mean, std (optional): As in :func:`captum_clustered.data.make_preprocessing`.
+                        Default: None (those of the network or its weights, else a guess)
+
+        Raises:
+
+            ValueError: If one of them is given and the network has its own transform.
+        """
+        from captum_clustered.data.own_transform import as_preprocessing
+        from captum_clustered.data.preprocessing import make_preprocessing
+
+        if self.preprocess is None:
+            return make_preprocessing(self.preset, self.n_channels, size, mean, std)
+        given = {"size": size, "mean": mean, "std": std}
+        names = [name for name, value in given.items() if value is not None]
+        if names:
+            raise ValueError(
+                f"{', '.join(names)} cannot be given: {self.name} has its own transform. Let its "
+                "factory return (model, None) to do without it."
+            )
+        return as_preprocessing(self.preprocess)
 
 
 AnyModel = Union[Model, nn.Module]
 
 
 def as_model(model: AnyModel) -> Model:
-    """Return the model, or the module as a model that has the name of its class."""
-    return model if isinstance(model, Model) else Model(type(model).__name__, model)
+    """Return the model, or the module as a model with the names and the transform it carries."""
+    if isinstance(model, Model):
+        return model
+    names, preprocess = (getattr(model, each, None) for each in ("class_names", "preprocess"))
+    title = type(model).__name__
+    if names is not None:
+        names = checked_names(names, f"class_names of {title}")
+    return Model(title, model, class_names=names, preprocess=preprocess)
+
+
+def checked_names(names: Any, what: str) -> list[str]:
+    """Return names of classes as a list, or raise a ValueError that begins with what."""
+    found = [] if isinstance(names, str) else list(names)
+    if len(found) < 2 or not all(isinstance(name, str) and name.strip() for name in found):
+        raise ValueError(f"{what} must be the names of two or more classes; got {names!r}.")
+    return found
 
 
 def example_input(model: AnyModel, size: int | None = None) -> Tensor:
@@ -88,5 +140,5 @@ def example_input(model: AnyModel, size: int | None = None) -> Tensor:
         # Vision transformers are built for one size, whatever their weights were trained on.
         size = getattr(model.module, "image_size", None)
     if not isinstance(size, int):
-        size = USUAL_SIZE if model.preset is None else model.preset().crop_size[0]
+        size = model.preprocessing().size
     return torch.zeros((1, model.n_channels, size, size), device=model.device)

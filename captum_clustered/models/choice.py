@@ -71,6 +71,11 @@ def choose_layer(
     notes = _check_channel_dim(where, shapes[0], kind, channel_dim)
     # A single logit decides between two classes.
     n_classes = max(2, forward.output.shape[1])
+    if model.class_names is not None and len(model.class_names) != n_classes:
+        raise ValueError(
+            f"class_names has {len(model.class_names)} names, and {model.name} has {n_classes} "
+            "classes."
+        )
     given = probabilities_given(lambda noise: trace(model, noise).output, inputs, forward.output)
     notes += (given,) if given else ()
     return LayerChoice(name, module, channel_dim, shapes[0], n_classes, notes)

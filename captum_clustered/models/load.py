@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Union
 
@@ -13,12 +14,12 @@ import torch
 from torch import nn
 
 from captum_clustered._errors import close_matches, explained, one_line, printable
-from captum_clustered.models.base import Model
+from captum_clustered.models.base import Model, as_model, checked_names
 from captum_clustered.models.weights import is_path, load_weights
 
 __all__ = ["load_model", "load_skeleton"]
 
-ModelChoice = Union[str, nn.Module, Callable[[], nn.Module]]
+ModelChoice = Union[str, nn.Module, Callable[[], Any]]
 # Both draw random weights slowly, which are overwritten at once.
 SLOW_INIT = ("googlenet", "inception_v3")
 # The prefix of names of timm's models.
@@ -26,7 +27,10 @@ TIMM = "timm:"
 
 
 def load_model(
-    name: ModelChoice, weights: str | None = None, device: str | torch.device = "cpu"
+    name: ModelChoice,
+    weights: str | None = None,
+    device: str | torch.device = "cpu",
+    class_names: Sequence[str] | None = None,
 ) -> Model:
     """
     Load a network with its weights, classes and preprocessing.
@@ -38,8 +42,11 @@ def load_model(
                     - the name of a classification model of torchvision
                     - ``timm:name``: a model of timm
                     - ``package.module:factory``: a function without arguments that returns a
-                      module; the current directory is searched, too
+                      module, or (module, transform); the current directory is searched, too
                     - such a function, or a module
+
+                    A module may carry names of classes, ``.class_names``, and the transform from
+                    an RGB image to its input, ``.preprocess``.
 
         weights (str, optional): Name of torchvision's weights, or the file of a state dict,
                     .pt, .pth or .safetensors. No code in the file is run.
@@ -47,10 +54,12 @@ def load_model(
                     factory or module brings)
         device (str or torch.device, optional): Where the network is moved to.
                     Default: "cpu"
+        class_names (sequence of str, optional): Names of the classes, in the order of the
+                    network's outputs.
+                    Default: None (those of the weights or of the module, if any)
 
     Returns:
-        Model: The network, in evaluation mode. ``Model.preset`` goes to
-        :func:`captum_clustered.data.make_preprocessing`.
+        Model: The network, in evaluation mode.
 
     Raises:
 
@@ -68,6 +77,8 @@ def load_model(
         >>> model.module(x).argmax(1)
     """
     model = _load(name, weights)
+    if class_names is not None:
+        model = replace(model, class_names=checked_names(class_names, "class_names"))
     with explained(f"device={str(device)!r}: {model.name} cannot be moved there", ValueError):
         model.module.to(torch.device(device))
     model.module.eval()
@@ -191,19 +202,24 @@ def _from_factory(name: ModelChoice, weights: str | None) -> Model:
     if not isinstance(module, nn.Module):
         with explained(f"{title}: the factory failed", ValueError):
             module = module()
-    if not isinstance(module, nn.Module):
+    parts = module if isinstance(module, tuple) and len(module) == 2 else (module,)
+    if not isinstance(parts[0], nn.Module) or not all(p is None or callable(p) for p in parts):
         raise ValueError(
-            f"{title}: the factory must return a torch.nn.Module; it returned "
-            f"{type(module).__name__}."
+            f"{title}: the factory must return a torch.nn.Module or (module, transform); it "
+            f"returned {type(module).__name__}."
         )
+    module = parts[0]
+    model = replace(as_model(module), name=title)
+    if len(parts) == 2:
+        model = replace(model, preprocess=parts[1])
     if weights is None:
-        return Model(title, module)
+        return model
     if not is_path(weights):
         raise ValueError(
             f"weights={weights!r} is not a file; only torchvision's models have names of weights."
         )
     load_weights(module, weights)
-    return Model(title, module, printable(weights))
+    return replace(model, weights=printable(weights))
 
 
 def _imported(name: str) -> Callable[[], Any]:

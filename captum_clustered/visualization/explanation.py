@@ -101,6 +101,8 @@ def _facts(explanation: Explanation) -> str:
         facts.append(f"{SCORES[settings.score].label} {explanation.score:.3g}")
     where = "input of layer" if settings.layer_input else "layer"
     facts.append(f"{shortened(explanation.model, 40)}, {where} {shortened(settings.layer, 40)}")
+    if explanation.preprocessing:
+        facts.append(f"preprocessing: {explanation.preprocessing}")
     return "   |   ".join(facts)
 
 

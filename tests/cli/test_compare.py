@@ -216,6 +216,21 @@ class TestLabels:
         assert "Right and wrong predictions" in text
         assert text.count("forward examples/image") == 1
 
+    def test_names_are_those_of_the_classes_or_a_guess(self, run_compare):
+        self.write("file,label\na.png,cow\nb.png,cat\nc.png,dog\n")
+        options = (*FAST, "--labels", "labels.csv", "--target", "label")
+        result = run_compare(*options, "--class-names", "dog,cow,cat")
+        assert "Classes: 0 dog, 1 cow, 2 cat." in result.stdout
+        found = results().drop_duplicates("file").set_index("file")
+        assert found["label"].to_dict() == {"a.png": 1, "b.png": 2, "c.png": 0}
+        assert "Classes: 0 dog, 1 cow, 2 cat." in Path("out/summary.md").read_text()
+        result = run_compare(*options, "--out", "guess")
+        assert "0 cat, 1 cow, 2 dog. This is a guess" in result.stdout
+        assert "Classes: 0 cat, 1 cow, 2 dog (a guess)." in Path("guess/summary.md").read_text()
+        description = json.loads(Path("guess/run.json").read_text())
+        assert description["classes"] == {"0": "cat", "1": "cow", "2": "dog"}
+        assert description["facts"]["Preprocessing"].endswith("(mean, std: a guess)")
+
     @pytest.mark.parametrize(
         ("text", "sentence"),
         [

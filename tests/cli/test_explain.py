@@ -106,11 +106,47 @@ class TestArrays:
         assert result["input_image"].dtype == np.uint8
         np.testing.assert_array_equal(result["input_image"], np.asarray(resized))
         settings = json.loads(str(result["settings"]))
-        assert settings["mean"] == [0.5, 0.5, 0.5]
-        assert settings["std"] == [0.2, 0.3, 0.4]
+        line = "resized to 32 x 32, values from 0 to 1, minus 0.5, divided by 0.2, 0.3, 0.4"
+        assert settings["preprocessing"] == line
         assert settings["layer"] == "1"
         assert settings["model"] == "factories:net"
         assert settings["image"].endswith("photo.png")
+
+    def test_the_preprocessing_is_printed_and_stored_and_a_guess_is_called_one(self, explain):
+        line = (
+            "resized to 32 x 32, values from 0 to 1, minus 0.485, 0.456, 0.406, divided by "
+            "0.229, 0.224, 0.225 (mean, std: a guess)"
+        )
+        assert f"Preprocessing: {line}. Give it, or let the factory" in explain().stdout
+        assert json.loads(str(arrays()["settings"]))["preprocessing"] == line
+        result = explain("--mean", "0.5", "--std", "0.5")
+        assert "minus 0.5, divided by 0.5.\n" in result.stdout
+
+    def test_a_transform_of_the_factory(self, run, photo):
+        usual = ("--model", "factories:with_transform", "--layer", "1", "--out", "out")
+        assert "Preprocessing: halved: resized to 32" in run("explain", photo, *usual).stdout
+        image = Image.open(photo).resize((32, 32), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(arrays()["input_image"], np.asarray(image))
+        result = run("explain", photo, *usual, "--size", "32")
+        assert "size cannot be given: factories:with_transform has its own" in result.stderr
+
+    def test_names_of_classes(self, explain):
+        result = explain("--class-names", "cat, dog,cow", "--target", "1")
+        assert "Classes: 0 cat, 1 dog, 2 cow." in result.stdout
+        assert json.loads(str(arrays()["settings"]))["class_name"] == "dog"
+        explain("--model", "factories:named", "--target", "0")
+        assert json.loads(str(arrays()["settings"]))["class_name"] == "malignant"
+
+    @pytest.mark.parametrize(
+        ("names", "message"),
+        [
+            ("cat,dog", "class_names has 2 names, and factories:net has 3 classes"),
+            ("cat,,cow", "--class-names cat,,cow must be different names, one for each class"),
+            ("cat,Cat,cow", "must be different names"),
+        ],
+    )
+    def test_names_of_classes_that_do_not_fit(self, explain, names, message):
+        assert message in explain("--class-names", names).stderr
 
     def test_same_twice(self, explain):
         explain()

@@ -323,6 +323,30 @@ def test_a_single_logit_decides_by_its_sign(run, workplace):
     assert "All images benign malignant" in words
 
 
+def test_names_of_classes_are_given_or_a_guess(run, workplace):
+    for index, name in enumerate(("benign", "malignant") * 2):
+        path = workplace / "scans" / name / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((32, 32, 3), 60 * index, np.uint8)).save(path)
+    usual = ("--data", "scans", "--layer", "1", "--size", "32", "--num-workers", "0")
+    usual += ("--fit", "all", "--n-clusters", "2", "--target", "label")
+    result = run("run", "--model", "factories:named", *usual, "--out", "carried")
+    assert "Classes: 0 malignant, 1 benign." in result.stdout
+    assert "guess; the model's" not in result.stdout
+    assert Run("carried").table(["label"])["label"].to_pylist() == [1, 1, 0, 0]
+    stored = json.loads(Path("carried/command.json").read_text())
+    assert (stored["classes"], stored["classes_are_a_guess"]) == (["malignant", "benign"], False)
+    assert "All images malignant benign" in " ".join(run("clusters", "carried").stdout.split())
+    result = run("run", "--model", "factories:bright", *usual, "--out", "guessed")
+    assert "0 benign, 1 malignant. This is a guess" in result.stdout
+    assert json.loads(Path("guessed/command.json").read_text())["classes_are_a_guess"]
+    assert Run("guessed").table(["label"])["label"].to_pylist() == [0, 0, 1, 1]
+    result = run("clusters", "guessed", "--class-names", "benign,Malignant")
+    assert "All images benign Malignant" in " ".join(result.stdout.split())
+    result = run("clusters", "guessed", "--class-names", "malignant,benign")
+    assert "was made with other labels than there are now" in result.stderr
+
+
 def test_data_are_looked_for_before_the_model_is_loaded(run):
     usual = ("--model", "factories:broken", "--data", "nowhere", "--out", "new")
     result = run("run", *usual)

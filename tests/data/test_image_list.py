@@ -1,5 +1,6 @@
 import os
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ from PIL import Image
 from captum_clustered.data import ImageList, make_preprocessing
 
 NAMED = ["Benign", "malignant"]
+
+# Where it matters, a test expects this warning.
+pytestmark = pytest.mark.filterwarnings("ignore:The labels in")
 
 
 def items(data, classes=None, n_classes=2, **options):
@@ -35,6 +39,20 @@ def test_a_folder_with_its_folders_in_the_order_of_names(tree):
     assert list(found.names) == ["benign/a.tif", "benign/2/c.jpg", "malignant/b.png"]
     assert found.labels == [0, 0, 1]
     assert found.classes == ["benign", "malignant"]
+
+
+def test_the_order_of_names_is_said_to_be_a_guess(tree):
+    message = "numbered in the order of their names: 0 benign, 1 malignant. This is a guess"
+    with pytest.warns(UserWarning, match=message):
+        items(tree)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert items(tree, ["malignant", "benign"]).labels == [1, 1, 0]
+
+
+def test_a_network_with_a_single_logit_has_two_classes(tmp_path):
+    (tmp_path / "list.csv").write_text("file,label\na.png,1\nb.png,0\n")
+    assert items(tmp_path / "list.csv", n_classes=1).labels == [1, 0]
 
 
 def test_folders_that_are_no_classes_are_no_labels(tree):
@@ -197,6 +215,8 @@ class TestLabels:
             self.read(folder, "file,label\na.png,dogs\n", classes=classes)
         with pytest.raises(ValueError, match="name of classes 2 and 3"):
             self.read(folder, "file,label\na.png,crane\n", classes=classes)
+        with pytest.raises(ValueError, match="1 kinds and the model has 3 classes without names"):
+            self.read(folder, "file,label\na.png,dog\n", n_classes=3)
 
     @pytest.mark.parametrize(
         ("text", "message"),

@@ -45,6 +45,13 @@ class TestSources:
         resized = Image.open(photo).resize((32, 32), Image.Resampling.BILINEAR)
         np.testing.assert_array_equal(found.input_image, np.asarray(resized))
 
+    def test_a_transform_of_ones_own(self, net, photo):
+        found = explainer_of(net, small_factories.halved)(photo)
+        inputs = small_factories.halved(Image.open(photo))[None]
+        expected = ClusteredLayerCAM(net, net[1]).attribute(inputs, found.target)
+        np.testing.assert_allclose(found.attribution, expected[0, 0], rtol=1e-5)
+        assert found.preprocessing.startswith("halved: resized to 32 x 32")
+
     def test_a_network_that_writes_into_its_input_is_explained_like_one_that_does_not(
         self, net, preprocessing, photo
     ):
@@ -128,7 +135,7 @@ class TestResults:
         assert found.target == found.prediction == int(net(inputs).argmax())
 
     def test_names_come_from_the_model(self, net, preprocessing):
-        model = Model("mine", net, categories=["cat", "dog", "cow"])
+        model = Model("mine", net, class_names=["cat", "dog", "cow"])
         found = explainer_of(model, preprocessing, target=1)(torch.zeros(3, 32, 32))
         assert found.model == "mine"
         assert [found.class_name(i) for i in (0, 1, 2, 3)] == ["cat", "dog", "cow", "class 3"]

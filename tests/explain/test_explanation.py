@@ -11,7 +11,7 @@ from captum_clustered.explain import ExplainerSettings, Explanation
 
 # All that is needed, but a list for a dictionary.
 BAD_NAMES = json.dumps(
-    dict.fromkeys(("image", "model", "weights", "gradcam_missing", "size", "mean", "std"))
+    dict.fromkeys(("image", "model", "weights", "gradcam_missing", "preprocessing"))
     | ExplainerSettings().to_json()
     | {"class_names": [], "notes": []}
 )
@@ -37,9 +37,7 @@ def explanation():
         image="a/$b.png",
         model="net",
         weights="w.pt",
-        size=32,
-        mean=(0.5, 0.25, 0.125),
-        std=(1.0, 1.0, 2.0),
+        preprocessing="resized to 32 x 32, values from 0 to 1",
         gradcam_missing="",
         notes=("one", "two"),
     )

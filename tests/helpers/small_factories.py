@@ -1,6 +1,8 @@
 """Functions that return tiny networks, for --model factories:net."""
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 
@@ -76,6 +78,23 @@ def bright():
         nn.init.constant_(layer.weight, weight)
         nn.init.constant_(layer.bias, bias)
     return model
+
+
+def named():
+    """Index 0 is malignant."""
+    model = net(n_classes=2)
+    model.class_names = ["malignant", "benign"]
+    return model
+
+
+def halved(image):
+    """The transform of ``with_transform``: the whole image, values from -1 to 1."""
+    values = np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR), np.float32)
+    return torch.from_numpy(values).permute(2, 0, 1) / 127.5 - 1
+
+
+def with_transform():
+    return net(), halved
 
 
 def findings():

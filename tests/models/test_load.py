@@ -3,11 +3,14 @@
 import urllib.error
 
 import pytest
+import small_factories
 import torch
 import torchvision
+from PIL import Image
 from torch import nn
 
-from captum_clustered.models import load_model, load_skeleton
+from captum_clustered.models import example_input, load_model, load_skeleton
+from captum_clustered.models.base import as_model
 
 ERRORS = (ValueError, OSError, ImportError)
 
@@ -99,7 +102,7 @@ class TestFactory:
         model = load_model("factories:net", None, "cpu")
         assert len(model.module) == 5
         assert not model.module.training
-        assert model.categories is None
+        assert model.class_names is None
         assert model.class_name(2) == "class 2"
 
     def test_an_instance_is_no_factory(self):
@@ -113,6 +116,45 @@ class TestFactory:
         model = load_model("factories:net", "a.pt", "cpu")
         assert torch.equal(model.module[4].bias, state["4.bias"])
 
+    def test_a_transform_beside_the_module_prepares_images(self, photo):
+        model = load_model("factories:with_transform")
+        image = Image.open(photo)
+        preprocessing = model.preprocessing()
+        assert torch.equal(preprocessing(image), small_factories.halved(image))
+        assert preprocessing.guesses == ()
+        assert preprocessing.description == (
+            "halved: resized to 32 x 32, values from 0 to 1, minus 0.5, divided by 0.5"
+        )
+        assert example_input(model).shape == (1, 3, 32, 32)
+        with pytest.raises(
+            ValueError, match=r"size, std cannot be given: .* has its own transform"
+        ):
+            model.preprocessing(64, std=(0.5,))
+
+    def test_what_a_module_carries(self):
+        module = small_factories.named()
+        module.preprocess = small_factories.halved
+        for model in (load_model(module), load_model(lambda: module), as_model(module)):
+            assert [model.class_name(index) for index in range(2)] == ["malignant", "benign"]
+            assert model.preprocessing().transform is small_factories.halved
+        # A factory's word counts more.
+        assert load_model(lambda: (module, None)).preprocess is None
+        assert load_model(module, class_names=["a", "b"]).class_name(1) == "b"
+
+    @pytest.mark.parametrize("names", ["benign", ["benign"], [0, 1], ["benign", ""]])
+    def test_names_of_classes_are_two_or_more_texts(self, names):
+        with pytest.raises(ValueError, match="class_names must be the names of two or more"):
+            load_model("factories:net", class_names=names)
+
+    def test_without_a_word_of_the_module_the_preprocessing_is_a_guess(self):
+        model = load_model("factories:gray")
+        assert model.preprocessing().guesses == ("size", "mean", "std")
+        assert model.preprocessing(size=32, mean=(0.5,)).guesses == ("std",)
+        assert model.preprocessing(32).description == (
+            "resized to 32 x 32, gray, values from 0 to 1, minus 0.449, divided by 0.226 "
+            "(mean, std: a guess)"
+        )
+
     @pytest.mark.parametrize(("name", "channels"), [("net", 3), ("gray", 1)])
     def test_channels(self, name, channels):
         assert load_model(f"factories:{name}", None, "cpu").n_channels == channels
@@ -124,7 +166,7 @@ class TestFactory:
             (":net", "cannot be imported"),
             ("factories:nett", "no function 'nett'. Did you mean 'net'"),
             ("factories:not_callable", "no function 'not_callable'"),
-            ("factories:number", "must return a torch.nn.Module; it returned int"),
+            ("factories:number", "Module or (module, transform); it returned int"),
             ("factories:broken", "the factory failed: KeyError: 'no such checkpoint'"),
             ("syntax:net", "'syntax' cannot be imported from here: SyntaxError"),
         ],
