@@ -137,6 +137,7 @@ def _facts(explanation: Explanation) -> dict[str, str]:
     settings = explanation.settings
     where = "input of " if settings.layer_input else ""
     facts = {"Model": explanation.model, "Layer": f"{where}{settings.layer}"}
+    facts["Preprocessing"] = explanation.preprocessing
     for each in fields(ExplainerSettings):
         value = getattr(settings, each.name)
         if each.name not in ("layer", "layer_input") and value is not None:

@@ -160,7 +160,7 @@ def write_explain_run(folder, n_images=3, size=48, baseline_score=0.5, **setting
             class_names={0: "cat", 1: "<dog>"},
             image=AWKWARD if i == 0 else f"image-{i}.png",
             model="a network",
-            size=size,
+            preprocessing=f"resized to {size} x {size}",
             gradcam_missing="" if i < n_images - 1 else "no <gradient>",
         )
         explanation.save(folder / f"{i}.npz")
