@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,9 +12,15 @@ from captum._utils.common import _run_forward
 from torch import Tensor
 
 from captum_clustered._ablation.arguments import CallArguments
-from captum_clustered._ablation.hooks import Tensors, not_reached, record_layer
+from captum_clustered._ablation.hooks import (
+    LayerActivations,
+    Tensors,
+    not_reached,
+    record_layer,
+)
 from captum_clustered._ablation.layer_checks import check_finite, check_layer
 from captum_clustered._ablation.model import ModelState, layer_name
+from captum_clustered._ablation.random_numbers import PassNumbers
 from captum_clustered._ablation.request import format_inputs
 from captum_clustered._ablation.torch_settings import eager_mode, without_autocast
 from captum_clustered._clustering.clusterers import Clusterer
@@ -56,11 +64,21 @@ def fit_labels(
             first = batch[0] if isinstance(batch, list) and batch else batch
             formatted = format_inputs(first)
             state = ModelState(cam.forward_func, cam.layer, formatted)
-            arguments.reset()
-            with record_layer(cam.layer, attribute_to_layer_input) as seen, state.restored():
-                _run(cam.forward_func, formatted, additional_forward_args, batch is inputs)
-            arguments.complete()
-            state.warn_if_training(stacklevel=stacklevel + 1)
+            numbers = PassNumbers(
+                state.devices, state.is_training, is_parallel=len(cam._device_ids() or ()) > 1
+            )
+            seen = numbers.evaluate(
+                partial(
+                    _recorded,
+                    cam,
+                    formatted,
+                    additional_forward_args,
+                    attribute_to_layer_input,
+                    (arguments.one_pass, state.restored, numbers.one_pass),
+                    is_whole=batch is inputs,
+                )
+            )
+            state.warn_if_training(stacklevel + 1, numbers.were_drawn)
             if not seen.tensors:
                 raise not_reached(name)
             tensors = tuple(map(plain, seen.gathered(cam._device_ids())))
@@ -82,11 +100,20 @@ def fit_labels(
         )
 
 
-def _run(
-    forward_func: Callable[..., Any], batch: Tensors, arguments: object, is_whole: bool
-) -> None:
+def _recorded(
+    cam: ClusteredLayerCAM,
+    batch: Tensors,
+    arguments: object,
+    attribute_to_layer_input: bool,
+    contexts: Iterable[Callable[[], AbstractContextManager[None]]],
+    is_whole: bool,
+) -> LayerActivations:
+    """Record the layer in a forward pass inside the contexts."""
     try:
-        _run_forward(forward_func, batch, None, arguments)
+        with record_layer(cam.layer, attribute_to_layer_input) as seen, ExitStack() as stack:
+            for context in contexts:
+                stack.enter_context(context())
+            _run_forward(cam.forward_func, batch, None, arguments)
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:
@@ -96,6 +123,7 @@ def _run(
             f"inputs is a tuple of {len(batch)} tensors: one batch of {len(batch)} inputs of "
             f"forward_func, which fails on them: {error} Give several batches as a list."
         ) from error
+    return seen
 
 
 def _add(gram: ChannelGram, maps: Tensor, name: str) -> None:

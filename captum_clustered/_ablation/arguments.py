@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from torch.utils import _pytree as pytree
 
@@ -30,8 +31,9 @@ class CallArguments:
         self._after: Sequence[TensorValues] | None = None
         self._has_started = self._is_complete = False
 
-    def reset(self) -> None:
-        """Restore the values from before the first pass; called before each pass."""
+    @contextmanager
+    def one_pass(self) -> Iterator[None]:
+        """Restore the values from before the first pass for the pass inside this context."""
         if self._has_started:
             is_changed = any(values.have_changed for values in self._before)
             # The first pass that ends is one without ablation.
@@ -40,9 +42,7 @@ class CallArguments:
             if is_changed:
                 restore_values(self._before)
         self._has_started = True
-
-    def complete(self) -> None:
-        """Note that a pass has ended without an error."""
+        yield
         self._is_complete = True
 
     def settle(self) -> None:

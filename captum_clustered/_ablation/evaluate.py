@@ -16,6 +16,7 @@ from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._ablation.loop import per_ablation_loop
 from captum_clustered._ablation.model import ModelState, layer_name
 from captum_clustered._ablation.planner import AblationPlanner, LayerBaselines
+from captum_clustered._ablation.random_numbers import PassNumbers
 from captum_clustered._ablation.request import (
     AblationRequest,
     AblationScores,
@@ -72,22 +73,24 @@ def evaluate(
         layer_name=layer_name(cam.forward_func, cam.layer),
     )
     state = ModelState(cam.forward_func, cam.layer, formatted)
-
+    device_ids = cam._device_ids()
+    # DataParallel runs replicas in threads.
+    is_parallel = device_ids is not None and len(device_ids) > 1
+    numbers = PassNumbers(state.devices, state.is_training, is_parallel)
     arguments = CallArguments(formatted, additional_forward_args)
 
     def run() -> Tensor:
-        arguments.reset()
-        with state.restored():
-            scores = target_scores(cam.forward_func, formatted, target, additional_forward_args)
-        arguments.complete()
-        return scores
+        with arguments.one_pass(), state.restored(), numbers.one_pass():
+            return target_scores(cam.forward_func, formatted, target, additional_forward_args)
 
     bar = _ProgressBar(f"{cam.get_name()} attribution" if show_progress else None)
     request = AblationRequest(
         run, cam.layer, attribute_to_layer_input, planner, perturbations_per_eval, bar.show
     )
     with torch.no_grad(), eager_mode(), closing(bar):
-        scores, failure = _by_either_engine(request, cam._device_ids())
+        scores, failure = numbers.evaluate(
+            lambda: _by_either_engine(request, device_ids, is_parallel)
+        )
         arguments.settle()
     if failure:
         warnings.warn(
@@ -95,7 +98,7 @@ def evaluate(
             f"because the model cannot run under torch.func.vmap ({failure}).",
             stacklevel=stacklevel + 1,
         )
-    state.warn_if_training(stacklevel=stacklevel + 1)
+    state.warn_if_training(stacklevel + 1, numbers.were_drawn)
     warn_if_channels_last(
         scores.plan.values, formatted, cam.channel_dim, planner.layer_name, stacklevel + 1
     )
@@ -103,13 +106,13 @@ def evaluate(
 
 
 def _by_either_engine(
-    request: AblationRequest, device_ids: list[int] | None
+    request: AblationRequest, device_ids: list[int] | None, is_parallel: bool
 ) -> tuple[AblationScores, str]:
     """Return the scores and, if they are from the loop, why vmap failed."""
     failure = ""
     cause: Exception | None = None
-    # DataParallel runs replicas in threads, which vmap does not reach.
-    if device_ids is None or len(device_ids) < 2:
+    # vmap does not reach the threads of replicas.
+    if not is_parallel:
         try:
             return vmap_pass(request), ""
         except (torch.cuda.OutOfMemoryError, MemoryError):

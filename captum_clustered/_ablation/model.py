@@ -74,8 +74,11 @@ class ModelState:
 
     These are restored in all modules of the model or, if the model is not found, in all modules
     that are called: attributes and buffers, and their values; the contents of containers and
-    plain objects in attributes. The states of torch's random number generators are restored as
-    well.
+    plain objects in attributes.
+
+    Attributes:
+
+        devices (set[torch.device]): The GPUs of the model and its inputs.
 
     Args:
 
@@ -91,12 +94,17 @@ class ModelState:
         self._known = list(model_or_layer(forward_func, layer).modules())
         # Not parameters(), which takes a millisecond for a model of two hundred modules.
         parameters = (p for module in self._known for p in module._parameters.values())
-        self._devices = {
-            tensor.device.index
+        self.devices = {
+            tensor.device
             for tensor in (*parameters, *inputs)
             if tensor is not None and tensor.device.type == "cuda"
         }
         self._depends_on_mode: set[str] = set()
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a module that is known before the first pass is in training mode."""
+        return any(module.training for module in self._known)
 
     @contextmanager
     def restored(self) -> Iterator[None]:
@@ -121,7 +129,6 @@ class ModelState:
             if not self._is_known:
                 # The model is hidden by a function; its modules are found when they are called.
                 stack.callback(register_module_forward_pre_hook(remember).remove)
-            stack.enter_context(torch.random.fork_rng(devices=sorted(self._devices)))
             yield
 
     def _restore(self, snapshots: dict[int, _Snapshot]) -> None:
@@ -130,12 +137,19 @@ class ModelState:
             if snapshot.depends_on_mode:
                 self._depends_on_mode.add(type(snapshot.module).__name__)
 
-    def warn_if_training(self, stacklevel: int) -> None:
+    def warn_if_training(self, stacklevel: int, draws: bool = False) -> None:
         """
         Warn if a module in training mode makes the score depend on the batch or on chance.
 
         As everywhere in Captum, the user chooses the mode; it is not changed here.
+
+        Args:
+
+            stacklevel (int): As in :func:`warnings.warn`.
+            draws (bool): Whether the model has drawn random numbers.
         """
+        if draws and self.is_training and not self._depends_on_mode:
+            self._depends_on_mode.add("it draws random numbers")
         if self._depends_on_mode:
             warnings.warn(
                 f"The model is in training mode ({', '.join(sorted(self._depends_on_mode))}): "

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-import torch
 from captum.attr import LayerAttribution
 from captum.metrics import sensitivity_max
 from rich.console import Group
 from torch import Tensor
 from typer import Option
 
+from captum_clustered._ablation.random_numbers import PrivateNumbers
 from captum_clustered.cli.console import progress_bar, sentences, show, titled
 from captum_clustered.cli.explain import explain_image, prepare_folder
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
@@ -98,8 +98,7 @@ def measure(explainer: ImageExplainer, inputs: Tensor, target: int) -> dict[str,
 
 def _sensitivity(explain: Callable[..., Tensor], inputs: Tensor, target: int) -> float:
     # All methods meet the same perturbations, and the user's generator stays as it is.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with PrivateNumbers(seed=0):
         result = sensitivity_max(
             explain,
             inputs,

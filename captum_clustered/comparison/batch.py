@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from captum_clustered._ablation.model import ModelState
+from captum_clustered._ablation.random_numbers import PrivateNumbers
 from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.forward import Forward, Remembered
 from captum_clustered.comparison.methods import Method
@@ -63,7 +64,7 @@ class BatchRun:
         self, index: int, start: int, batch: ImageBatch, pictures: Pictures | None
     ) -> BatchResult:
         result, whole = BatchResult(), batch
-        with isolated(seed_of(self.seed, index, "logits"), batch.inputs):
+        with PrivateNumbers(seed_of(self.seed, index, "logits")):
             parts = _piecewise(
                 lambda indices: logits_of(self.forward_func, whole.select(indices).inputs),
                 range(start, start + len(whole)),
@@ -286,25 +287,12 @@ def _values(metric: Metric, whole: Case, curves: Curves, indices: list[int]) -> 
 
 
 @contextmanager
-def isolated(seed: int, inputs: Tensor) -> Iterator[None]:
-    """Seed torch's global generators, and restore their state afterwards."""
-    device = inputs.device
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
-
-
-@contextmanager
 def _measured(seed: int, inputs: Tensor) -> Iterator[dict[str, Any]]:
-    """Isolate; measure seconds, and bytes on the GPU in addition to those in use before."""
+    """Seed random numbers; measure seconds, and the bytes that are needed on the GPU."""
     cost: dict[str, Any] = {"seconds": NAN, "peak_memory": NAN}
     device, before = inputs.device, 0
     on_gpu = device.type == "cuda"
-    with isolated(seed, inputs):
+    with PrivateNumbers(seed):
         if on_gpu:
             torch.cuda.synchronize(device)
             torch.cuda.reset_peak_memory_stats(device)

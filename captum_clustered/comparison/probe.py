@@ -12,7 +12,8 @@ from torch.nn import Module
 
 from captum_clustered._ablation.hooks import Tensors, not_reached, record_layer
 from captum_clustered._ablation.model import ModelState, layer_name
-from captum_clustered.comparison.batch import WrongModelError, isolated, logits_of
+from captum_clustered._ablation.random_numbers import PrivateNumbers
+from captum_clustered.comparison.batch import WrongModelError, logits_of
 from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.forward import Forward
 from captum_clustered.scores import model_of, probabilities_given
@@ -35,9 +36,9 @@ def probe(
     for indices in [*([i] for i in everything), everything]:
         images = first.select(indices).inputs
         try:
-            with state.restored(), isolated(0, images), record_layer(layer, at_input) as seen:
+            with state.restored(), PrivateNumbers(0), record_layer(layer, at_input) as seen:
                 logits = logits_of(forward_func, images)
-            with state.restored(), isolated(0, images), torch.no_grad():
+            with state.restored(), PrivateNumbers(0), torch.no_grad():
                 remark = probabilities_given(forward_func, images, logits)
         except WrongModelError:
             raise

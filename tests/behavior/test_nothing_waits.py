@@ -47,7 +47,9 @@ def explain(monkeypatch):
         pytest.skip("this version of torch needs the GPU for fake tensors, too")
     # Not part of the pass, and they would look for the GPU.
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device=None: torch.zeros(1))
+    monkeypatch.setattr(
+        torch.cuda, "get_rng_state", lambda device=None: torch.empty(0, device="cpu")
+    )
     monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device=None: None)
     monkeypatch.setattr(torch, "equal", equal_states)
     monkeypatch.setattr(torch.Tensor, "cpu", to_cpu)

@@ -1,4 +1,3 @@
-from contextlib import nullcontext
 from types import SimpleNamespace
 
 import torch
@@ -12,7 +11,6 @@ def test_memory_is_measured_on_the_device_of_the_images(monkeypatch):
     def record(result):
         return lambda device=None: seen.append(device) or result
 
-    monkeypatch.setattr(batch, "isolated", lambda *_: nullcontext())
     monkeypatch.setattr(torch.cuda, "synchronize", record(None))
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", record(None))
     monkeypatch.setattr(torch.cuda, "memory_allocated", record(3))

@@ -1,0 +1,76 @@
+import pytest
+import torch
+
+from captum_clustered._ablation.random_numbers import PassNumbers, PrivateNumbers
+
+CPU = torch.device("cpu")
+
+
+def test_numbers_are_those_of_the_seed_and_the_global_generator_stays():
+    before = torch.get_rng_state()
+    with PrivateNumbers(seed=3):
+        found = torch.rand(4)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(found, torch.rand(4, generator=torch.Generator().manual_seed(3)))
+
+
+def test_without_a_seed_numbers_are_those_that_would_come_next():
+    with PrivateNumbers() as numbers:
+        first = torch.randn(4)
+        numbers.restart()
+        again = torch.randn(4)
+        with PrivateNumbers():
+            inner = torch.randn(4)
+        second = torch.randn(4)
+    # Inner numbers go on where the outer ones are, and do not move them.
+    assert torch.equal(first, again)
+    assert torch.equal(inner, second)
+    assert torch.equal(
+        torch.cat([first, second]), torch.stack([torch.randn(4) for _ in "ab"]).view(8)
+    )
+
+
+def test_a_generator_that_is_given_is_used():
+    given = torch.Generator().manual_seed(5)
+    with PrivateNumbers(seed=3) as numbers:
+        found = torch.rand(4, generator=given)
+    assert not numbers.generators
+    assert torch.equal(found, torch.rand(4, generator=given.manual_seed(5)))
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_fused_dropout(train):
+    # The operation that GPUs use exists for the CPU, too.
+    before = torch.get_rng_state()
+    with PrivateNumbers(seed=0) as numbers:
+        values, mask = torch.native_dropout(torch.ones(1000), 0.5, train)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert bool(numbers.generators) is train
+    assert torch.equal(values, mask * (2.0 if train else 1.0))
+    assert (400 < mask.sum() < 600) if train else mask.all()
+
+
+def test_an_operation_without_a_generator_of_its_own_gets_the_private_state(monkeypatch):
+    monkeypatch.setattr(
+        "captum_clustered._ablation.random_numbers._with_generator", lambda func: None
+    )
+    before = torch.get_rng_state()
+    with PrivateNumbers(seed=3):
+        found = torch.cat([torch.rand(4), torch.rand(4)])
+    assert torch.equal(torch.get_rng_state(), before)
+    generator = torch.Generator().manual_seed(3)
+    assert torch.equal(found, torch.cat([torch.rand(4, generator=generator) for _ in "ab"]))
+
+
+@pytest.mark.parametrize("can_draw", [False, True])
+def test_passes_that_fail_midway_leave_the_generator(can_draw):
+    def passes():
+        with numbers.one_pass():
+            torch.rand(3)
+            raise KeyError("midway")
+
+    numbers, before = PassNumbers(set(), can_draw), torch.get_rng_state()
+    with pytest.raises(KeyError, match="midway"):
+        numbers.evaluate(passes)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert numbers.were_drawn
