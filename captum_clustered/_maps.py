@@ -11,9 +11,8 @@ from torch import Tensor
 from captum_clustered._ablation.evaluate import evaluate
 from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.request import AblationScores
-from captum_clustered._ablation.torch_settings import without_autocast
-from captum_clustered._clustering.cluster_sums import cluster_sums, membership
-from captum_clustered._clustering.features import at_least_float32, channel_first, flatten_positions
+from captum_clustered._clustering.cluster_sums import cluster_sums
+from captum_clustered._clustering.features import at_least_float32, channel_first
 from captum_clustered._scalings import SCALINGS, Scaling
 from captum_clustered._subclasses import like
 from captum_clustered.clusters import Clusters
@@ -160,11 +159,8 @@ class _TensorPart:
         return _weighted(self._mean_weights, self._maps).flatten(1).sum(1)
 
     def cluster_maps(self) -> Tensor:
-        member = membership(self.labels[0], self.sizes.shape[2])
-        weights = member * self._weights[0][:, None]
-        with without_autocast(self._maps):
-            maps = weights.to(self._maps.dtype) @ flatten_positions(self._maps)
-        return maps.view(*weights.shape[:2], *self._maps.shape[2:])
+        maps = _weighted(self._weights[0], self._maps)
+        return cluster_sums(maps, self.labels[0], self.sizes.shape[2])
 
 
 def _weighted(weights: Tensor, maps: Tensor) -> Tensor:

@@ -22,28 +22,58 @@ CPU = torch.device("cpu")
 
 
 class CoalitionDesign(Protocol):
-    """Coalitions of the K clusters of each example, and the importances from their values."""
+    """
+    Coalitions of the K clusters of each example, and the importances from their values.
+
+    The full and the empty coalition are not among them.
+    """
 
     @property
-    def coalitions(self) -> Tensor:
-        """Whether a cluster is kept: bool (M, N or 1, K), without the full and empty coalition."""
+    def n_clusters(self) -> int:
+        """The number of clusters K."""
+        ...
+
+    @property
+    def n_coalitions(self) -> int:
+        """The number of coalitions M."""
+        ...
+
+    def channel_masks(self, labels: Tensor, start: int, stop: int) -> Tensor:
+        """Return whether coalitions start..stop-1 keep channels of clusters ``labels`` (N, C)."""
+        ...
+
+    def ablated_sums(self, values: Tensor) -> Tensor:
+        """Sum values (K, N, O) over the clusters that each coalition lacks: (M, N, O)."""
         ...
 
     def importances(self, changes: Tensor) -> Tensor:
         """
         Return the importances (N, K).
 
-        ``changes`` (1 + M, N) are the values of the empty coalition and of ``coalitions``, minus
+        ``changes`` (1 + M, N) are the values of the empty coalition and of all others, minus
         the value of the full one.
         """
         ...
 
 
+@dataclass(frozen=True)
 class LeaveOneOut:
     """One coalition for each cluster: all clusters but this one."""
 
-    def __init__(self, n_clusters: int) -> None:
-        self.coalitions = ~torch.eye(n_clusters, dtype=torch.bool, device=CPU)[:, None]
+    n_clusters: int
+
+    @property
+    def n_coalitions(self) -> int:
+        """The number of clusters."""
+        return self.n_clusters
+
+    def channel_masks(self, labels: Tensor, start: int, stop: int) -> Tensor:
+        """Return whether a channel is in another cluster than the one that is left out."""
+        return labels != torch.arange(start, stop, device=labels.device)[:, None, None]
+
+    def ablated_sums(self, values: Tensor) -> Tensor:
+        """Return the values: each coalition lacks one cluster."""
+        return values
 
     def importances(self, changes: Tensor) -> Tensor:
         """Return by how much the score drops without each cluster."""
@@ -57,7 +87,7 @@ class WeightedCoalitions:
 
     Attributes:
 
-        coalitions (Tensor): As in :class:`CoalitionDesign`.
+        coalitions (Tensor): Whether a cluster is kept: bool (M, N or 1, K).
         weights (Tensor): Shape (N or 1, K, 1 + M): first the weight of the empty coalition,
                     then those of ``coalitions``. The full coalition needs none: its change is
                     0 by definition.
@@ -65,6 +95,29 @@ class WeightedCoalitions:
 
     coalitions: Tensor
     weights: Tensor
+
+    @property
+    def n_clusters(self) -> int:
+        """The number of clusters."""
+        return self.coalitions.shape[2]
+
+    @property
+    def n_coalitions(self) -> int:
+        """The number of coalitions."""
+        return len(self.coalitions)
+
+    def channel_masks(self, labels: Tensor, start: int, stop: int) -> Tensor:
+        """Return for each channel whether its cluster is kept."""
+        kept = self.coalitions[start:stop].to(labels.device, non_blocking=True)
+        kept = kept.expand(-1, len(labels), -1)
+        return kept.gather(2, labels.expand(len(kept), -1, -1))
+
+    def ablated_sums(self, values: Tensor) -> Tensor:
+        """Return the products of the coalitions, as zeros and ones, and the values."""
+        ablated = (~self.coalitions).to(values.device, values.dtype, non_blocking=True)
+        if ablated.shape[1] == 1:
+            return (ablated[:, 0] @ values.flatten(1)).view(-1, *values.shape[1:])
+        return torch.bmm(ablated.transpose(0, 1), values.transpose(0, 1)).transpose(0, 1)
 
     def importances(self, changes: Tensor) -> Tensor:
         """Return the weighted sums."""
@@ -188,18 +241,15 @@ def _sampled(n: int, n_samples: int, seed: int) -> WeightedCoalitions:
     drawn = [
         torch.randperm(n, generator=generator, device=CPU) for _ in range((n_samples + 1) // 2)
     ]
-    orders = [order for pair in drawn for order in (pair, pair.flip(0))][:n_samples]
-    kept = torch.zeros(len(orders), n - 1, n, dtype=torch.bool, device=CPU)
-    weights = torch.zeros(n, 1 + len(orders) * (n - 1), dtype=torch.float64, device=CPU)
-    for i, order in enumerate(orders):
-        first = 1 + i * (n - 1)
-        for position, cluster in enumerate(order.tolist()):
-            # The cluster joins those before it. The full coalition needs no weight.
-            kept[i, position:, cluster] = True
-            weights[cluster, first + position - 1 if position else 0] -= 1 / len(orders)
-            if position < n - 1:
-                weights[cluster, first + position] += 1 / len(orders)
-    return WeightedCoalitions(kept.flatten(0, 1)[:, None], weights[None])
+    orders = torch.stack([order for pair in drawn for order in (pair, pair.flip(0))][:n_samples])
+    # The step at which a cluster joins those before it, (L, 1, n); coalition p of an order has
+    # made the steps 0..p. The full coalition is none of them and needs no weight.
+    step = orders.argsort(1)[:, None]
+    steps = torch.arange(n - 1, device=CPU)[:, None]
+    signed = (step == steps).double() - (step == steps + 1).double()
+    empty = -(step == 0).double().sum(0)
+    weights = torch.cat([empty, signed.flatten(0, 1)]).T / len(orders)
+    return WeightedCoalitions((step <= steps).flatten(0, 1)[:, None], weights[None])
 
 
 def _embedded(design: WeightedCoalitions, clusters: Tensor, n_clusters: int) -> WeightedCoalitions:

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
+from captum_clustered._ablation.evaluations import ChannelAblation
+from captum_clustered._ablation.lazy_base import LazyTensor, Rule, check_size, state_of
+from captum_clustered._ablation.lazy_linear import linear
 from captum_clustered._ablation.memory_cap import SizeLimit
-
-
-class CannotBeLazyError(RuntimeError):
-    """The ablation must be computed at the layer, for this model or this many evaluations."""
 
 
 @dataclass
 class _State:
     """
-    The data of a lazy tensor, whose values are ``where(mask, value, baseline)``.
+    The data of a lazy tensor, whose channels have ``value`` or, if ablated, ``baseline``.
 
     Attributes:
 
-        value (Tensor): Without ablation, the same for all evaluations.
+        value (Tensor): Without ablation, the same for all evaluations. Its elements are in the
+                    order of (N, C, positions), also if it was reshaped.
         baseline (Tensor): With everything ablated; broadcasts to ``value``.
-        mask (Tensor): Where ``value`` is kept, bool; broadcasts to ``value``. Only this differs
-                    between evaluations.
+        ablation (ChannelAblation): The ablated channels. Only this differs between evaluations.
         limit (SizeLimit): The maximum size of ``value`` when the tensor is computed.
         base (_State or None): The tensor that this one is a view of.
         computed (Tensor or None): The values, once they were needed.
@@ -37,11 +34,15 @@ class _State:
 
     value: Tensor
     baseline: Tensor
-    mask: Tensor
+    ablation: ChannelAblation
     limit: SizeLimit
     base: _State | None = None
     computed: Tensor | None = None
     has_views: bool = False
+
+    @property
+    def like(self) -> Tensor:
+        return self.value if self.computed is None else self.computed
 
     @property
     def is_computed(self) -> bool:
@@ -54,103 +55,68 @@ class _State:
         return self.base is not None or self.has_views
 
     @property
-    def masks_whole_channels(self) -> bool:
-        """Whether the mask is the same at all positions of a channel."""
-        return self.mask.dim() == self.value.dim() and all(n == 1 for n in self.mask.shape[2:])
+    def has_whole_channels(self) -> bool:
+        """Whether dimension 1 holds the channels and those behind it their positions."""
+        return self.value.shape[:2] == self.ablation.evaluations.labels.shape[1:]
 
     def derived(
-        self, value: Tensor, baseline: Tensor, mask: Tensor, base: _State | None = None
+        self, value: Tensor, baseline: Tensor, base: _State | None = None
     ) -> LazyAblatedTensor:
-        return _from_state(_State(value, baseline, mask, self.limit, base))
+        made: LazyAblatedTensor = LazyAblatedTensor.of(
+            _State(value, baseline, self.ablation, self.limit, base)
+        )
+        return made
 
     def materialize(self) -> Tensor:
         if self.computed is None and self.base is not None:
             self.computed = self.base.materialize().view(self.value.shape)
         elif self.computed is None:
-            if self.value.numel() > self.limit.max_elements:
-                self.limit.was_exceeded = True
-                raise CannotBeLazyError(f"{self.value.numel()} elements are too many.")
-            self.computed = torch.where(self.mask, self.value, self.baseline)
+            check_size(self.value, self.limit)
+            self.computed = torch.where(self._mask(), self.value, self.baseline)
         return self.computed
 
+    def _mask(self) -> Tensor:
+        mask = self.ablation.mask()
+        if self.has_whole_channels:
+            return mask.view(*mask.shape, *[1] * (self.value.dim() - 2))
+        n_positions = self.value.numel() // mask.numel()
+        return mask[..., None].expand(-1, -1, n_positions).reshape(self.value.shape)
 
-class LazyAblatedTensor(Tensor):
+
+class LazyAblatedTensor(LazyTensor):
     r"""
     The layer's tensor with channels ablated, computed when it is needed.
 
     Ablation replaces whole channels, pooling acts on each channel and an activation on each
     value, so f(where(mask, A, B)) = where(mask, f(A), f(B)). The right side needs f twice, the
-    left side once for each ablation. A lazy tensor holds A, B and the mask, and applies such
-    functions to A and B. A function that mixes channels gets the computed tensor. Usually this
-    is the linear layer behind a global pooling, so the ablated feature maps are never computed.
+    left side once for each ablation. A lazy tensor holds A, B and the ablation, and applies such
+    functions to A and B. A linear layer makes a
+    :class:`LinearOfAblated <captum_clustered._ablation.lazy_linear.LinearOfAblated>`. Any other
+    function that mixes channels gets the computed tensor. Usually a linear layer follows on a
+    global pooling, so the ablated feature maps are never computed.
 
-    It is a tensor without memory, on the device "meta", whose ``__torch_function__``
-    (`Extending PyTorch <https://pytorch.org/docs/stable/notes/extending.html>`_) receives each
-    call of torch with it. A reshaped lazy tensor is a view: both are computed together, in the
-    same memory.
-
-    Code that bypasses torch's functions finds a tensor without values and fails; it does not
-    return a wrong number. Only a test such as ``type(x) is Tensor`` behaves differently without
-    an error.
+    A reshaped lazy tensor is a view: both are computed together, in the same memory.
     """
 
-    @classmethod
-    def __torch_function__(
-        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Apply the rule of the function, if there is one, else the function itself."""
-        kwargs = kwargs or {}
-        # With out=, a function writes into a tensor of the caller.
-        rule = _rule_of(func) if kwargs.get("out") is None else None
-        if rule is not None and args and isinstance(args[0], LazyAblatedTensor):
-            found = rule(func, args[0], args[1:], kwargs)
-            if found is not NotImplemented:
-                return found
-        args, kwargs = pytree.tree_map_only(LazyAblatedTensor, materialize, (args, kwargs))
-        return func(*args, **kwargs)
+    rules: ClassVar[dict[Any, Rule]] = {}
 
 
 def lazy_ablated(
-    value: Tensor, baseline: Tensor, mask: Tensor, limit: SizeLimit
+    value: Tensor, baseline: Tensor, ablation: ChannelAblation, limit: SizeLimit
 ) -> LazyAblatedTensor:
     """
-    Return ``where(mask, value, baseline)`` as a lazy tensor.
+    Return ``value`` with the baseline in ablated channels, as a lazy tensor.
 
-    Value and baseline are (N, C, *spatial) or broadcast to it, the mask is (N, C, 1, ...). A
-    tensor larger than the limit raises CannotBeLazyError when it is needed.
+    Value and baseline are (N, C, *spatial) or broadcast to it. A tensor larger than the limit
+    raises CannotBeLazyError when it is needed.
     """
-    return _from_state(_State(value, baseline, mask, limit))
+    made: LazyAblatedTensor = LazyAblatedTensor.of(_State(value, baseline, ablation, limit))
+    return made
 
 
-def materialize(tensor: Tensor) -> Tensor:
-    """Return a lazy tensor's values, unless they are too many; any other tensor as it is."""
-    return _state(tensor).materialize() if isinstance(tensor, LazyAblatedTensor) else tensor
-
-
-def _from_state(state: _State) -> LazyAblatedTensor:
-    empty = torch.empty(state.value.shape, dtype=state.value.dtype, device="meta")
-    tensor: LazyAblatedTensor = empty.as_subclass(LazyAblatedTensor)
-    tensor.__dict__["_state"] = state
-    return tensor
-
-
-def _state(tensor: LazyAblatedTensor) -> _State:
-    state: _State = tensor.__dict__["_state"]
-    return state
-
-
-Rule = Callable[[Any, LazyAblatedTensor, tuple[Any, ...], dict[str, Any]], Any]
-
-
-def _metadata(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
-    """Return metadata such as shape and dtype, which ablation does not change."""
-    state = _state(tensor)
-    return func(state.value if state.computed is None else state.computed, *rest, **kwargs)
-
-
-def _elementwise(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
-    state = _state(tensor)
-    if state.is_computed or any(isinstance(arg, LazyAblatedTensor) for arg in rest):
+def _elementwise(func: Any, tensor: LazyTensor, rest: Any, kwargs: Any) -> Any:
+    state: _State = state_of(tensor)
+    if state.is_computed or any(isinstance(arg, LazyTensor) for arg in rest):
         return NotImplemented
     in_place = kwargs.get("inplace", False)
     if in_place and state.is_shared:
@@ -160,19 +126,19 @@ def _elementwise(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -
     value = func(state.value, *rest, **kwargs)
     baseline = func(state.baseline.expand_as(state.value), *rest, **kwargs)
     if not in_place:
-        return state.derived(value, baseline, state.mask)
+        return state.derived(value, baseline)
     state.value, state.baseline = value, baseline
     return tensor
 
 
-def _batch_norm(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
+def _batch_norm(func: Any, tensor: LazyTensor, rest: Any, kwargs: Any) -> Any:
     """With running statistics, batch normalization acts on each value."""
     if kwargs.get("training", True):
         return NotImplemented
     return _elementwise(func, tensor, rest, kwargs)
 
 
-def _dropout(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
+def _dropout(func: Any, tensor: LazyTensor, rest: Any, kwargs: Any) -> Any:
     """In evaluation mode, dropout does nothing."""
     if rest or kwargs.get("training", True):
         return NotImplemented
@@ -182,8 +148,8 @@ def _dropout(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> An
 def _pooling(n_spatial: int) -> Rule:
     """Make the rule of a pooling. It would pool over the channels of an unbatched tensor."""
 
-    def rule(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
-        state = _state(tensor)
+    def rule(func: Any, tensor: LazyTensor, rest: Any, kwargs: Any) -> Any:
+        state: _State = state_of(tensor)
         if state.value.dim() != n_spatial + 2 or kwargs.get("return_indices", False):
             return NotImplemented
         return _channelwise(func, state, rest, kwargs)
@@ -191,8 +157,8 @@ def _pooling(n_spatial: int) -> Rule:
     return rule
 
 
-def _mean(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
-    state = _state(tensor)
+def _mean(func: Any, tensor: LazyTensor, rest: Any, kwargs: Any) -> Any:
+    state: _State = state_of(tensor)
     dims = kwargs.get("dim", rest[0] if rest else None)
     dims = (dims,) if isinstance(dims, int) else dims
     # Without dim, or with an empty list, the mean is over all dimensions.
@@ -202,63 +168,40 @@ def _mean(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
 
 
 def _channelwise(func: Any, state: _State, rest: Any, kwargs: Any) -> Any:
-    if state.is_computed or not state.masks_whole_channels:
+    if state.is_computed or not state.has_whole_channels:
         return NotImplemented
     value = func(state.value, *rest, **kwargs)
-    baseline = func(state.baseline.expand_as(state.value), *rest, **kwargs)
-    return state.derived(value, baseline, _per_channel(state.mask, value))
+    return state.derived(value, func(state.baseline.expand_as(state.value), *rest, **kwargs))
 
 
-def _per_channel(mask: Tensor, value: Tensor) -> Tensor:
-    """Reshape a mask (N, C, 1, ...) to the number of dimensions of a value."""
-    return mask.reshape(*mask.shape[:2], *[1] * (value.dim() - 2))
-
-
-def _reshaped(func: Any, tensor: LazyAblatedTensor, rest: Any, kwargs: Any) -> Any:
-    state = _state(tensor)
+def _reshaped(func: Any, tensor: LazyTensor, rest: Any, kwargs: Any) -> Any:
+    state: _State = state_of(tensor)
     if state.is_computed or any(isinstance(arg, torch.dtype) for arg in rest) or kwargs:
         return NotImplemented
     value = func(state.value, *rest)
     baseline = state.baseline.expand_as(state.value).reshape(value.shape)
-    if state.masks_whole_channels and value.shape[:2] == state.value.shape[:2]:
-        mask = _per_channel(state.mask, value)
-    else:
-        mask = state.mask.expand_as(state.value).reshape(value.shape)
     # Writing into a view changes its base; writing into a copy does not.
     is_view = value.data_ptr() == state.value.data_ptr()
     state.has_views = state.has_views or is_view
-    return state.derived(value, baseline, mask, state if is_view else None)
+    return state.derived(value, baseline, state if is_view else None)
 
 
-_PROPERTIES = {
-    Tensor.shape,
-    Tensor.dtype,
-    Tensor.device,
-    Tensor.ndim,
-    Tensor.layout,
-    Tensor.is_cuda,
-    Tensor.is_meta,
-    Tensor.is_quantized,
-    Tensor.requires_grad,
-}
+def _linear(func: Any, tensor: LazyTensor, rest: Any, kwargs: Any) -> Any:
+    state: _State = state_of(tensor)
+    if state.is_computed:
+        return NotImplemented
+    return linear(func, state.value, state.baseline, state.ablation, state.limit, *rest, **kwargs)
+
+
 # The functions that usually follow a last convolutional layer. Others get computed tensors.
-RULES: dict[Any, Rule] = {
-    **dict.fromkeys(
-        (
-            Tensor.size,
-            Tensor.dim,
-            Tensor.numel,
-            Tensor.is_floating_point,
-            torch.is_floating_point,
-        ),
-        _metadata,
-    ),
+_RULES: dict[Any, Rule] = {
     **dict.fromkeys(
         (F.relu, torch.relu, Tensor.relu, F.hardtanh, F.relu6, F.silu, F.hardswish, F.gelu),
         _elementwise,
     ),
     F.batch_norm: _batch_norm,
     F.dropout: _dropout,
+    F.linear: _linear,
     **{
         pool: _pooling(n_spatial)
         for n_spatial, pools in {
@@ -273,10 +216,4 @@ RULES: dict[Any, Rule] = {
         (Tensor.flatten, torch.flatten, Tensor.reshape, torch.reshape, Tensor.view), _reshaped
     ),
 }
-
-
-def _rule_of(func: Any) -> Rule | None:
-    # The getter of a property is a new object each time.
-    if getattr(func, "__name__", "") == "__get__" and func.__self__ in _PROPERTIES:
-        return _metadata
-    return RULES.get(func)
+LazyAblatedTensor.rules |= _RULES

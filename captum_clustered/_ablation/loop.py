@@ -32,8 +32,8 @@ def per_ablation_loop(request: AblationRequest, device_ids: list[int] | None) ->
     plan = request.planner.plan(seen.gathered(device_ids))
     request.progress(1, plan.n_evaluations)
     for i in range(1, plan.n_evaluations):
-        masks = tuple(mask[0] for mask in plan.channel_masks(i, i + 1))
-        replacement = _Replacement(seen, plan.ablated(masks), device_ids)
+        ablations = plan.ablations(i, i + 1, torch.zeros(1, dtype=torch.long))
+        replacement = _Replacement(seen, plan.ablated(ablations), device_ids)
         with edit_layer(request.layer, request.attribute_to_layer_input, replacement.edit):
             scores.append(request.run())
         request.progress(i + 1, plan.n_evaluations)

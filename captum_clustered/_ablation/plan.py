@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from captum_clustered._ablation.coalitions import CoalitionDesign, Importance
+from captum_clustered._ablation.evaluations import ChannelAblation, Evaluations
 from captum_clustered._ablation.hooks import Tensors
-from captum_clustered._ablation.lazy_tensor import lazy_ablated, materialize
+from captum_clustered._ablation.lazy_tensor import lazy_ablated
 from captum_clustered._ablation.memory_cap import SizeLimit
 
 # The evaluation that keeps every channel. It runs in the first forward pass: dataset_run reads the
@@ -35,8 +37,6 @@ class AblationPlan:
     3           0 2             1 1 0 1
     4           0 1             1 0 1 1
     ==========  ==============  =================================
-
-    For a tensor (N, C, H, W), :meth:`channel_masks` returns these masks as (5, N, 4, 1, 1).
 
     Attributes:
 
@@ -68,72 +68,56 @@ class AblationPlan:
     @property
     def n_evaluations(self) -> int:
         """Number of evaluations M."""
-        return self._first_coalition + sum(len(design.coalitions) for design in self.designs)
-
-    @property
-    def _first_coalition(self) -> int:
-        return 1 + self.with_baseline_score
+        return 1 + self.with_baseline_score + sum(design.n_coalitions for design in self.designs)
 
     @property
     def n_elements(self) -> int:
         """Number of elements of the layer's tensors."""
         return sum(value.numel() for value in self.values)
 
-    def channel_masks(self, start: int, stop: int) -> Tensors:
-        """Return masks (stop - start, N, ...): True where evaluations keep a channel."""
+    def ablations(self, start: int, stop: int, index: Tensor) -> tuple[ChannelAblation, ...]:
+        """
+        Return which channels of each tensor one evaluation ablates.
+
+        ``index`` (1,) chooses it among the evaluations start..stop-1.
+        """
         return tuple(
-            self._masks_of(value, labels, start, stop)
-            for value, labels in zip(self.values, self.labels, strict=True)
+            ChannelAblation(
+                Evaluations(labels, self.designs, self.with_baseline_score, start, stop), index
+            )
+            for labels in self.labels
         )
 
-    def _masks_of(self, value: Tensor, labels: Tensor, start: int, stop: int) -> Tensor:
-        _, n_examples, n_channels = labels.shape
-        parts = [
-            torch.full((1, n_examples, n_channels), is_kept, device=value.device)
-            for is_kept in (True, False)[: self._first_coalition][start:stop]
-        ]
-        first = self._first_coalition
-        for label, design in zip(labels, self.designs, strict=True):
-            kept = design.coalitions[max(start - first, 0) : max(stop - first, 0)]
-            if len(kept):
-                kept = kept.to(value.device, non_blocking=True).expand(-1, n_examples, -1)
-                # Each channel takes the value of its cluster.
-                parts.append(kept.gather(2, label.expand(len(kept), -1, -1)))
-            first += len(design.coalitions)
-        # (evaluations, N, C) -> (evaluations, N, 1, .., C, .., 1)
-        shape = [1] * value.dim()
-        shape[0] = n_examples
-        shape[self.channel_dim] = n_channels
-        return torch.cat(parts).view(-1, *shape)
+    def ablated(self, ablations: Sequence[ChannelAblation]) -> Tensors:
+        """Return the layer's tensors with the baseline in ablated channels."""
+        return tuple(map(self._ablated, ablations, self.values, self.baselines))
 
-    def ablated(self, masks: Tensors) -> Tensors:
-        """Return the layer's tensors in one evaluation: the baseline where the mask is False."""
-        return tuple(
-            torch.where(mask, value, baseline)
-            for mask, value, baseline in zip(masks, self.values, self.baselines, strict=True)
-        )
-
-    def lazily_ablated(self, masks: Tensors, limit: SizeLimit) -> Tensors:
+    def lazily_ablated(self, ablations: Sequence[ChannelAblation], limit: SizeLimit) -> Tensors:
         """Return the same as :meth:`ablated`, as lazy tensors where possible."""
-        tensors = (
-            lazy_ablated(value, baseline, mask, limit)
-            for mask, value, baseline in zip(masks, self.values, self.baselines, strict=True)
-        )
         # Lazy tensors need (N, C, *spatial), as functions of whole channels (pooling) do.
         return tuple(
-            tensor
-            if tensor.dim() > 2 and self.channel_dim % tensor.dim() == 1
-            else materialize(tensor)
-            for tensor in tensors
+            lazy_ablated(value, baseline, ablation, limit)
+            if value.dim() > 2 and self.channel_dim % value.dim() == 1
+            else self._ablated(ablation, value, baseline)
+            for ablation, value, baseline in zip(
+                ablations, self.values, self.baselines, strict=True
+            )
         )
+
+    def _ablated(self, ablation: ChannelAblation, value: Tensor, baseline: Tensor) -> Tensor:
+        mask = ablation.mask()
+        # (N, C) -> (N, 1, .., C, .., 1)
+        shape = [1] * value.dim()
+        shape[0], shape[self.channel_dim] = mask.shape
+        return torch.where(mask.view(shape), value, baseline)
 
     def importances(self, scores: Tensor) -> Tensor:
         """Return the importances of all clusters (R, N, K) from all scores (M, N)."""
         changes = scores - scores[UNABLATED]
         # If the empty coalition was not evaluated, the design ignores it.
         empty = changes[1:2] if self.with_baseline_score else changes[:1]
-        sizes = [len(design.coalitions) for design in self.designs]
-        parts = changes[self._first_coalition :].split(sizes)
+        sizes = [design.n_coalitions for design in self.designs]
+        parts = changes[1 + self.with_baseline_score :].split(sizes)
         return torch.stack(
             [
                 design.importances(torch.cat([empty, part]))

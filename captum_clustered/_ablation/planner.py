@@ -15,7 +15,7 @@ from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.layer_checks import check_finite, check_layer
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.torch_settings import without_autocast
-from captum_clustered._clustering.cluster_sums import membership
+from captum_clustered._clustering.cluster_sums import cluster_sums
 from captum_clustered._clustering.clusterers import Clusterer
 from captum_clustered._clustering.features import channel_features, channel_first
 from captum_clustered._subclasses import plain
@@ -97,7 +97,7 @@ class AblationPlanner:
     def _designs(self, labels: Sequence[Tensor], n_clusters: int) -> tuple[CoalitionDesign, ...]:
         def present(r: int) -> Tensor:
             clustering = torch.cat([label[r] for label in labels], 1)
-            return membership(clustering, n_clusters).any(2).cpu()
+            return (cluster_sums(torch.ones_like(clustering), clustering, n_clusters) > 0).cpu()
 
         return tuple(
             self.importance.design(n_clusters, partial(present, r), self.n_samples, self.seed)

@@ -14,7 +14,8 @@ from torch.nn import Module
 
 from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.layer_checks import check_finite
-from captum_clustered._ablation.lazy_tensor import materialize
+from captum_clustered._ablation.lazy_base import materialize
+from captum_clustered._ablation.lazy_linear import LinearOfAblated, final
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.planner import AblationPlanner
 from captum_clustered._clustering.features import at_least_float32
@@ -92,7 +93,7 @@ def target_scores(
             f"forward_func must return a tensor; got {type(output).__name__}. Wrap the model "
             "in a function that returns the scores."
         )
-    output = plain(materialize(output))
+    output = final(output) if isinstance(output, LinearOfAblated) else plain(materialize(output))
     try:
         selected = _select_targets(output, target)
     except torch.cuda.OutOfMemoryError:
@@ -102,7 +103,7 @@ def target_scores(
             f"target={target!r} does not fit the output of forward_func, of shape "
             f"{tuple(output.shape)}: {error}"
         ) from error
-    return per_example(selected, len(inputs[0]))
+    return per_example(materialize(selected), len(inputs[0]))
 
 
 def format_inputs(inputs: Any) -> Tensors:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from captum_clustered._ablation.hooks import Tensors, edit_layer, not_reached
-from captum_clustered._ablation.lazy_tensor import CannotBeLazyError, materialize
+from captum_clustered._ablation.lazy_base import CannotBeLazyError, materialize
 from captum_clustered._ablation.memory_cap import SizeLimit, chunk_size, max_elements
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.request import AblationRequest, AblationScores, PlanError
@@ -157,15 +157,12 @@ class _Pass:
                 self.error = error
                 return None
         index = self._index.reshape(1).to(tensors[0].device, non_blocking=True)
-        masks = self.plan.channel_masks(self.start, self.stop)
-        # Indices past the end (fewer clusters than expected) repeat the last evaluation.
-        index = index.clamp(max=len(masks[0]) - 1)
-        masks = tuple(mask.index_select(0, index)[0] for mask in masks)
+        ablations = self.plan.ablations(self.start, self.stop, index)
         n_evaluations = self.stop - self.start
         at_once = self.request.perturbations_per_eval
         if self.attempt.lazy:
             self._limit = SizeLimit(max_elements(at_once, self.plan.n_elements) // n_evaluations)
-            return self.plan.lazily_ablated(masks, self._limit)
+            return self.plan.lazily_ablated(ablations, self._limit)
         if n_evaluations > chunk_size(at_once, self.plan.n_elements):
             raise _TooManyEvaluationsError
-        return self.plan.ablated(masks)
+        return self.plan.ablated(ablations)

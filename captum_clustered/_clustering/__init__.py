@@ -4,5 +4,5 @@ Step 1 of the method: cluster a layer's channels by the similarity of their feat
 - ``features`` turns a layer's tensor into one feature vector per channel.
 - ``clusterers`` turns the argument ``clusterer`` into a function from features to labels; its
   built-in choice is ``kmeans``.
-- ``cluster_sums`` turns labels into masks and sums over clusters.
+- ``cluster_sums`` sums over the channels of each cluster.
 """

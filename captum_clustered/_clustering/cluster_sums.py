@@ -1,30 +1,25 @@
-"""Masks of the channels in each cluster, and sums over them."""
+"""Sums over the channels of each cluster."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-# Limits the memory of cluster_sums: the number of elements of N x K x C at once.
-_MAX_ELEMENTS = 2**24
-
-
-def membership(labels: Tensor, n_clusters: int) -> Tensor:
-    """Return whether channel c of an example is in cluster j: bool (N, K, C)."""
-    clusters = torch.arange(n_clusters, device=labels.device)
-    return labels[:, None] == clusters[:, None]
-
 
 def cluster_sums(values: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
-    """
-    Return the sums (N, K) of values (N, C) over each cluster's channels.
+    """Return the sums (N, K, ...) of values (N, C, ...) over each cluster's channels (N, C)."""
+    n_examples = len(values)
+    example = torch.arange(n_examples, device=labels.device)[:, None]
+    sums = values.new_zeros(n_examples * n_clusters, *values.shape[2:])
+    add_rows(sums, (labels + n_clusters * example).flatten(), values.flatten(0, 1))
+    return sums.view(n_examples, n_clusters, *values.shape[2:])
 
-    ``scatter_add`` would be shorter, but on a GPU its order of additions, and so the rounding,
-    differs from run to run.
-    """
-    block = max(1, _MAX_ELEMENTS // values.numel())
-    parts = [
-        torch.where(labels[:, None] == clusters[:, None], values[:, None], 0).sum(2)
-        for clusters in torch.arange(n_clusters, device=labels.device).split(block)
-    ]
-    return torch.cat(parts, 1)
+
+def add_rows(sums: Tensor, index: Tensor, rows: Tensor) -> None:
+    """Add ``rows[i]`` to ``sums[index[i]]`` for all i, in the same order in each run."""
+    if sums.device.type == "cpu":
+        sums.index_add_(0, index, rows)
+    else:
+        # On a GPU, the order of additions of index_add_, and so the rounding, differs from run
+        # to run. This sorts the indices.
+        sums.index_put_((index,), rows, accumulate=True)

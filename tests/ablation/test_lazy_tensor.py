@@ -8,13 +8,10 @@ from torch import Tensor, nn
 
 from captum_clustered import ClusteredLayerCAM
 from captum_clustered._ablation import memory_cap
-from captum_clustered._ablation.lazy_tensor import (
-    RULES,
-    CannotBeLazyError,
-    LazyAblatedTensor,
-    lazy_ablated,
-    materialize,
-)
+from captum_clustered._ablation.coalitions import LeaveOneOut
+from captum_clustered._ablation.evaluations import ChannelAblation, Evaluations
+from captum_clustered._ablation.lazy_base import METADATA, CannotBeLazyError, materialize
+from captum_clustered._ablation.lazy_tensor import LazyAblatedTensor, lazy_ablated
 from captum_clustered._ablation.memory_cap import SizeLimit
 
 N, C = 2, 3
@@ -24,6 +21,7 @@ ARGUMENTS = {
     Tensor.size: (2, (), {}),
     Tensor.dim: (2, (), {}),
     Tensor.numel: (2, (), {}),
+    Tensor.__len__: (2, (), {}),
     Tensor.is_floating_point: (2, (), {}),
     torch.is_floating_point: (2, (), {}),
     F.relu: (2, (), {}),
@@ -66,10 +64,21 @@ def parts(n_spatial=2):
     return value, baseline, mask.view(N, C, *[1] * n_spatial)
 
 
+def without_cluster_one():
+    """The ablation of that mask: evaluation 2 leaves out cluster 1."""
+    labels = torch.tensor([[[0, 1, 0], [1, 0, 1]]])
+    evaluations = Evaluations(labels, [LeaveOneOut(2)], False, start=0, stop=3)
+    return ChannelAblation(evaluations, torch.tensor([2]))
+
+
+def waits(value, baseline, max_elements=10**6):
+    return lazy_ablated(value, baseline, without_cluster_one(), SizeLimit(max_elements))
+
+
 def pair(n_spatial=2):
     """A tensor that waits, and what it stands for."""
     value, baseline, mask = parts(n_spatial)
-    return lazy_ablated(value, baseline, mask, SizeLimit(10**6)), torch.where(mask, value, baseline)
+    return waits(value, baseline), torch.where(mask, value, baseline)
 
 
 def double(arguments):
@@ -77,7 +86,7 @@ def double(arguments):
 
 
 def test_each_rule_is_tested():
-    assert set(ARGUMENTS) == set(RULES)
+    assert set(ARGUMENTS) | {F.linear} == {*METADATA, *LazyAblatedTensor.rules}
 
 
 @pytest.mark.parametrize("function", ARGUMENTS, ids=lambda f: f.__qualname__)
@@ -139,7 +148,7 @@ def test_it_looks_like_the_tensor():
 def test_an_activation_in_place_changes_it_and_not_the_layer():
     value, baseline, mask = parts()
     before = value.clone()
-    waiting = lazy_ablated(value, baseline, mask, SizeLimit(10**6))
+    waiting = waits(value, baseline)
     assert F.relu(waiting, inplace=True) is waiting
     torch.testing.assert_close(materialize(waiting), torch.where(mask, before, baseline).relu())
     torch.testing.assert_close(value, before)
@@ -188,7 +197,7 @@ def test_what_is_written_does_not_show_in_a_copy():
     # Flattened, a tensor in channels-last format is a copy.
     value, baseline, mask = parts()
     value = value.contiguous(memory_format=torch.channels_last)
-    waiting = lazy_ablated(value, baseline, mask, SizeLimit(10**6))
+    waiting = waits(value, baseline)
     flat, expected = waiting.flatten(1), torch.where(mask, value, baseline).flatten(1)
     waiting.zero_()
     torch.testing.assert_close(materialize(flat), expected, rtol=0, atol=0)
@@ -202,8 +211,8 @@ def test_a_result_that_is_written_into_a_given_tensor_is_that_of_the_ablated_one
 
 
 def test_a_tensor_that_is_too_large_is_refused_when_it_is_needed():
-    value, baseline, mask = parts()
-    waiting = lazy_ablated(value, baseline, mask, SizeLimit(6))
+    value, baseline, _ = parts()
+    waiting = waits(value, baseline, max_elements=6)
     pooled = F.adaptive_avg_pool2d(waiting, 1)
     assert materialize(pooled).shape == (N, C, 1, 1)
     with pytest.raises(CannotBeLazyError, match="too many"):

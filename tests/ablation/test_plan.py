@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from captum_clustered._ablation.coalitions import IMPORTANCES, LeaveOneOut
-from captum_clustered._ablation.lazy_tensor import LazyAblatedTensor, materialize
+from captum_clustered._ablation.lazy_base import materialize
+from captum_clustered._ablation.lazy_tensor import LazyAblatedTensor
 from captum_clustered._ablation.memory_cap import SizeLimit
 from captum_clustered._ablation.plan import UNABLATED, AblationPlan
 
@@ -30,56 +31,54 @@ def plan(**changes):
     return replace(made, **changes)
 
 
+def masks(plan, start, stop):
+    (ablation,) = plan.ablations(start, stop, torch.tensor([0]))
+    return ablation.evaluations.masks()
+
+
 def test_masks_are_those_of_the_worked_example():
     assert plan().n_evaluations == 5
-    (masks,) = plan().channel_masks(0, 5)
-    assert masks.shape == (5, 2, 4, 1, 1)
-    for example in range(2):
-        assert torch.equal(masks[:, example, :, 0, 0], MASKS)
+    assert torch.equal(masks(plan(), 0, 5), MASKS[:, None].expand(5, 2, 4))
 
 
 def test_one_evaluation_has_no_ablation_and_is_the_first():
     """dataset_run reads the predicted class off it, before it knows the others."""
-    (masks,) = plan().channel_masks(0, 5)
-    assert masks.flatten(1).all(1).nonzero().tolist() == [[UNABLATED]]
+    assert masks(plan(), 0, 5).flatten(1).all(1).nonzero().tolist() == [[UNABLATED]]
     assert UNABLATED == 0
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 1), (1, 2), (1, 4), (3, 5), (4, 9)])
 def test_a_part_of_the_evaluations(start, stop):
-    (masks,) = plan().channel_masks(start, stop)
-    assert torch.equal(masks[:, 0, :, 0, 0], MASKS[start:stop])
+    assert torch.equal(masks(plan(), start, stop)[:, 0], MASKS[start:stop])
 
 
 def test_without_the_baseline_score_evaluation_1_is_the_first_coalition():
     short = plan(with_baseline_score=False)
     assert short.n_evaluations == 4
-    (masks,) = short.channel_masks(0, 4)
-    assert torch.equal(masks[:, 0, :, 0, 0], MASKS[[0, 2, 3, 4]])
+    assert torch.equal(masks(short, 0, 4)[:, 0], MASKS[[0, 2, 3, 4]])
 
 
 def test_clusterings_follow_each_other():
     labels = torch.tensor([[0, 2, 1, 0], [1, 1, 0, 2]])[:, None].expand(2, 2, 4)
     both = plan(labels=(labels,), designs=(LeaveOneOut(3),) * 2)
-    (masks,) = both.channel_masks(5, 8)
     assert torch.equal(
-        masks[:, 0, :, 0, 0], torch.tensor([[1, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 0]]).bool()
+        masks(both, 5, 8)[:, 0], torch.tensor([[1, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 0]]).bool()
     )
 
 
 def test_ablated_channels_have_the_baseline_at_once_or_later():
-    masks = tuple(mask[2] for mask in plan().channel_masks(0, 5))
-    (ablated,) = plan().ablated(masks)
+    ablations = plan().ablations(0, 5, torch.tensor([2]))
+    (ablated,) = plan().ablated(ablations)
     assert ablated[0, :, 0].tolist() == [[-1, -1], [2, 2], [3, 3], [-1, -1]]
-    (lazy,) = plan().lazily_ablated(masks, SizeLimit(100))
+    (lazy,) = plan().lazily_ablated(ablations, SizeLimit(100))
     assert isinstance(lazy, LazyAblatedTensor)
     assert torch.equal(materialize(lazy), ablated)
 
 
 def test_tokens_are_ablated_at_once():
     tokens = plan(values=(VALUES[..., 0].movedim(1, -1),), channel_dim=-1)
-    masks = tuple(mask[3] for mask in tokens.channel_masks(0, 5))
-    (ablated,) = tokens.lazily_ablated(masks, SizeLimit(100))
+    ablations = tokens.ablations(0, 5, torch.tensor([3]))
+    (ablated,) = tokens.lazily_ablated(ablations, SizeLimit(100))
     assert not isinstance(ablated, LazyAblatedTensor)
     assert ablated.tolist() == [[[1, 2, -1, 4]]] * 2
 

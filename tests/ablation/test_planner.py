@@ -52,7 +52,7 @@ def test_clusters_are_numbered_tensor_by_tensor():
     assert plan.labels[0].tolist() == [[[1, 0, 1, 0]] * 2]
     # The noise label becomes the last cluster.
     assert plan.labels[1].tolist() == [[[2, 3]] * 2]
-    assert plan.designs[0].coalitions.shape == (4, 1, 4)
+    assert plan.designs[0].n_clusters == 4
 
 
 def test_empty_clusters_of_an_example_take_no_part_in_its_shapley_values():

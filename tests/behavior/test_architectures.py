@@ -37,14 +37,16 @@ def build(name, size):
 
 @pytest.mark.parametrize(("name", "layer", "channel_dim", "size"), CASES)
 def test_vmap_pass_is_taken_and_equals_the_loop(monkeypatch, name, layer, channel_dim, size):
-    net = build(name, size)
+    # In float64: the drops of random weights are a millionth of the score, and so is float32's
+    # rounding of the score.
+    net = build(name, size).double()
     if name == "vit_b_16":
         # Its head is initialized to zero, so that no ablation would change anything.
         torch.nn.init.normal_(net.heads.head.weight)
     first = next(m for m in net.modules() if isinstance(m, torch.nn.Conv2d))
     trunk_rows = []
     first.register_forward_hook(lambda module, args, output: trunk_rows.append(len(output)))
-    x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)).double()
 
     cam = ClusteredLayerCAM(net, net.get_submodule(layer), clusterer=5, channel_dim=channel_dim)
     with warnings.catch_warnings():
@@ -62,4 +64,4 @@ def test_vmap_pass_is_taken_and_equals_the_loop(monkeypatch, name, layer, channe
     scale = reference.importances.abs().max()
     assert scale > 0
     for found, true in ((attribution, expected), (clusters.importances, reference.importances)):
-        assert (found - true).abs().max() <= 1e-4 * true.abs().max()
+        assert (found - true).abs().max() <= 1e-8 * true.abs().max()

@@ -1,0 +1,122 @@
+"""Which channels of one of the layer's tensors each evaluation keeps or ablates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from captum_clustered._ablation.coalitions import CoalitionDesign
+from captum_clustered._clustering.cluster_sums import add_rows
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """
+    Evaluations start..stop-1 of a plan, for one of the layer's tensors.
+
+    Attributes:
+
+        labels (Tensor): The cluster of each channel in each of R clusterings, (R, N, C).
+        designs (sequence of CoalitionDesign): The coalitions of each clustering.
+        with_baseline_score (bool): Whether evaluation 1 ablates all channels.
+        start (int): The first evaluation.
+        stop (int): The evaluation behind the last one.
+    """
+
+    labels: Tensor
+    designs: Sequence[CoalitionDesign]
+    with_baseline_score: bool
+    start: int
+    stop: int
+
+    def masks(self) -> Tensor:
+        """Return masks (stop - start, N, C): True where an evaluation keeps a channel."""
+        n_first = 1 + self.with_baseline_score
+        parts = [
+            torch.full((1, *self.labels.shape[1:]), is_kept, device=self.labels.device)
+            for is_kept in (True, False)[:n_first][self.start : self.stop]
+        ]
+        first = n_first
+        for labels, design in zip(self.labels, self.designs, strict=True):
+            # Those of its coalitions that are among the evaluations.
+            start, stop = (
+                min(max(0, i - first), design.n_coalitions) for i in (self.start, self.stop)
+            )
+            parts.append(design.channel_masks(labels, start, stop))
+            first += design.n_coalitions
+        return torch.cat(parts)
+
+    def ablated_sums(self, terms: Iterable[tuple[slice, Tensor]]) -> Tensor:
+        """
+        Sum a linear function's terms over the channels that each evaluation ablates.
+
+        The terms are added up by cluster, and the clusters by evaluation. So the cost of many
+        evaluations of disjoint clusters is that of going through the terms once.
+
+        Args:
+
+            terms (iterable): Pairs of a slice of channels and their terms (c, N, O). All
+                        channels occur once.
+
+        Returns:
+            Tensor: Shape (stop - start, N, O).
+        """
+        _, n_examples, _ = self.labels.shape
+        example = torch.arange(n_examples, device=self.labels.device)
+        totals: list[Tensor] = []
+        for channels, part in terms:
+            rows = part.flatten(0, 1)
+            totals = totals or [
+                rows.new_zeros(design.n_clusters * n_examples, rows.shape[1])
+                for design in self.designs
+            ]
+            for labels, total in zip(self.labels, totals, strict=True):
+                index = labels[:, channels].T * n_examples + example
+                add_rows(total, index.flatten(), rows)
+        by_cluster = [total.view(-1, n_examples, total.shape[1]) for total in totals]
+        parts = [torch.zeros_like(by_cluster[0][:1])]
+        if self.with_baseline_score:
+            parts.append(by_cluster[0].sum(0, keepdim=True))
+        for total, design in zip(by_cluster, self.designs, strict=True):
+            parts.append(design.ablated_sums(total))
+        return torch.cat(parts)[self.start : self.stop]
+
+
+@dataclass
+class ChannelAblation:
+    """
+    The channels that the current evaluation ablates, in one of the layer's tensors.
+
+    Attributes:
+
+        evaluations (Evaluations): All evaluations of a forward pass.
+        index (Tensor): Which of them is the current one, shape (1,). It is what
+                    :func:`torch.func.vmap` runs over, so it must be the only such tensor here.
+    """
+
+    evaluations: Evaluations
+    index: Tensor
+    _mask: Tensor | None = None
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels C."""
+        return self.evaluations.labels.shape[2]
+
+    def mask(self) -> Tensor:
+        """Return which channels are kept, bool (N, C)."""
+        # Kept, because a model may need it several times.
+        if self._mask is None:
+            self._mask = self._current(self.evaluations.masks())
+        return self._mask
+
+    def ablated_sum(self, terms: Iterable[tuple[slice, Tensor]]) -> Tensor:
+        """Return the sum (N, O) of the ablated channels' terms, see Evaluations.ablated_sums."""
+        return self._current(self.evaluations.ablated_sums(terms))
+
+    def _current(self, values: Tensor) -> Tensor:
+        # Indices past the end (fewer clusters than expected) repeat the last evaluation.
+        return values.index_select(0, self.index.clamp(max=len(values) - 1))[0]

@@ -1,0 +1,129 @@
+"""Tensors that wait: their values are computed only when a function needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from captum_clustered._ablation.memory_cap import SizeLimit
+
+
+class CannotBeLazyError(RuntimeError):
+    """The ablation must be computed at the layer, for this model or this many evaluations."""
+
+
+class LazyState(Protocol):
+    """The data of a lazy tensor."""
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the same shape, dtype and device; the values, once they are computed."""
+        ...
+
+    def materialize(self) -> Tensor:
+        """Return the values."""
+        ...
+
+
+Rule = Callable[[Any, "LazyTensor", tuple[Any, ...], dict[str, Any]], Any]
+
+
+class LazyTensor(Tensor):
+    """
+    A tensor whose values are computed when they are needed.
+
+    It is a tensor without memory, on the device "meta", whose ``__torch_function__``
+    (`Extending PyTorch <https://pytorch.org/docs/stable/notes/extending.html>`_) receives each
+    call of torch with it. A function with a rule in ``rules`` gets the lazy tensor, any other
+    function gets the computed one.
+
+    Code that bypasses torch's functions finds a tensor without values and fails; it does not
+    return a wrong number. Only a test such as ``type(x) is Tensor`` behaves differently without
+    an error.
+    """
+
+    # A rule returns NotImplemented if it does not fit the arguments.
+    rules: ClassVar[dict[Any, Rule]] = {}
+
+    @classmethod
+    def of(cls, state: LazyState) -> Any:
+        """Make the tensor of a state."""
+        like = state.like
+        tensor = torch.empty(like.shape, dtype=like.dtype, device="meta").as_subclass(cls)
+        tensor.__dict__["_state"] = state
+        return tensor
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Apply the rule of the function, if there is one, else the function itself."""
+        kwargs = kwargs or {}
+        # With out=, a function writes into a tensor of the caller.
+        if args and isinstance(args[0], LazyTensor) and kwargs.get("out") is None:
+            rule = _rule_of(func, type(args[0]))
+            found = NotImplemented if rule is None else rule(func, args[0], args[1:], kwargs)
+            if found is not NotImplemented:
+                return found
+        args, kwargs = pytree.tree_map_only(LazyTensor, materialize, (args, kwargs))
+        return func(*args, **kwargs)
+
+
+def state_of(tensor: LazyTensor) -> Any:
+    """Return what the tensor was made of."""
+    return tensor.__dict__["_state"]
+
+
+def materialize(tensor: Tensor) -> Tensor:
+    """Return a lazy tensor's values, unless they are too many; any other tensor as it is."""
+    if not isinstance(tensor, LazyTensor):
+        return tensor
+    values: Tensor = state_of(tensor).materialize()
+    return values
+
+
+def check_size(tensor: Tensor, limit: SizeLimit) -> None:
+    """Raise CannotBeLazyError if a lazy tensor like this one is too large to be computed."""
+    if tensor.numel() > limit.max_elements:
+        limit.was_exceeded = True
+        raise CannotBeLazyError(f"{tensor.numel()} elements are too many.")
+
+
+def _metadata(func: Any, tensor: LazyTensor, rest: Any, kwargs: Any) -> Any:
+    """Return metadata such as shape and dtype, which ablation does not change."""
+    return func(state_of(tensor).like, *rest, **kwargs)
+
+
+_PROPERTIES = {
+    Tensor.shape,
+    Tensor.dtype,
+    Tensor.device,
+    Tensor.ndim,
+    Tensor.layout,
+    Tensor.is_cuda,
+    Tensor.is_meta,
+    Tensor.is_quantized,
+    Tensor.requires_grad,
+}
+METADATA: dict[Any, Rule] = dict.fromkeys(
+    (
+        Tensor.size,
+        Tensor.dim,
+        Tensor.numel,
+        Tensor.__len__,
+        Tensor.is_floating_point,
+        torch.is_floating_point,
+    ),
+    _metadata,
+)
+
+
+def _rule_of(func: Any, kind: type[LazyTensor]) -> Rule | None:
+    # The getter of a property is a new object each time.
+    if getattr(func, "__name__", "") == "__get__" and func.__self__ in _PROPERTIES:
+        return _metadata
+    return METADATA.get(func) or kind.rules.get(func)
