@@ -119,7 +119,7 @@ class Containers:
         else:
             is_builtin = False
         kind: Any = type(value)
-        if kind.__module__.partition(".")[0] not in _FOREIGN:
+        if not is_foreign(kind):
             if hasattr(value, "__dict__") and isinstance(vars(value), dict):
                 contents += self._dictionary(vars(value))
             contents += self._slots(value)
@@ -182,6 +182,11 @@ def _are_same(now: Iterable[Any], before: list[Any]) -> bool:
     return len(now) == len(before) and all(map(operator.is_, now, before))
 
 
+def is_foreign(kind: type) -> bool:
+    """Return whether objects of a class belong to a library and not to a model."""
+    return kind.__module__.partition(".")[0] in _FOREIGN
+
+
 @functools.cache
 def _slots_of(kind: type) -> tuple[str, ...]:
     """Return the attributes of a class's objects that are not in a dictionary."""
@@ -190,7 +195,7 @@ def _slots_of(kind: type) -> tuple[str, ...]:
         for base in kind.__mro__
         for name, member in vars(base).items()
         if isinstance(member, types.MemberDescriptorType)
-        and base.__module__.partition(".")[0] not in _FOREIGN
+        and not is_foreign(base)
         and name not in ("__dict__", "__weakref__")
     )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
+import types
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -18,9 +20,11 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from captum_clustered._ablation.containers import CannotRestoreError, Containers
+from captum_clustered._ablation.containers import CannotRestoreError, Containers, is_foreign
 from captum_clustered.scores import ScoreWrapper
 
+# How many objects are looked at to find the model behind a function.
+MAX_SEARCHED = 1_000
 # Names in the __dict__ of every module; other names are the model's own attributes.
 _OF_TORCH = frozenset(vars(Module()))
 
@@ -47,6 +51,66 @@ def model_or_layer(forward_func: Callable[..., Any], layer: Module) -> Module:
     model = model_behind(forward_func)
     # Not `model or layer`: some modules refuse to have a truth value.
     return layer if model is None else model
+
+
+def modules_behind(forward_func: Callable[..., Any], layer: Module) -> list[Module]:
+    """
+    Return the modules of the model behind a function.
+
+    If it is hidden, these are the modules of all models that have the layer and that the
+    function refers to.
+    Functions are searched for what they can use: the defaults of their arguments, the variables
+    around them, and the attributes of objects.
+    """
+    models = (layer, model_or_layer(forward_func, layer))
+    found = {id(module): module for model in models for module in model.modules()}
+    pending: deque[Any] = deque([forward_func])
+    seen: dict[int, Any] = {}
+    while pending and len(seen) < MAX_SEARCHED:
+        value = pending.popleft()
+        if id(value) in seen or isinstance(value, (Tensor, types.ModuleType)):
+            continue
+        seen[id(value)] = value
+        if isinstance(value, Module):
+            modules = {id(module): module for module in value.modules()}
+            if id(layer) in modules:
+                found |= modules
+            # A module that wraps a function, or keeps another module out of its children.
+            pending += _own_attributes(value).values()
+        else:
+            pending += _used_by(value)
+    return list(found.values())
+
+
+def _used_by(value: Any) -> list[Any]:
+    """Return what a function, a method, a container or a plain object refers to."""
+    if isinstance(value, types.FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or () if cell != types.CellType()]
+        names = _names(value.__code__)
+        return [
+            *cells,
+            *(value.__defaults__ or ()),
+            *(value.__kwdefaults__ or {}).values(),
+            *(value.__globals__[name] for name in names if name in value.__globals__),
+        ]
+    if isinstance(value, types.MethodType):
+        return [value.__self__, value.__func__]
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, dict):
+        return list(itertools.islice(value.values(), MAX_SEARCHED))
+    if isinstance(value, (list, tuple)):
+        return list(value[:MAX_SEARCHED])
+    if is_foreign(type(value)) or isinstance(value, type):
+        return []
+    call = [type(value).__call__] if callable(value) else []
+    return [*getattr(value, "__dict__", {}).values(), *call]
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """Return the names that a function and the functions inside it may look up globally."""
+    inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
+    return set(code.co_names).union(*map(_names, inner))
 
 
 def device_of(module: Module) -> torch.device | None:
@@ -91,7 +155,7 @@ class ModelState:
         self, forward_func: Callable[..., Any], layer: Module, inputs: tuple[Tensor, ...]
     ) -> None:
         self._is_known = model_behind(forward_func) is not None
-        self._known = list(model_or_layer(forward_func, layer).modules())
+        self._known = modules_behind(forward_func, layer)
         # Not parameters(), which takes a millisecond for a model of two hundred modules.
         parameters = (p for module in self._known for p in module._parameters.values())
         self.devices = {
@@ -109,13 +173,18 @@ class ModelState:
     @contextmanager
     def restored(self) -> Iterator[None]:
         """Restore everything on leaving the context, which is one forward pass."""
-        owner = threading.get_ident()
+        owner, called = threading.get_ident(), set[int]()
         snapshots: dict[int, _Snapshot] = {}
         containers = Containers()
 
-        def remember(module: Module, _: Any = None) -> None:
+        def note_call(module: Module, _: Any) -> None:
             # The hook is global, but models of other threads must not be touched.
-            if threading.get_ident() == owner and id(module) not in snapshots:
+            if threading.get_ident() == owner:
+                remember(module)
+                called.add(id(module))
+
+        def remember(module: Module) -> None:
+            if id(module) not in snapshots:
                 snapshot = snapshots[id(module)] = _Snapshot(module)
                 containers.add((*snapshot.buffers.values(), *snapshot.attributes.values()))
                 _check_known(containers)
@@ -125,16 +194,16 @@ class ModelState:
                 remember(module)
         with ExitStack() as stack:
             stack.callback(containers.restore)
-            stack.callback(self._restore, snapshots)
+            stack.callback(self._restore, snapshots, called)
             if not self._is_known:
-                # The model is hidden by a function; its modules are found when they are called.
-                stack.callback(register_module_forward_pre_hook(remember).remove)
+                # The model is hidden by a function; more modules are found when they are called.
+                stack.callback(register_module_forward_pre_hook(note_call).remove)
             yield
 
-    def _restore(self, snapshots: dict[int, _Snapshot]) -> None:
-        for snapshot in snapshots.values():
+    def _restore(self, snapshots: dict[int, _Snapshot], called: set[int]) -> None:
+        for key, snapshot in snapshots.items():
             snapshot.restore()
-            if snapshot.depends_on_mode:
+            if snapshot.depends_on_mode and (self._is_known or key in called):
                 self._depends_on_mode.add(type(snapshot.module).__name__)
 
     def warn_if_training(self, stacklevel: int, draws: bool = False) -> None:
