@@ -99,6 +99,7 @@ def evaluate(
             stacklevel=stacklevel + 1,
         )
     state.warn_if_training(stacklevel + 1, numbers.were_drawn)
+    state.warn_if_unsteady(stacklevel + 1)
     warn_if_channels_last(
         scores.plan.values, formatted, cam.channel_dim, planner.layer_name, stacklevel + 1
     )

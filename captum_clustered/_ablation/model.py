@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import random
 import threading
 import types
 import warnings
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Module
@@ -164,6 +166,8 @@ class ModelState:
             if tensor is not None and tensor.device.type == "cuda"
         }
         self._depends_on_mode: set[str] = set()
+        self._n_passes = 0
+        self._shared_before = self._shared()
 
     @property
     def is_training(self) -> bool:
@@ -173,6 +177,7 @@ class ModelState:
     @contextmanager
     def restored(self) -> Iterator[None]:
         """Restore everything on leaving the context, which is one forward pass."""
+        self._n_passes += 1
         owner, called = threading.get_ident(), set[int]()
         snapshots: dict[int, _Snapshot] = {}
         containers = Containers()
@@ -205,6 +210,34 @@ class ModelState:
             snapshot.restore()
             if snapshot.depends_on_mode and (self._is_known or key in called):
                 self._depends_on_mode.add(type(snapshot.module).__name__)
+
+    def _shared(self) -> dict[str, Any]:
+        """Return what shows whether something has changed that is not restored."""
+        parameters = (p for module in self._known for p in module._parameters.values())
+        _, numbers, position, *_ = np.random.get_state()
+        return {
+            "draws from Python's module random": random.getstate(),
+            "draws from NumPy's global generator": (bytes(numbers), position),
+            "writes into its parameters": [
+                p._version for p in parameters if p is not None and not p.is_inference()
+            ],
+        }
+
+    def warn_if_unsteady(self, stacklevel: int) -> None:
+        """Warn if several passes may have differed in more than the ablation."""
+        if self._n_passes < 2:
+            return
+        now = self._shared()
+        changes = [
+            change for change, before in self._shared_before.items() if now[change] != before
+        ]
+        if changes:
+            warnings.warn(
+                f"The model, or another thread, {' and '.join(changes)}, and {self._n_passes} "
+                "forward passes were needed. If it is the model, they differ in more than the "
+                "ablation, and importances contain the difference.",
+                stacklevel=stacklevel + 1,
+            )
 
     def warn_if_training(self, stacklevel: int, draws: bool = False) -> None:
         """

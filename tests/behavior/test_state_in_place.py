@@ -104,3 +104,34 @@ def test_each_pass_starts_from_the_state_before_the_call(step, kind, hidden, chu
         torch.testing.assert_close(clusters.importances, score[:, None] - without)
     for tensor in (net.buffer, net.attribute, net.kept.mean, net.array):
         assert tensor.tolist() == [0] * 6
+
+
+def python_noise(net, features):
+    return features * random.random()  # noqa: S311
+
+
+def numpy_noise(net, features):
+    return features * np.random.rand()
+
+
+def write_parameter(net, features):
+    net.fc.weight.mul_(0.9)
+    return features
+
+
+@pytest.mark.filterwarnings("ignore:Clustered Layer CAM ran the model once for each")
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        (python_noise, "module random"),
+        (numpy_noise, "NumPy"),
+        (write_parameter, "parameters"),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_cannot_be_restored_is_said_where_passes_differ(step, reason, kind, recwarn):
+    net = Net(step, kind)
+    ClusteredLayerCAM(net, net.act, clusterer=LABELS).attribute(images(), 1)
+    found = [str(w.message) for w in recwarn if reason in str(w.message)]
+    # In one pass, all ablations meet the same.
+    assert len(found) == (0 if kind == "once" else 1)
