@@ -214,10 +214,10 @@ class ModelState:
     def _shared(self) -> dict[str, Any]:
         """Return what shows whether something has changed that is not restored."""
         parameters = (p for module in self._known for p in module._parameters.values())
-        _, numbers, position, *_ = np.random.get_state()
+        state: Any = np.random.get_state()
         return {
             "draws from Python's module random": random.getstate(),
-            "draws from NumPy's global generator": (bytes(numbers), position),
+            "draws from NumPy's global generator": (bytes(state[1]), state[2]),
             "writes into its parameters": [
                 p._version for p in parameters if p is not None and not p.is_inference()
             ],
