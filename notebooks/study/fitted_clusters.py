@@ -89,10 +89,11 @@ def fitted_method(labels: Tensor) -> Factory:
 
 
 def _images(dataset: Any) -> str:
-    """Return a hash of the images' file names, without reading the images."""
+    """Return a hash of the images' file names and transforms, without reading the images."""
     indices: list[int] = list(range(len(dataset)))
     while hasattr(dataset, "indices"):
         indices = [dataset.indices[index] for index in indices]
         dataset = dataset.dataset
     names = [str(dataset.samples[index].image) for index in indices]
-    return hashlib.blake2b("\n".join(names).encode(), digest_size=8).hexdigest()
+    lines = [repr(dataset.transforms), *names]
+    return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()

@@ -68,7 +68,11 @@ def test_clusters_are_fitted_anew_for_other_images(where, tmp_path):
     assert torch.equal(fitted_clusters(network, target, sample(train, 2), path, 2), labels)
     assert path.stat().st_mtime_ns == first
     fitted_clusters(network, target, sample(train, 3), path, 2)
-    assert path.stat().st_mtime_ns != first
+    second = path.stat().st_mtime_ns
+    assert second != first
+    cropped = StudyData(root, crop=0.5).part("train")
+    fitted_clusters(network, target, sample(cropped, 3), path, 2)
+    assert path.stat().st_mtime_ns != second
 
 
 def test_a_method_of_other_clusters_has_another_name():
