@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,6 +38,7 @@ from captum_clustered.cli.explain import (
     say_preprocessing,
     say_usual_layer,
 )
+from captum_clustered.cli.images_to_compare import list_images
 from captum_clustered.cli.options import (
     LOGIT,
     LayerInput,
@@ -56,9 +58,10 @@ from captum_clustered.comparison import compare as compare_methods
 from captum_clustered.comparison.methods import default_methods
 from captum_clustered.comparison.result import significance
 from captum_clustered.data._labels import class_list
+from captum_clustered.data.base import MaskedImages
 from captum_clustered.data.batches import ImageBatches
-from captum_clustered.data.image_list import ImageList
 from captum_clustered.data.preprocessing import Preprocessing
+from captum_clustered.data.registry import DATASETS
 from captum_clustered.explain import read_clusters
 from captum_clustered.models import Model
 from captum_clustered.models.choice import LayerChoice, check_class, choose_layer
@@ -70,6 +73,8 @@ FIGURES = ("metrics", "curves", "gallery")
 METRICS_PER_TABLE = 5
 # The name of the method that has the clusters of --clusters.
 SAVED = "ClusteredLayerCAM (saved clusters)"
+
+DataSet = Enum("DataSet", [(name, name) for name in DATASETS], type=str)  # type: ignore[misc]
 
 
 @expanded
@@ -96,6 +101,13 @@ def compare(
             help="CSV file with the columns image (or file) and label (number or name of a class), "
             "for a folder of images."
         ),
+    ] = None,
+    dataset: Annotated[
+        DataSet | None,
+        Option(help="Read --images as this data set, with its own labels and masks."),
+    ] = None,
+    split: Annotated[
+        str | None, Option(help="A split of the data set (default: train, if it has splits).")
     ] = None,
     layer_input: LayerInput = False,
     score: ScoreName = LOGIT,
@@ -134,6 +146,8 @@ def compare(
             images=images,
             labels=labels,
             masks=masks,
+            dataset=None if dataset is None else dataset.value,
+            split=split,
             clusters=clusters,
             layer=network.layer,
             batch_size=batch_size,
@@ -159,6 +173,8 @@ def compare_folder(
     images: Path,
     labels: Path | None = None,
     masks: Path | None = None,
+    dataset: str | None = None,
+    split: str | None = None,
     clusters: Path | None = None,
     layer: str = "",
     batch_size: int = 8,
@@ -174,6 +190,7 @@ def compare_folder(
         folder (Path): For the results and the finished batches.
         images (Path): Folder of images.
         labels, masks, clusters (Path or None): As the options of the command.
+        dataset, split (str or None): As the options of the command.
         layer (str, optional): The layer's name.
                     Default: "" (the usual choice)
         batch_size (int, optional): Number of images in a batch.
@@ -194,18 +211,19 @@ def compare_folder(
     say_preprocessing(preprocessing)
     say_classes(model)
     with user_warnings() as remarks:
-        listed = ImageList(
+        listed = list_images(
             images,
-            transform=preprocessing,
-            classes=model.class_names,
-            n_classes=chosen.n_classes,
-            labels=labels,
-            masks=masks,
-            recursive=False,
+            labels,
+            masks,
+            dataset,
+            split,
+            preprocessing,
+            model.class_names,
+            chosen.n_classes,
         )
     for text in remarks():
         note(text)
-    has_labels = any(label is not None for label in listed.labels)
+    has_labels = isinstance(listed, MaskedImages) or listed.labels.count(None) < len(listed)
     if target == "label" and not has_labels:
         raise UserError("--target label needs --labels.")
     data = ImageBatches(listed, batch_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class MaskedImages(Dataset[tuple[Any, ...]]):
     Attributes:
 
         samples, classes, problems: As above.
+        names (list of str): Path of each image, relative to root.
         class_to_idx (dict): From name to label.
         targets (list of int): Label of each item.
         patients (list of str or None): Patient of each item; None where it is not known.
@@ -106,6 +108,11 @@ class MaskedImages(Dataset[tuple[Any, ...]]):
                 f"{len(self.problems)}: {_some(self.problems)}",
                 stacklevel=3,  # where the data set was made
             )
+
+    @property
+    def names(self) -> list[str]:
+        """The path of each image, relative to root."""
+        return [os.path.relpath(sample.image, self.root) for sample in self.samples]
 
     @property
     def targets(self) -> list[int]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from captum_clustered._errors import one_line
+from captum_clustered.data.base import MaskedImages
 from captum_clustered.data.image_list import ImageList
 
 __all__ = ["ImageBatches"]
@@ -16,14 +17,14 @@ __all__ = ["ImageBatches"]
 
 class ImageBatches:
     """
-    The items of an :class:`ImageList` in batches, without those that cannot be read.
+    The items of an :class:`ImageList` or a data set in batches, without those that cannot be read.
 
     A batch is a tuple (inputs, labels or None[, masks]), as
     :func:`compare <captum_clustered.comparison.compare>` takes it.
 
     Args:
 
-        images (ImageList): The images, with a transform.
+        images (ImageList or MaskedImages): The images, with a transform.
         batch_size (int): Images in each batch but the last.
         on_image (Callable, optional): Called for each image once the caller is done with its
                     batch, that is, asks for the next one.
@@ -41,7 +42,10 @@ class ImageBatches:
     """
 
     def __init__(
-        self, images: ImageList, batch_size: int, on_image: Callable[[], None] | None = None
+        self,
+        images: ImageList | MaskedImages,
+        batch_size: int,
+        on_image: Callable[[], None] | None = None,
     ) -> None:
         self.images = images
         self.batch_size = batch_size

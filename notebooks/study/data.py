@@ -21,9 +21,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from captum_clustered.data import DDTI, ImageTable, MaskedImages, Sample, split_by_patient
-from captum_clustered.data._tables import read_table
-from captum_clustered.data.registry import DATASETS
+from captum_clustered.data import DDTI, MaskedImages, Sample, split_by_patient
+from captum_clustered.data.registry import DATASETS, has_splits
 from study.crops import SquareCrop
 from study.images import preparation
 from study.networks import check_choice
@@ -128,7 +127,7 @@ class StudyData:
             f"{counts[0]} benign and {counts[1]} malignant",
             f"- labels: {'; '.join(labels)}" + (f"; left out: {_counted(out)}" if out else ""),
         ]
-        if not self._has_splits():
+        if not has_splits(self.name, self.root):
             lines.append(f"- splits: val is fold {self.fold or 1} of {FOLDS}, by patient")
         if self.crop is not None:
             lines.append(f"- crops: squares around the lesion, margin {self.crop:g}")
@@ -147,41 +146,20 @@ class StudyData:
             return tuple(tuple(label.casefold() for label in group) for group in groups)  # type: ignore[return-value]
         return TIRADS if self.name == "ddti" else LABELS
 
-    def _has_splits(self) -> bool:
-        if DATASETS[self.name] is ImageTable:
-            return any(row["split"] for row in read_table(self._table, ("image",), ("split",)))
-        return DATASETS[self.name] is not DDTI
-
-    @property
-    def _table(self) -> Path:
-        return self.root if self.root.suffix == ".csv" else self.root / "labels.csv"
-
-    def _read(self, split: str) -> MaskedImages:
-        """Return the images of an official split, or all if there are no splits."""
-        reader = DATASETS[self.name]
-        with warnings.catch_warnings():
-            # The report has all problems, the warning the first ones.
-            warnings.simplefilter("ignore", UserWarning)
-            if reader is DDTI:
-                return DDTI(self.root)
-            if reader is not ImageTable:
-                return reader(self.root, split)
-            columns: dict[str, Any] = {"mask_column": "mask", "patient_column": "patient"}
-            if self._has_splits():
-                columns |= {"split_column": "split", "split": split}
-            return ImageTable(self._table.parent, self._table.name, **columns)
-
     def _samples(self, split: str) -> tuple[list[Sample], MaskedImages]:
         """Return the images of a split (of val for its halves), and all that were read."""
         check_choice("split", split, ("train", *SPLITS))
         split = split.split("-")[0]
-        has_splits = self._has_splits()
-        if has_splits and self.fold is not None:
+        official = has_splits(self.name, self.root)
+        if official and self.fold is not None:
             raise ValueError(
                 f"fold={self.fold} is for data without splits; {self.root} has its own."
             )
-        whole = self._read(split)
-        number = self._number_of(whole, split if has_splits else "the data")
+        with warnings.catch_warnings():
+            # The report has all problems, the warning the first ones.
+            warnings.simplefilter("ignore", UserWarning)
+            whole = DATASETS[self.name](self.root, split if official else None)
+        number = self._number_of(whole, split if official else "the data")
         samples = [
             replace(
                 sample,
@@ -193,7 +171,7 @@ class StudyData:
             for sample, label in zip(whole.samples, _labels(whole), strict=True)
             if label in number
         ]
-        if not has_splits:
+        if not official:
             samples = self._fold(samples, split)
         return samples, whole
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from small_files import bus_bra_release, ddti_case, svg
 
 from captum_clustered import ClusteredLayerCAM
 from captum_clustered.cli import compare as command
@@ -55,6 +56,63 @@ def run_compare(run, images):
 
 def results():
     return pd.read_csv("out/results.csv")
+
+
+class TestDataSet:
+    """With --dataset."""
+
+    @pytest.fixture
+    def compare_set(self, run, workplace):
+        def invoke(folder, *options, model="named"):
+            usual = ("--model", f"factories:{model}", "--layer", "1", "--size", "32")
+            usual += ("--images", folder, "--methods", "LayerGradCam", "--out", "out")
+            return run("compare", *usual, "--metrics", "average drop,energy lesion", *options)
+
+        return invoke
+
+    def test_has_its_own_labels_and_masks(self, compare_set, workplace):
+        bus_bra_release(workplace / "data")
+        result = compare_set(workplace / "data", "--dataset", "busbra", "--split", "val")
+        assert result.exit_code == 0, result.stderr
+        # Fold 2 has one patient, who has two benign images; "benign" is the network's class 1.
+        found = results()
+        assert set(found["label"]) == {1}
+        assert list(found["file"].unique()) == ["Images/bus_0002-l.png", "Images/bus_0002-r.png"]
+        # The lesion is rows 2 to 4 of 10 and columns 3 to 7 of 12: the mask's map has all of it.
+        energy = found[found["metric"].eq("energy lesion") & found["method"].eq("mask")]
+        assert energy["value"].tolist() == pytest.approx([1, 1])
+
+    def test_what_was_left_out_of_it_is_said(self, compare_set, workplace):
+        square = svg([(2, 2), (5, 2), (5, 5), (2, 5)])
+        for case, tirads in ((1, "2"), (2, "5"), (3, "")):
+            ddti_case(workplace / "data", case, tirads, [(1, square)])
+        result = compare_set(workplace / "data", "--dataset", "ddti")
+        assert result.exit_code == 0, result.stderr
+        assert "3.xml: no TI-RADS category" in result.stdout
+        assert set(results()["label"]) == {0, 1}
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (("--dataset", "ddti"), "--dataset ddti: root="),
+            (("--dataset", "ddti", "--masks", "m"), "omit --labels and --masks"),
+            (("--dataset", "tn5000", "--split", "x"), "'x' must be one of 'train', 'val', 'test'"),
+            (("--dataset", "ddti", "--split", "val"), "DDTI has no splits"),
+            (("--dataset", "table"), "There is no table"),
+            (("--split", "val"), "--split val needs --dataset"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, compare_set, workplace, options, said):
+        (workplace / "data").mkdir()
+        result = compare_set(workplace / "data", *options)
+        assert result.exit_code == 1
+        assert said in result.stderr
+
+    def test_a_network_of_other_classes_is_an_error(self, compare_set, workplace):
+        bus_bra_release(workplace / "data")
+        result = compare_set(workplace / "data", "--dataset", "busbra", model="net")
+        assert result.exit_code == 1
+        assert "busbra has labels of 2 kinds and the model has 3 classes" in result.stderr
 
 
 class TestResults:
