@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from captum_clustered._ablation.memory_cap import SizeLimit, chunk_size, max_ele
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.request import AblationRequest, AblationScores, PlanError
 from captum_clustered._ablation.torch_settings import quiet_fallback
+from captum_clustered._ablation.vmap_gaps import AutocastHelp, plain_autograd_functions
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,14 @@ class Attempt:
         n_calls (int): Number of the layer's calls in a forward pass; the last one is ablated.
         chunk (int or None): Evaluations in one forward pass; None means all.
         plan (AblationPlan or None): The evaluations, if an earlier attempt has planned them.
+        autocast (bool): Whether to help vmap under autocast.
     """
 
     lazy: bool
     n_calls: int
     chunk: int | None
     plan: AblationPlan | None = None
+    autocast: bool = False
 
 
 def vmap_pass(request: AblationRequest) -> AblationScores:
@@ -54,7 +58,8 @@ def vmap_pass(request: AblationRequest) -> AblationScores:
         Exception: Whatever the model raises under vmap, even if it runs without vmap.
     """
     outcome: Attempt | AblationScores
-    outcome = Attempt(lazy=True, n_calls=1, chunk=None)
+    device = next(iter(request.layer.parameters()), torch.empty(0)).device.type
+    outcome = Attempt(True, n_calls=1, chunk=None, autocast=torch.is_autocast_enabled(device))
     while isinstance(outcome, Attempt):
         outcome = _run(request, outcome)
     return outcome
@@ -74,17 +79,19 @@ def _run(request: AblationRequest, attempt: Attempt) -> AblationScores | Attempt
         except (torch.cuda.OutOfMemoryError, MemoryError):
             raise
         except Exception as error:
+            if run.autocast and not attempt.autocast:
+                return replace(attempt, autocast=True)
             can_retry = attempt.lazy or isinstance(error, _TooManyEvaluationsError)
             if run.plan is None or not can_retry:
                 raise
             chunk = chunk_size(request.perturbations_per_eval, run.plan.n_elements)
-            return Attempt(lazy=False, n_calls=attempt.n_calls, chunk=chunk, plan=run.plan)
+            return replace(attempt, lazy=False, chunk=chunk, plan=run.plan)
         if run.calls == 0 and plan is None:
             raise PlanError(not_reached(request.planner.layer_name))
         if run.calls != attempt.n_calls:
             if run.calls == 0 or attempt.n_calls > 1 or scores:
                 raise RuntimeError("The number of the layer's calls changed between passes.")
-            return Attempt(attempt.lazy, n_calls=run.calls, chunk=None)
+            return replace(attempt, n_calls=run.calls)
         if run.error is not None:
             raise PlanError(run.error)
         assert run.plan is not None  # noqa: S101 - the layer was called and planned
@@ -110,6 +117,7 @@ class _Pass:
         plan (AblationPlan or None): The evaluations; planned in the layer's hook if not given.
         calls (int): Number of the layer's calls.
         error (Exception or None): The reason why there is no plan.
+        autocast (bool): Whether the layer is in an autocast region.
     """
 
     request: AblationRequest
@@ -119,6 +127,7 @@ class _Pass:
     stop: int
     calls: int = 0
     error: Exception | None = None
+    autocast: bool = False
 
     def __post_init__(self) -> None:
         self._index = torch.tensor(0, device="cpu")
@@ -137,7 +146,8 @@ class _Pass:
 
         indices = torch.arange(self.stop - self.start, device="cpu")
         hook = edit_layer(self.request.layer, self.request.attribute_to_layer_input, self._edit)
-        with hook, quiet_fallback():
+        help_autocast = AutocastHelp() if self.attempt.autocast else nullcontext()
+        with hook, quiet_fallback(), plain_autograd_functions(), help_autocast:
             scores = torch.func.vmap(score, randomness="same")(indices)
         if self._limit.was_exceeded:
             raise CannotBeLazyError("The model caught the error of a tensor that is too large.")
@@ -146,6 +156,7 @@ class _Pass:
     def _edit(self, tensors: Tensors) -> Tensors | None:
         """Ablate the layer's tensors for the current index of vmap."""
         self.calls += 1
+        self.autocast |= any(torch.is_autocast_enabled(t.device.type) for t in tensors)
         if self.calls != self.attempt.n_calls:
             return None
         if self.plan is None:
