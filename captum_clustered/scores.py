@@ -192,22 +192,25 @@ class Score:
                     returns this score of each class.
         probability (Callable): The same for the probability of each class: the softmax, or the
                     sigmoid if classes do not exclude each other.
+        compares_classes (bool): Whether the score of a class depends on the other classes'
+                    logits, which makes no sense if classes do not exclude each other.
     """
 
     name: str
     label: str
     wrap: Callable[[Forward], Forward]
     probability: Callable[[Forward], Forward] = probability
+    compares_classes: bool = True
 
 
 SCORES: dict[str, Score] = {
     score.name: score
     for score in (
-        Score("logit", "logit", LogitWrapper),
+        Score("logit", "logit", LogitWrapper, compares_classes=False),
         Score("probability", "probability", probability),
         Score("log_probability", "log-probability", log_probability),
         Score("margin", "margin", margin),
-        Score("sigmoid", "sigmoid", sigmoid, probability=sigmoid),
+        Score("sigmoid", "sigmoid", sigmoid, probability=sigmoid, compares_classes=False),
     )
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,13 @@ from captum_clustered.cli.console import (
     titled,
     user_warnings,
 )
-from captum_clustered.cli.options import MethodOptions, NetworkOptions, OutFolder, expanded
+from captum_clustered.cli.options import (
+    MethodOptions,
+    MultiLabel,
+    NetworkOptions,
+    OutFolder,
+    expanded,
+)
 from captum_clustered.data._labels import class_list
 from captum_clustered.data.dicom import frames_of, split_frame
 from captum_clustered.data.images import read_image
@@ -61,6 +68,7 @@ def explain(
     target: Annotated[
         int | None, Option(help="The class to explain (default: the predicted one).")
     ] = None,
+    multi_label: MultiLabel = False,
 ) -> None:
     """
     Explain what a network sees in images.
@@ -69,7 +77,7 @@ def explain(
     """
     network.numbers()
     with sentences():
-        settings = method.settings(network.layer, target)
+        settings = replace(method.settings(network.layer, target), multi_label=multi_label)
         problems = [_problem(path) for path in images]
         if all(problems):
             raise UserError(" ".join(dict.fromkeys(filter(None, problems))))
@@ -140,7 +148,11 @@ def prepare_folder(folder: Path) -> None:
 
 
 def explain_image(
-    explainer: ImageExplainer, image: ImageSource, title: str, stem: Path
+    explainer: ImageExplainer,
+    image: ImageSource,
+    title: str,
+    stem: Path,
+    target: int | None = None,
 ) -> Explanation:
     """Explain an image, write ``<stem>.png`` and ``<stem>.npz`` and print its tables."""
     from captum_clustered.visualization import draw_explanation
@@ -149,7 +161,7 @@ def explain_image(
     with explained(f"{title} cannot be prepared for the network"):
         inputs = explainer.prepare(image)
     with explained(f"{explainer.model.name} cannot be explained"):
-        explanation = explainer(inputs, title)
+        explanation = explainer(inputs, title, target)
     # Not with_suffix: names may have dots.
     figure_path, array_path = (stem.with_name(stem.name + end) for end in (".png", ".npz"))
     with explained(f"{printable(figure_path)} cannot be written"):
@@ -181,7 +193,9 @@ def _explain_all(
                     _check_file(path)
                     image = read_image(path)
                 notes |= dict.fromkeys(remarks())
-                notes |= dict.fromkeys(explain_image(explainer, image, title, out_dir / name).notes)
+                for target, stem in _targets(explainer, image, title, out_dir / name):
+                    found = explain_image(explainer, image, title, stem, target)
+                    notes |= dict.fromkeys(found.notes)
             except UserError as error:
                 failures.append((title, str(error)))
             bar.advance(task)
@@ -194,6 +208,20 @@ def _explain_all(
         show_error(failure_table(failures))
         say_error(f"{len(failures)} of {len(images)} images failed.")
     return failures
+
+
+def _targets(
+    explainer: ImageExplainer, image: ImageSource, title: str, stem: Path
+) -> list[tuple[int | None, Path]]:
+    """Return the classes to explain, each with the stem of its files; None is the usual one."""
+    if not explainer.settings.multi_label or explainer.settings.target is not None:
+        return [(None, stem)]
+    with explained(f"{explainer.model.name} cannot be explained"):
+        findings = explainer.findings(image)
+    if not findings:
+        note(f"{title}: no class reaches 50 %; the most probable one is explained.")
+        return [(None, stem)]
+    return [(index, stem.with_name(f"{stem.name}-class{index}")) for index in findings]
 
 
 def _output_names(images: Iterable[Path]) -> list[str]:
@@ -230,7 +258,10 @@ def _save_left_out(folder: Path, failures: Sequence[tuple[str, str]]) -> None:
 def _class_table(explanation: Explanation) -> Group:
     """Return the most probable classes, and the explained one if it is not among them."""
     group, table = titled(
-        "Most probable classes", "Class", "Index", "Probability", "", right=("Index", "Probability")
+        "Most probable findings, each by itself"
+        if explanation.settings.multi_label
+        else "Most probable classes",
+        "Class", "Index", "Probability", "", right=("Index", "Probability")
     )
     for index in explanation.top_classes():
         is_target = index == explanation.target
@@ -238,7 +269,7 @@ def _class_table(explanation: Explanation) -> Group:
             Text(explanation.class_name(index)),
             str(index),
             f"{explanation.probabilities[index]:.2%}",
-            "explained" if is_target else "",
+            "explained" if is_target else "finding" if index in explanation.findings else "",
             style="bold" if is_target else None,
         )
     return group

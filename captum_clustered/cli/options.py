@@ -67,6 +67,14 @@ LayerInput = Annotated[
     bool, Option("--layer-input", help="Use the layer's input instead of its output.")
 ]
 ScoreName = Annotated[Score, Option("--score", help="The score to explain.")]
+MultiLabel = Annotated[
+    bool,
+    Option(
+        "--multi-label",
+        help="Classes do not exclude each other: show the sigmoid of each, and explain each finding, "
+        "a class of at least 50 %.",
+    ),
+]
 Seed = Annotated[int, Option("--seed", min=0, help="Seed of all random numbers.")]
 SavedClusters = Annotated[
     Union[Path, None],

@@ -18,7 +18,7 @@ from captum_clustered._argument_checks import check_choice
 from captum_clustered._errors import one_line, printable
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.data.own_transform import as_preprocessing
-from captum_clustered.explain.explanation import Explanation
+from captum_clustered.explain.explanation import Explanation, findings_of
 from captum_clustered.explain.saved_clusters import read_clusters
 from captum_clustered.explain.settings import ExplainerSettings
 from captum_clustered.models.base import AnyModel, as_model
@@ -91,6 +91,12 @@ class ImageExplainer:
             preprocessing = model.preprocessing()
         self.preprocessing = preprocessing = as_preprocessing(preprocessing)
         check_choice("score", settings.score, SCORES)
+        if settings.multi_label and SCORES[settings.score].compares_classes:
+            accepted = [name for name, each in SCORES.items() if not each.compares_classes]
+            raise ValueError(
+                f"score={settings.score!r} compares classes, which do not exclude each other with "
+                f"multi_label; accepted are {', '.join(map(repr, accepted))}."
+            )
         inputs = torch.zeros(preprocessing.input_shape, device=model.device)
         choice = choose_layer(
             model, inputs, settings.layer, settings.layer_input, settings.channel_dim
@@ -150,7 +156,14 @@ class ImageExplainer:
             )
         return inputs.to(self.model.device)
 
-    def __call__(self, image: ImageSource, name: str | None = None) -> Explanation:
+    def findings(self, image: ImageSource) -> list[int]:
+        """Return a multi-label network's classes of at least 50 %, the most probable first."""
+        _, probabilities = self._outputs(self.prepare(image))
+        return findings_of(probabilities)
+
+    def __call__(
+        self, image: ImageSource, name: str | None = None, target: int | None = None
+    ) -> Explanation:
         """
         Explain one image.
 
@@ -159,6 +172,8 @@ class ImageExplainer:
             image (str, PathLike, PIL.Image.Image or Tensor): As in :meth:`prepare`.
             name (str, optional): Name of the image in the explanation.
                         Default: None (the file, or "image")
+            target (int, optional): The class to explain.
+                        Default: None (that of the settings)
 
         Raises:
 
@@ -170,7 +185,7 @@ class ImageExplainer:
         inputs = self.prepare(image)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
-            explanation = self._explain(inputs, name)
+            explanation = self._explain(inputs, name, target)
         messages = dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning)
         notes = filter(None, [*self.notes, *messages, explanation.gradcam_missing])
         return replace(explanation, notes=tuple(notes))
@@ -179,15 +194,21 @@ class ImageExplainer:
         """Return Captum's LayerGradCam of the same layer and score."""
         return LayerGradCam(self.score, self.layer)
 
-    def _explain(self, inputs: Tensor, name: str) -> Explanation:
-        settings, model = self.settings, self.model
-        # Copies, since the model may write into its input.
+    def _outputs(self, inputs: Tensor) -> tuple[int, Array]:
+        """Return the predicted class of an input and the probability of each class."""
+        # A copy, since the model may write into its input.
         with torch.no_grad():
-            logits = model.module(inputs.clone())
-        chosen = SCORES[settings.score].probability(lambda logits: logits)
-        probabilities, target = chosen(logits)[0], settings.target
+            logits = self.model.module(inputs.clone())
+        score = SCORES["sigmoid" if self.settings.multi_label else self.settings.score]
+        probabilities = score.probability(lambda logits: logits)(logits)
+        return int(class_scores(logits).argmax()), _numpy(probabilities)[0]
+
+    def _explain(self, inputs: Tensor, name: str, target: int | None) -> Explanation:
+        settings, model = self.settings, self.model
+        predicted, probabilities = self._outputs(inputs)
         if target is None:
-            target = int(class_scores(logits).argmax())
+            target = predicted if settings.target is None else settings.target
+        check_class(model, self.n_classes, target)
         attribution, clusters = self.cam.attribute(
             inputs.clone(),
             target,
@@ -207,7 +228,7 @@ class ImageExplainer:
             score=float(clusters.score),
             baseline_score=float(clusters.baseline_score),
             target=target,
-            probabilities=_numpy(probabilities),
+            probabilities=probabilities,
             input_image=self.preprocessing.picture(inputs),
             settings=settings,
             image=name,

@@ -25,6 +25,8 @@ SETTINGS = "settings"
 FACTS = ("image", "model", "weights", "gradcam_missing", "preprocessing")
 # Number of the most probable classes whose names are kept.
 TOP = 5
+# The probability of a finding of a multi-label network.
+FINDING = 0.5
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,20 @@ class Explanation:
         """The probability of the target."""
         return float(self.probabilities[self.target])
 
+    @property
+    def findings(self) -> list[int]:
+        """The findings of a multi-label network, the most probable first."""
+        is_multi_label = self.settings.multi_label
+        return findings_of(self.probabilities) if is_multi_label else []
+
     def class_name(self, index: int) -> str:
         """Return the name of a class, or "class 3" if it is not among ``class_names``."""
         return self.class_names.get(index, f"class {index}")
 
     def top_classes(self) -> list[int]:
-        """Return the five most probable classes, and the target if it is not among them."""
+        """Return the five most probable classes, and the target and findings besides."""
         found = [int(i) for i in np.argsort(-self.probabilities, kind="stable")[:TOP]]
-        return found if self.target in found else [*found, self.target]
+        return list(dict.fromkeys([*found, *self.findings, self.target]))
 
     def by_importance(self) -> list[int]:
         """Return the clusters that have channels, the most important first."""
@@ -174,6 +182,12 @@ class Explanation:
             ) from error
         except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is no result of explain, or is damaged: {error}") from error
+
+
+def findings_of(probabilities: Array) -> list[int]:
+    """Return the classes of at least 50 %, the most probable first."""
+    order = np.argsort(-probabilities, kind="stable")
+    return [int(i) for i in order if probabilities[i] >= FINDING]
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

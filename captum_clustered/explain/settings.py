@@ -32,6 +32,10 @@ class ExplainerSettings:
         score (str, optional): The score that drops are measured in: "logit", or the name of a
                     function of :mod:`captum_clustered.scores`.
                     Default: "logit"
+        multi_label (bool, optional): Whether classes do not exclude each other. Then each has
+                    the sigmoid of its logit as its probability, and those of at least 50 % are
+                    findings.
+                    Default: False
         n_clusters (int, optional): Number of clusters of channels.
                     Default: 10
         clusters (str, PathLike, Tensor or Sequence[int], optional): Saved clusters instead:
@@ -49,6 +53,7 @@ class ExplainerSettings:
     layer_input: bool = False
     target: int | None = None
     score: str = "logit"
+    multi_label: bool = False
     n_clusters: int = 10
     clusters: SavedClusters = None
     scaling: str = "density"

@@ -94,7 +94,14 @@ def _unit(settings: ExplainerSettings) -> str:
 def _facts(explanation: Explanation) -> str:
     settings, predicted = explanation.settings, explanation.prediction
     facts = [f"probability {explanation.probability:.1%}"]
-    if predicted != explanation.target:
+    others = [index for index in explanation.findings if index != explanation.target]
+    if explanation.settings.multi_label:
+        names = [
+            f"{shortened(explanation.class_name(i), 30)} ({explanation.probabilities[i]:.1%})"
+            for i in others
+        ]
+        facts += [f"also found: {', '.join(names)}"] if names else []
+    elif predicted != explanation.target:
         name = shortened(explanation.class_name(predicted), 30)
         facts.append(f"predicted: {name} ({explanation.probabilities[predicted]:.1%})")
     if settings.score != "probability":

@@ -15,6 +15,7 @@ from captum_clustered import ClusteredLayerCAM, scores, tokens_to_map
 from captum_clustered.data.preprocessing import make_preprocessing
 from captum_clustered.explain import ExplainerSettings, Explanation
 from captum_clustered.models import load_model
+from captum_clustered.visualization import draw_explanation
 
 
 def arrays(path="out/photo.npz"):
@@ -345,6 +346,45 @@ class TestTables:
         found = Explanation.load("out/photo.npz")
         assert found.target == found.prediction == predicted
         assert found.score == pytest.approx(abs(logit), rel=1e-5)
+
+    def test_each_finding_is_explained_with_its_sigmoid(self, explain):
+        result = explain(
+            "--model", "factories:findings", "--multi-label", "--class-names", "cyst,mass,scar"
+        )
+        assert result.exit_code == 0
+        # The factory's biases are 3, 3 and -3: sigmoids of about 95, 95 and 5 %.
+        module, inputs = tiny("findings")
+        percents = [f"{p:.2%}" for p in module(inputs)[0].sigmoid().tolist()]
+        assert [p[:2] for p in percents] == ["95", "95", "4."]
+        for target, other in ((0, 1), (1, 0)):
+            found = Explanation.load(f"out/photo-class{target}.npz")
+            assert found.target == target
+            assert found.score == pytest.approx(module(inputs)[0, target].item(), rel=1e-4)
+            assert set(found.findings) == {0, 1}
+            name = ("cyst", "mass")[other]
+            assert f"{name} {other} {percents[other]} finding" in " ".join(result.stdout.split())
+            drawn = draw_explanation(found).subfigs[0].get_suptitle()
+            assert f"also found: {name} (95." in " ".join(drawn.split())
+        assert sorted(p.name for p in Path("out").glob("*.npz")) == [
+            "photo-class0.npz",
+            "photo-class1.npz",
+        ]
+
+    def test_a_finding_that_is_asked_for(self, explain):
+        options = ("--model", "factories:findings", "--multi-label", "--target", "2")
+        assert explain(*options).exit_code == 0
+        assert arrays()["target"] == 2
+        assert arrays()["probabilities"][2] < 0.06
+
+    def test_without_findings_the_most_probable_class_is_explained(self, explain):
+        result = explain("--model", "factories:no_findings", "--multi-label")
+        assert "photo.png: no class reaches 50 %" in result.stdout
+        assert arrays()["target"] == 2
+
+    def test_scores_that_compare_classes_are_refused_for_findings(self, explain):
+        result = explain("--multi-label", "--score", "margin")
+        assert "score='margin' compares classes" in result.stderr
+        assert "accepted are 'logit', 'sigmoid'" in result.stderr
 
     def test_findings_of_a_multi_label_network(self, explain):
         result = explain("--model", "factories:findings", "--score", "sigmoid")
