@@ -261,7 +261,11 @@ def _class_table(explanation: Explanation) -> Group:
         "Most probable findings, each by itself"
         if explanation.settings.multi_label
         else "Most probable classes",
-        "Class", "Index", "Probability", "", right=("Index", "Probability")
+        "Class",
+        "Index",
+        "Probability",
+        "",
+        right=("Index", "Probability"),
     )
     for index in explanation.top_classes():
         is_target = index == explanation.target

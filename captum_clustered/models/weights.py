@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ __all__ = ["is_path", "load_weights"]
 SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")
 # Keys under which training code nests the state dict in a checkpoint.
 NESTING = ("state_dict", "model", "model_state_dict")
+# Of several copies of a network, such as an average of its weights, that of this name is taken.
+USUAL_PREFIXES = ("", "model.", "net.", "module.", "backbone.")
 # Number of keys that a message names; it counts the others.
 NAMED = 3
 
@@ -35,24 +39,26 @@ def load_weights(module: nn.Module, path: str) -> None:
 
         module (torch.nn.Module): The network.
         path (str): A file of torch.save or of safetensors. No code in it is run. The
-                    state dict may be nested in a checkpoint and its keys may begin with
-                    the "module." of DataParallel.
+                    state dict may be nested in a checkpoint, and its keys may have a prefix
+                    such as the "model." of a Lightning module, which is found by trying. What
+                    does not have the prefix is left out.
 
     Raises:
 
         FileNotFoundError: If there is no such file.
         ValueError: If the file cannot be read or does not fit; the message names keys and
-                    shapes.
+                    shapes, and says what the file looks like.
     """
-    state = _state_dict(_read(path), printable(path))
+    expected, name = module.state_dict(), printable(path)
+    state, n_shared = _renamed(_state_dict(_read(path), name), expected, name)
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
-        differences = "; ".join(_differences(module.state_dict(), state)) or one_line(error)
+        differences = "; ".join(_differences(expected, state)) or one_line(error)
         raise ValueError(
-            f"The weights in {printable(path)} do not fit the model: {differences}. For a "
-            "model of another shape, such as another number of classes, name a factory as "
-            "package.module:factory."
+            f"The weights in {name} do not fit the model: {differences}. For a model of another "
+            "shape, such as another number of classes, name a factory as package.module:factory. "
+            f"{_looks_like(expected, state, n_shared)}"
         ) from error
 
 
@@ -77,9 +83,11 @@ def _read(path: str) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        what = f", {named[1]}" if named else ""
         raise ValueError(
-            f"{name} holds objects other than tensors, which are not loaded because they can run "
-            "code; save model.state_dict() instead."
+            f"{name} holds objects other than tensors{what}, which are not loaded because they can "
+            "run code; save model.state_dict() instead, or only the state_dict of a checkpoint."
         ) from error
     except Exception as error:
         raise ValueError(f"{name} cannot be read as weights: {one_line(error)}") from error
@@ -87,19 +95,65 @@ def _read(path: str) -> Any:
 
 def _state_dict(content: Any, name: str) -> dict[str, Tensor]:
     if isinstance(content, Mapping):
-        for key in NESTING:
-            if isinstance(content.get(key), Mapping):
-                content = content[key]
-                break
+        inner = [key for key, value in content.items() if _has_tensors(value)]
+        known = [key for key in NESTING if isinstance(content.get(key), Mapping)]
+        for key in known or (inner if len(inner) == 1 else []):
+            content = content[key]
+            break
     if not isinstance(content, Mapping) or not content:
         raise ValueError(f"{name} holds no state dict but {type(content).__name__}.")
     # A few models keep more than tensors in their state; load_state_dict checks that.
     state = {str(key): value for key, value in content.items()}
     if not any(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{name} holds no state dict: there are no tensors in it.")
-    if all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
     return state
+
+
+def _has_tensors(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(v, Tensor) for v in value.values())
+
+
+def _renamed(
+    state: dict[str, Tensor], expected: Mapping[str, Any], name: str
+) -> tuple[dict[str, Tensor], int]:
+    """Return the state as the model names it, and how many of the model's keys it has."""
+    shared: Counter[str] = Counter()
+    for key in state:
+        starts = [0, *(i + 1 for i, character in enumerate(key) if character == ".")]
+        shared.update(key[:start] for start in starts if key[start:] in expected)
+    complete = [prefix for prefix, count in shared.items() if count == len(expected)]
+    usual = [prefix for prefix in complete if prefix in USUAL_PREFIXES]
+    if len(complete) > 1 and len(usual) != 1:
+        raise ValueError(
+            f"{name} holds several networks like the model, under {_some(complete)}; save the "
+            "state dict of one."
+        )
+    # Of those that do not fit, the nearest.
+    [(prefix, count)] = [(usual[0], len(expected))] if usual else shared.most_common(1) or [("", 0)]
+    if prefix:
+        start = len(prefix)
+        return {k[start:]: v for k, v in state.items() if k.startswith(prefix)}, count
+    # The model may be the one that wraps the network of the file.
+    (outer, *others) = {key.partition(".")[0] for key in expected} or {""}
+    wrapped = {f"{outer}.{key}": value for key, value in state.items()}
+    if not others and wrapped.keys() == expected.keys():
+        return wrapped, len(expected)
+    return state, count
+
+
+def _looks_like(expected: Mapping[str, Any], state: Mapping[str, Any], n_shared: int) -> str:
+    """Say what a file that does not fit may be."""
+    names = list(dict.fromkeys(key.partition(".")[0] for key in state))
+    if 2 * n_shared < len(expected):
+        return f"It looks like another network, with parts named {_some(names)}."
+    last = [key for key in expected if expected[key].dim()][-1:]
+    head = last[0].rpartition(".")[0] if last else ""
+    others = [k for k, v in expected.items() if k not in state or v.shape != state[k].shape]
+    if head and others and all(key.startswith(f"{head}.") and key in state for key in others):
+        return f"It looks like the same network with {len(state[last[0]])} classes."
+    return (
+        f"It looks like a similar network: it has {n_shared} of the model's {len(expected)} keys."
+    )
 
 
 def _differences(expected: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:

@@ -15,7 +15,8 @@ def test_defaults_are_those_of_the_library():
 
 
 def test_each_setting_of_the_library_is_an_option():
-    others = {"layer", "target"}
+    # --multi-label is an option of explain alone.
+    others = {"layer", "target", "multi_label"}
     assert {f.name for f in fields(ExplainerSettings)} - others == {
         f.name for f in fields(MethodOptions)
     }

@@ -1,5 +1,7 @@
 """State dicts from files."""
 
+import argparse
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -20,6 +22,16 @@ def state():
     return net().state_dict()
 
 
+def lightning(state, prefix):
+    """The state of a Lightning module that has a network and a loss with weights."""
+    renamed = {f"{prefix}{key}": value for key, value in state.items()}
+    return renamed | {"loss.pos_weight": torch.ones(3)}
+
+
+def doubled(state):
+    return {key: 2 * value for key, value in state.items()}
+
+
 def loaded(path):
     module = net()
     load_weights(module, str(path))
@@ -35,8 +47,13 @@ class TestAccepted:
             lambda state: {"model": state},
             lambda state: {f"module.{key}": value for key, value in state.items()},
             lambda state: {"state_dict": {f"module.{k}": v for k, v in state.items()}},
+            lambda state: {"state_dict": lightning(state, "model."), "hyper_parameters": {"a": 1}},
+            lambda state: {"state_dict": lightning(state, "net.")},
+            lambda state: {"state_dict": lightning(state, "backbone.")},
+            lambda state: {"state_dict": lightning(state, "model._orig_mod.")},
+            lambda state: {**lightning(state, "model."), **lightning(doubled(state), "ema_model.")},
+            lambda state: {"network": state, "optimizer": {"state": {}, "param_groups": []}},
         ],
-        ids=["plain", "state_dict", "model", "module.", "nested module."],
     )
     def test_pth(self, tmp_path, state, wrap):
         torch.save(wrap(state), tmp_path / "a.pth")
@@ -47,6 +64,12 @@ class TestAccepted:
         save_file(state, tmp_path / "a.safetensors")
         result = loaded(tmp_path / "a.safetensors")
         assert all(torch.equal(result[key], value) for key, value in state.items())
+
+    def test_a_model_that_wraps_the_network_of_the_file(self, tmp_path, state):
+        torch.save(state, tmp_path / "a.pth")
+        module = nn.ModuleDict({"net": net()})
+        load_weights(module, str(tmp_path / "a.pth"))
+        assert torch.equal(module["net"][0].weight, state["0.weight"])
 
 
 class TestRefused:
@@ -63,6 +86,33 @@ class TestRefused:
             "do not fit the model: different shapes: 0.weight is (5, 2) in the file and (3, 2) in "
             "the model; missing from the file: 1.bias; unknown to the model: 2.bias. For a model"
         ) in self.error(tmp_path / "a.pth")
+
+    def test_several_networks_of_which_none_has_a_usual_name(self, tmp_path, state):
+        torch.save({**lightning(state, "student."), **lightning(state, "teacher.")}, tmp_path / "a")
+        message = "several networks like the model, under student., teacher.; save the state dict"
+        assert message in self.error(tmp_path / "a")
+
+    @pytest.mark.parametrize("prefix", ["", "model."])
+    def test_what_the_file_looks_like(self, tmp_path, prefix):
+        def message(module):
+            torch.save(lightning(module.state_dict(), prefix), tmp_path / "a.pth")
+            with pytest.raises(ValueError, match="do not fit") as caught:
+                load_weights(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4)), tmp_path / "a.pth")
+            return str(caught.value)
+
+        same = message(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 7)))
+        assert same.endswith("It looks like the same network with 7 classes.")
+        wider = message(nn.Sequential(nn.Linear(2, 5), nn.Linear(5, 4)))
+        assert wider.endswith("It looks like a similar network: it has 4 of the model's 4 keys.")
+        assert "0.weight is (5, 2) in the file and (3, 2) in the model" in wider
+        other = message(nn.ModuleDict({"stem": nn.Linear(2, 3), "head": nn.Linear(3, 4)}))
+        parts = "model, loss" if prefix else "stem, head, loss"
+        assert other.endswith(f"It looks like another network, with parts named {parts}.")
+
+    def test_objects_of_a_checkpoint_are_named(self, tmp_path, state):
+        content = {"state_dict": state, "hyper_parameters": argparse.Namespace(lr=1)}
+        torch.save(content, tmp_path / "a.ckpt")
+        assert "other than tensors, argparse.Namespace, which" in self.error(tmp_path / "a.ckpt")
 
     def test_long_lists_are_counted(self, tmp_path):
         torch.save({f"x{i}": torch.zeros(1) for i in range(10)}, tmp_path / "a.pth")
