@@ -38,7 +38,6 @@ from captum_clustered.cli.options import (
 )
 from captum_clustered.data._labels import class_list
 from captum_clustered.data.dicom import frames_of, split_frame
-from captum_clustered.data.images import read_image
 from captum_clustered.data.preprocessing import Preprocessing
 from captum_clustered.explain import Explanation, ImageExplainer
 from captum_clustered.explain.explainer import ImageSource
@@ -191,7 +190,7 @@ def _explain_all(
             try:
                 with as_user_error(), user_warnings() as remarks:
                     _check_file(path)
-                    image = read_image(path)
+                    image = explainer.preprocessing.read(path)
                 notes |= dict.fromkeys(remarks())
                 for target, stem in _targets(explainer, image, title, out_dir / name):
                     found = explain_image(explainer, image, title, stem, target)

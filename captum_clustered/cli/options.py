@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -16,6 +17,7 @@ from typer import Option
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._errors import UserError
 from captum_clustered._scalings import SCALINGS
+from captum_clustered.data.gray_values import chosen_range
 from captum_clustered.scores import SCORES
 
 if TYPE_CHECKING:
@@ -55,6 +57,17 @@ Size = Annotated[
         help="Height and width of the input (default: those of the weights, or 224).",
     ),
 ]
+ValueRange = Annotated[
+    Union[str, None],
+    Option(
+        "--range",
+        help="LOW,HIGH: the stored gray values that become black and white, such as 0,4095 for 12 "
+        "bits (default: all of 16 bits; the window of a DICOM file).",
+    ),
+]
+Window = Annotated[
+    Union[str, None], Option("--window", help="CENTER,WIDTH: the same as --range, as DICOM has it.")
+]
 OutFolder = Annotated[Path, Option("--out", help="Folder for the results.")]
 ResumableFolder = Annotated[
     Path,
@@ -71,8 +84,8 @@ MultiLabel = Annotated[
     bool,
     Option(
         "--multi-label",
-        help="Classes do not exclude each other: show the sigmoid of each, and explain each finding, "
-        "a class of at least 50 %.",
+        help="Classes do not exclude each other: show the sigmoid of each, and explain each "
+        "finding, a class of at least 50 %.",
     ),
 ]
 Seed = Annotated[int, Option("--seed", min=0, help="Seed of all random numbers.")]
@@ -113,12 +126,23 @@ class NetworkOptions:
     std: Annotated[
         Union[str, None], Option(help="1 or 3 standard deviations, on the scale of --mean.")
     ] = None
+    value_range: ValueRange = None
+    window: Window = None
     class_names: ClassNames = None
     device: Annotated[str, Option(help="cpu, cuda, cuda:1, mps, ...")] = "cpu"
 
     def numbers(self) -> dict[str, tuple[float, ...] | None]:
-        """Return ``mean`` and ``std``; end the command as a wrong use if they are no numbers."""
-        return {"mean": _numbers(self.mean, "--mean"), "std": _numbers(self.std, "--std")}
+        """Return the options that are numbers; end the command as a wrong use if they are none."""
+        numbers = {
+            "mean": _statistics(self.mean, "--mean"),
+            "std": _statistics(self.std, "--std"),
+            "value_range": _numbers(self.value_range, "--range"),
+            "window": _numbers(self.window, "--window"),
+        }
+        option = "--range" if numbers["window"] is None else "--window"
+        with _wrong_use(option):
+            chosen_range(numbers["value_range"], numbers["window"])
+        return numbers
 
     def load(self) -> tuple[Model, Preprocessing]:
         """Return the network and its preprocessing."""
@@ -256,15 +280,29 @@ def class_names_of(text: str) -> list[str]:
     return names
 
 
+@contextmanager
+def _wrong_use(option: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error).rstrip("."), param_hint=option) from None
+
+
 def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
     if text is None:
         return None
     try:
-        numbers = tuple(float(part) for part in text.split(","))
+        return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise typer.BadParameter(
             f"{text!r} must be numbers, separated by commas", param_hint=option
         ) from None
+
+
+def _statistics(text: str | None, option: str) -> tuple[float, ...] | None:
+    numbers = _numbers(text, option)
+    if numbers is None:
+        return None
     if len(numbers) not in (1, 3):
         raise typer.BadParameter(f"{text!r} must be 1 or 3 numbers", param_hint=option)
     if option == "--std" and 0 in numbers:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -14,6 +15,9 @@ from captum_clustered.data._tables import read_table
 from captum_clustered.data.dicom import frame_names, is_dicom, split_frame
 
 __all__ = ["Item", "list_folder", "list_masks", "list_table", "mask_stem"]
+
+# In BUSI an image has one or more masks beside it.
+MASK_NAME = re.compile(r"(.+)_mask(?:_\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Item:
 def list_folder(folder: Path, recursive: bool) -> list[Item]:
     """List the images of a folder in the order of their names, labeled by its subfolders."""
     items = []
-    for file in _image_files(folder, recursive):
+    for file in _without_masks(_image_files(folder, recursive)):
         parts = Path(file).parts
         label = printable(parts[0]) if len(parts) > 1 else ""
         items += [Item(name, file, label) for name in frame_names(folder / file, file)]
@@ -59,18 +63,35 @@ def list_table(path: Path, root: Path, mask_column: str | None) -> list[Item]:
     return items
 
 
-def list_masks(folder: Path) -> dict[str, list[Path]]:
-    """List the masks of a folder by their names without suffix."""
+def list_masks(folder: Path, recursive: bool = False) -> dict[str, list[Path]]:
+    """List the masks of a folder by the images' names without suffix: ``x``, ``folder/x``."""
     if not folder.exists():
         raise FileNotFoundError(f"There is no folder {printable(folder)}.")
     if not folder.is_dir():
         raise ValueError(f"{printable(folder)} is not a folder.")
     found: dict[str, list[Path]] = {}
-    for file in _image_files(folder, recursive=False):
-        found.setdefault(Path(file).stem, []).append(folder / file)
+    for file in _image_files(folder, recursive):
+        found.setdefault(_masked_image(file) or _stem(file), []).append(folder / file)
     if not found:
         raise ValueError(f"{printable(folder)} has no image files.")
     return found
+
+
+def _masked_image(file: str) -> str:
+    """Return ``x`` for ``x_mask.png`` or ``x_mask_1.png``, as BUSI names its masks, else ""."""
+    found = MASK_NAME.fullmatch(_stem(file))
+    return found[1] if found else ""
+
+
+def _stem(file: str) -> str:
+    return PurePosixPath(file).with_suffix("").as_posix()
+
+
+def _without_masks(files: Iterable[str]) -> list[str]:
+    """Leave out the masks that lie beside their images."""
+    files = list(files)
+    stems = {_stem(file) for file in files}
+    return [file for file in files if _masked_image(file) not in stems]
 
 
 def mask_stem(name: Path) -> str:

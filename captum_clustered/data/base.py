@@ -27,6 +27,7 @@ class Transforms(TypedDict, total=False):
     transform: Transform | None
     target_transform: Transform | None
     transforms: Transform | None
+    loader: Callable[[Path], Image.Image]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ class MaskedImages(Dataset[tuple[Any, ...]]):
         transforms (Callable, optional): A transform of image, label and mask together, such as
                     those of ``torchvision.transforms.v2``. It excludes the other two.
                     Default: None
+        loader (Callable, optional): Reads an image file as RGB, such as
+                    ``partial(read_image, window=(40, 400))``.
+                    Default: :func:`read_image`
 
     Attributes:
 
@@ -87,12 +91,13 @@ class MaskedImages(Dataset[tuple[Any, ...]]):
         transform: Transform | None = None,
         target_transform: Transform | None = None,
         transforms: Transform | None = None,
+        loader: Callable[[Path], Image.Image] = read_image,
     ) -> None:
         if transforms is not None and (transform or target_transform) is not None:
             raise ValueError("Give either transforms or transform and target_transform, not both.")
         self.root = str(root)
         self.transform, self.target_transform = transform, target_transform
-        self.transforms = transforms
+        self.transforms, self.loader = transforms, loader
         self.samples = list(samples)
         self.classes = list(classes)
         self.class_to_idx = {name: index for index, name in enumerate(classes)}
@@ -132,7 +137,7 @@ class MaskedImages(Dataset[tuple[Any, ...]]):
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         sample = self.samples[index]
-        image: Any = read_image(sample.image)
+        image: Any = self.loader(sample.image)
         parts: tuple[Any, ...] = (image, sample.label)
         if sample.mask is not None:
             with needs_extra("A data set with masks", "data"):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from captum_clustered._errors import ImageError, explained, needs_extra, printable
+from captum_clustered.data.gray_values import Range, as_bytes
 
 __all__ = ["frame_names", "frames_of", "is_dicom", "read_dicom", "split_frame"]
 
@@ -72,13 +73,14 @@ def frames_of(path: str | os.PathLike[str]) -> list[Path]:
     return [path.with_name(name) for name in frame_names(path, path.name)]
 
 
-def read_dicom(path: Path, frame: int | None) -> Image.Image:
+def read_dicom(path: Path, frame: int | None, value_range: Range | None = None) -> Image.Image:
     """
     Read a frame as RGB.
 
     Stored values pass the modality's rescaling and the first window, and are then scaled to 0
-    to 255. Without a window the whole range of the stored bits is shown. MONOCHROME1 is
-    inverted; palettes and YBR become RGB. Frames count from 1; None is for a file with one.
+    to 255. Without a window the whole range of the stored bits is shown. A value_range takes the
+    place of the window, in units of the rescaled values. MONOCHROME1 is inverted; palettes and
+    YBR become RGB. Frames count from 1; None is for a file with one.
     """
     name = printable(path)
     header = _header(path)
@@ -94,7 +96,10 @@ def read_dicom(path: Path, frame: int | None) -> Image.Image:
             raise ImageError(f"{name} holds no picture.")
         index = (frame or 1) - 1
         values = pixel_array(path, index=index)
-        return Image.fromarray(_shown(values, _usable(_of_frame(header, index))))
+        header = _usable(_of_frame(header, index))
+        if value_range is not None and (values.ndim == 3 or _is_palette(header)):
+            raise ImageError(f"{name} is in color; value_range and window are for gray values.")
+        return Image.fromarray(_shown(values, header, value_range))
 
 
 def _header(path: Path) -> Any:
@@ -176,19 +181,25 @@ def _float(value: Any) -> float:
         return math.nan
 
 
-def _shown(values: npt.NDArray[Any], header: Any) -> npt.NDArray[np.uint8]:
+def _is_palette(header: Any) -> bool:
+    return bool(header.get("PhotometricInterpretation") == "PALETTE COLOR")
+
+
+def _shown(
+    values: npt.NDArray[Any], header: Any, value_range: Range | None
+) -> npt.NDArray[np.uint8]:
     from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
 
-    interpretation = header.get("PhotometricInterpretation")
-    if interpretation == "PALETTE COLOR":
+    if _is_palette(header):
         colors = apply_color_lut(values, header)
-        return _bytes(colors, 0, 2 ** (8 * colors.dtype.itemsize) - 1)
+        return as_bytes(colors, 0, 2 ** (8 * colors.dtype.itemsize) - 1)
     if values.ndim == 3:
-        return _bytes(values, 0, 2 ** int(header.BitsStored) - 1)
-    low, high = _range(header)
-    shown = apply_voi_lut(apply_modality_lut(values, header), header)
-    gray = _bytes(shown, low, high)
-    if interpretation == "MONOCHROME1":
+        return as_bytes(values, 0, 2 ** int(header.BitsStored) - 1)
+    shown = apply_modality_lut(values, header)
+    if value_range is None:
+        shown = apply_voi_lut(shown, header)
+    gray = as_bytes(shown, *(value_range or _range(header)))
+    if header.get("PhotometricInterpretation") == "MONOCHROME1":
         gray = 255 - gray
     return np.repeat(gray[..., None], 3, 2)
 
@@ -206,9 +217,3 @@ def _range(header: Any) -> tuple[float, float]:
     low, high = low * slope + intercept, high * slope + intercept
     # With a negative slope pydicom's windows end the other way round; values alone do not.
     return (low, high) if "WindowCenter" in header else (min(low, high), max(low, high))
-
-
-def _bytes(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
-    relative = (values.astype(np.float64) - low) / (high - low)
-    scaled: npt.NDArray[np.uint8] = np.rint(np.clip(relative, 0, 1) * 255).astype(np.uint8)
-    return scaled

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -35,8 +36,9 @@ class ImageList(Dataset[tuple[Any, ...]]):
 
     Args:
 
-        data (str or Path): A folder: its images, in the order of their names. An image in a
-                    folder in it has the name of that folder as its label. Or a CSV file with
+        data (str or Path): A folder: its images, in the order of their names, without masks
+                    beside them. An image in a folder in it has the name of that folder as its
+                    label. Or a CSV file with
                     the column ``image`` or ``file`` and, optionally, ``label``.
         root (str or Path, optional): The folder that the table's files are relative to.
                     Default: None (the table's folder)
@@ -52,9 +54,10 @@ class ImageList(Dataset[tuple[Any, ...]]):
                     ``label``, for the images of a folder. Files are matched by name.
                     Default: None (the folders' names, or the table's column)
         masks (str or Path, optional): For a folder, the folder of the masks, which have the
-                    names of their images but for the suffix. For a table, the name of the
-                    column of the masks. transform must be None or a :class:`Preprocessing`,
-                    which also resizes and crops the masks.
+                    names of their images but for the suffix. Masks named ``x_mask``,
+                    ``x_mask_1``, ... of the image ``x`` are united, and may lie beside it. For
+                    a table, the name of the column of the masks. transform must be None or a
+                    :class:`Preprocessing`, which also resizes and crops the masks.
                     Default: None (no masks)
         recursive (bool, optional): Whether the folders in a folder are read, too.
                     Default: True
@@ -110,7 +113,9 @@ class ImageList(Dataset[tuple[Any, ...]]):
         encoded = (os.fsencode(item.name) for item in items)
         self.names = [name.decode("utf-8", errors="backslashreplace") for name in encoded]
         self._has_masks = masks is not None
-        self._mask_files = None if masks is None or not is_folder else list_masks(Path(masks))
+        self._mask_files = (
+            None if masks is None or not is_folder else list_masks(Path(masks), recursive)
+        )
         self._mask_source = printable(masks if masks is not None and is_folder else data)
         self._label_source = None if labels is None else printable(labels)
         n_classes = len(classes) if n_classes is None and classes is not None else n_classes
@@ -145,30 +150,36 @@ class ImageList(Dataset[tuple[Any, ...]]):
         parts = (value, None if label == NO_LABEL else label)
         if not self._has_masks:
             return parts
-        mask = read_mask(self._mask_file(index), image.size)
+        masks = [read_mask(file, image.size) for file in self._files_of_mask(index)]
+        mask = torch.stack(masks).any(0)
         if isinstance(self.transform, Preprocessing):
             mask = self.transform.mask(mask)
         return (*parts, mask[None])
 
     def image(self, index: int) -> Image.Image:
-        """Read the image of an item, as :func:`read_image` does."""
-        return read_image(self.root / self._items[index].name)
+        """Read the image of an item, as :func:`read_image` or the preprocessing does."""
+        read = self.transform.read if isinstance(self.transform, Preprocessing) else read_image
+        return read(self.root / self._items[index].name)
 
-    def _mask_file(self, index: int) -> Path:
+    def _files_of_mask(self, index: int) -> list[Path]:
         item = self._items[index]
         if self._mask_files is None:
             if not item.mask:
                 raise ValueError(f"{self._mask_source} names no mask for {self.names[index]}.")
-            return self.root / item.mask
+            return [self.root / item.mask]
         stem = mask_stem(self.root / item.name)
-        files = self._mask_files.get(stem, [])
-        if len(files) != 1:
+        names = (PurePath(item.name).with_name(stem).as_posix(), stem)
+        files = next((self._mask_files[name] for name in names if name in self._mask_files), [])
+        image = self.root / item.file
+        # Masks may lie beside their images.
+        files = [file for file in files if file.stem != image.stem or not file.samefile(image)]
+        if len({file.stem for file in files}) != max(len(files), 1):
             found = ", ".join(printable(file.name) for file in files) or "none"
             raise ValueError(
                 f"{self._mask_source} must have one mask with the name {printable(stem)}; it has "
                 f"{found}."
             )
-        return files[0]
+        return files
 
 
 def _numbers(

@@ -17,6 +17,7 @@ from captum_clustered.data.images import decoded, existing_file
 __all__ = ["Box", "Point", "draw_boxes", "draw_polygons", "read_mask"]
 
 Point = tuple[float, float]
+LOSSY = ("JPEG", "JPEG2000", "MPO", "WEBP")
 Box = tuple[float, float, float, float]
 
 
@@ -25,8 +26,9 @@ def read_mask(path: str | os.PathLike[str], size: tuple[int, int] | None = None)
     Read the mask of an object: every pixel that is not black belongs to it.
 
     The color of a pixel counts, not its index in a palette. A color as dark as (40, 0, 0)
-    counts, and so does 1 of 65535. Transparency is ignored. The orientation in the EXIF data is
-    applied.
+    counts, and so does 1 of 65535. In a lossy format (JPEG, WebP), which blurs the edge, a pixel
+    must be brighter than half of the largest value. Transparency is ignored. The orientation in
+    the EXIF data is applied.
 
     Args:
 
@@ -56,7 +58,10 @@ def read_mask(path: str | os.PathLike[str], size: tuple[int, int] | None = None)
         image = image.convert("RGBA" if image.mode[0] == "P" else "RGB")
     bands = image.getbands()
     values = np.asarray(image).reshape(image.height, image.width, -1)
-    inside = (values[..., : len(bands) - (bands[-1] == "A")] != 0).any(2)
+    values = values[..., : len(bands) - (bands[-1] == "A")]
+    with Image.open(path) as file:
+        is_lossy = file.format in LOSSY
+    inside = (values > values.max() / 2 if is_lossy else values != 0).any(2)
     if size is not None and image.size != size:
         if not _same_proportions(image.size, size):
             raise ImageError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
+
+from captum_clustered.data.gray_values import chosen_range
+from captum_clustered.data.images import read_image
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing", "make_preprocessing"]
 
@@ -41,6 +45,8 @@ class Preprocessing:
         n_channels (int): Channels of the input.
         name (str): What the transform is called, if it is the network's own.
         guesses (tuple[str, ...]): Those of "size", "mean" and "std" that nobody gave.
+        value_range (tuple[float, float], optional): The values in files that become 0 and 255.
+                    Default: None (as :func:`read_image` says)
 
     Examples::
 
@@ -58,6 +64,7 @@ class Preprocessing:
     n_channels: int = 3
     name: str = ""
     guesses: tuple[str, ...] = ()
+    value_range: tuple[float, float] | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
@@ -81,6 +88,8 @@ class Preprocessing:
             parts += [f"divided by {_listed(self.std)}"]
         else:
             parts.append("values changed in a way that is not known")
+        if self.value_range is not None:
+            parts.insert(0, "gray values {:g} to {:g} shown".format(*self.value_range))
         text = ", ".join(parts)
         if self.name:
             text = f"{self.name}: {text}"
@@ -90,7 +99,14 @@ class Preprocessing:
     def identity(self) -> str:
         """The same text for the same preprocessing, in every process."""
         # The text of a transform of one's own may hold an address. Spaces have no meaning.
-        return self.description if self.name else " ".join(repr(self.transform).split())
+        if self.name:
+            return self.description
+        shown = "" if self.value_range is None else f" of values {self.value_range}"
+        return " ".join(repr(self.transform).split()) + shown
+
+    def read(self, path: str | os.PathLike[str]) -> Image.Image:
+        """Read an image file by :func:`read_image`, with this range of values."""
+        return read_image(path, self.value_range)
 
     def __call__(self, image: Image.Image) -> Tensor:
         """Return the network's input for an image, (C, size, size)."""
@@ -186,6 +202,8 @@ def make_preprocessing(
     size: int | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    value_range: Sequence[float] | None = None,
+    window: Sequence[float] | None = None,
 ) -> Preprocessing:
     """
     Build the preprocessing of a network.
@@ -202,6 +220,9 @@ def make_preprocessing(
                     Default: None (the preset's, else ImageNet's)
         std (tuple[float, ...], optional): As mean.
                     Default: None (the preset's, else ImageNet's)
+        value_range, window (sequence of float, optional): As in :func:`read_image`, for files
+                    that are read with this preprocessing.
+                    Default: None
 
     Returns:
         Preprocessing: The transform.
@@ -218,6 +239,7 @@ def make_preprocessing(
     """
     if std is not None and not all(value > 0 for value in std):
         raise ValueError(f"std={std} must be above 0: pixel values are divided by it.")
+    shown = chosen_range(value_range, window)
     values = {"size": size, "mean": mean, "std": std}
     guesses = tuple(name for name, value in values.items() if value is None)
     if preset is None:
@@ -225,7 +247,9 @@ def make_preprocessing(
         stds = _channels(std or IMAGENET_STD, n_channels, "std", default=std is None)
         side = size or DEFAULT_SIZE
         resize = _Resize(side, means, stds)
-        return Preprocessing(resize, side, means, stds, (side, side), n_channels, guesses=guesses)
+        return Preprocessing(
+            resize, side, means, stds, (side, side), n_channels, guesses=guesses, value_range=shown
+        )
     own = preset()
     overrides: dict[str, Any] = {}
     if size is not None:
@@ -236,7 +260,8 @@ def make_preprocessing(
     stds = _channels(std or tuple(own.std), n_channels, "std")
     transform = preset(mean=means, std=stds, **overrides)
     resized = tuple(transform.resize_size)
-    return Preprocessing(transform, transform.crop_size[0], means, stds, resized, n_channels)
+    side = transform.crop_size[0]
+    return Preprocessing(transform, side, means, stds, resized, n_channels, value_range=shown)
 
 
 @dataclass(frozen=True)

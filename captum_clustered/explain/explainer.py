@@ -143,9 +143,7 @@ class ImageExplainer:
             ValueError: If a tensor has another shape.
         """
         if isinstance(image, (str, os.PathLike)):
-            from captum_clustered.data.images import read_image
-
-            image = read_image(image)
+            image = self.preprocessing.read(image)
         if not isinstance(image, Tensor):
             image = self.preprocessing(image)
         inputs = image[None] if image.dim() == 3 else image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Union
 
 import torch
@@ -72,6 +72,8 @@ class Model:
         size: int | None = None,
         mean: tuple[float, ...] | None = None,
         std: tuple[float, ...] | None = None,
+        value_range: Sequence[float] | None = None,
+        window: Sequence[float] | None = None,
     ) -> Preprocessing:
         """
         Return how an image becomes the network's input.
@@ -80,16 +82,21 @@ class Model:
 
             size, mean, std (optional): As in :func:`captum_clustered.data.make_preprocessing`.
                         Default: None (those of the network or its weights, else a guess)
+            value_range, window (optional): As in :func:`captum_clustered.data.read_image`.
+                        Default: None
 
         Raises:
 
-            ValueError: If one of them is given and the network has its own transform.
+            ValueError: If size, mean or std is given and the network has its own transform.
         """
+        from captum_clustered.data.gray_values import chosen_range
         from captum_clustered.data.own_transform import as_preprocessing
         from captum_clustered.data.preprocessing import make_preprocessing
 
         if self.preprocess is None:
-            return make_preprocessing(self.preset, self.n_channels, size, mean, std)
+            return make_preprocessing(
+                self.preset, self.n_channels, size, mean, std, value_range, window
+            )
         given = {"size": size, "mean": mean, "std": std}
         names = [name for name, value in given.items() if value is not None]
         if names:
@@ -97,7 +104,8 @@ class Model:
                 f"{', '.join(names)} cannot be given: {self.name} has its own transform. Let its "
                 "factory return (model, None) to do without it."
             )
-        return as_preprocessing(self.preprocess)
+        own = as_preprocessing(self.preprocess)
+        return replace(own, value_range=chosen_range(value_range, window) or own.value_range)
 
 
 AnyModel = Union[Model, nn.Module]

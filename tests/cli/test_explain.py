@@ -131,6 +131,18 @@ class TestArrays:
         result = run("explain", photo, *usual, "--size", "32")
         assert "size cannot be given: factories:with_transform has its own" in result.stderr
 
+    @pytest.mark.parametrize("options", [("--range", "0,4095"), ("--window", "2048,4096")])
+    def test_twelve_bits_in_sixteen(self, explain, options):
+        values = np.random.default_rng(0).integers(0, 4096, (32, 32)).astype(np.uint16)
+        values[0, 0] = 4095
+        Image.fromarray(values).save("scan.png")
+        assert "seems to have 12 bits" in explain(images=["scan.png"]).stdout
+        result = explain(*options, images=["scan.png"])
+        assert "seems to have 12 bits" not in result.stdout
+        assert "Preprocessing: gray values 0 to 4095 shown" in result.stdout
+        expected = np.rint(values / 4095 * 255)
+        np.testing.assert_array_equal(arrays("out/scan.npz")["input_image"][..., 0], expected)
+
     def test_names_of_classes(self, explain):
         result = explain("--class-names", "cat, dog,cow", "--target", "1")
         assert "Classes: 0 cat, 1 dog, 2 cow." in result.stdout
@@ -497,6 +509,10 @@ class TestBadInput:
             (("--mean", "nan"), "must be from 0 to 1"),
             (("--std", "0"), "must be above 0"),
             (("--std", "0.2,0,0.2"), "must be above 0"),
+            (("--range", "a,b"), "must be numbers"),
+            (("--range", "5"), "must be two numbers"),
+            (("--window", "40,0"), "a width above 1"),
+            (("--range", "0,1", "--window", "1,2"), "not both"),
             (("--scaling", "nope"), "density"),
             (("--n-clusters", "0"), "--n-clusters"),
         ],

@@ -1,3 +1,6 @@
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 from small_files import save_image, save_mask, save_table, tn5000, voc_annotation
@@ -5,7 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from captum_clustered.data import TN5000, ImageTable
+from captum_clustered.data import TN5000, ImageTable, read_image
 
 
 @pytest.fixture
@@ -70,6 +73,12 @@ def test_batches_are_those_of_compare(root, both, workers):
         show_progress=False,
     )
     assert "pointing game" in comparison.to_markdown()
+
+
+def test_a_loader_of_ones_own(root):
+    data = ImageTable(root, loader=partial(read_image, value_range=(0, 180)))
+    # The second image is 60 everywhere.
+    assert np.asarray(data[1][0]).flat[0] == 85
 
 
 def test_separate_transforms_of_image_and_label(root):

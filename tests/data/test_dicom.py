@@ -68,6 +68,23 @@ def test_windows_are_in_rescaled_units(tmp_path):
     assert gray(path) == [[0, water], [middle, 255]]
 
 
+def test_a_range_or_window_of_the_users_takes_the_place_of_the_files(tmp_path):
+    # Rescaled: -100, 0, 100, 200.
+    values = [[0, 50], [100, 150]]
+    tags = {"RescaleSlope": 2, "RescaleIntercept": -100, "WindowCenter": 0, "WindowWidth": 9}
+    path = save_dicom(tmp_path / "a.dcm", values, **tags)
+    shown = np.asarray(read_image(path, value_range=(-100, 200)))[..., 0]
+    np.testing.assert_array_equal(shown, [[0, 85], [170, 255]])
+    own = save_dicom(tmp_path / "b.dcm", values, **tags | {"WindowCenter": 77, "WindowWidth": 201})
+    np.testing.assert_array_equal(read_image(path, window=(77, 201)), read_image(own))
+    inverted = save_dicom(tmp_path / "c.dcm", values, interpretation="MONOCHROME1", **tags)
+    shown = np.asarray(read_image(inverted, value_range=(-100, 200)))[..., 0]
+    np.testing.assert_array_equal(shown, [[255, 170], [85, 0]])
+    color = save_dicom(tmp_path / "d.dcm", np.ones((2, 2, 3)), interpretation="RGB")
+    with pytest.raises(ImageError, match=r"d\.dcm is in color; value_range and window are for"):
+        read_image(color, window=(77, 201))
+
+
 PLAIN, WINDOWED = [[0, 51], [102, 255]], [[0, 0], [255, 255]]
 NEGATIVE = {"RescaleSlope": b"-1", "RescaleIntercept": b"255 "}
 WINDOW = {"WindowCenter": b"77", "WindowWidth": b"52"}

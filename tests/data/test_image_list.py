@@ -287,6 +287,29 @@ class TestMasks:
         with pytest.raises(ValueError, match=r"with the name b; it has b\.png, b\.tif"):
             images[1]
 
+    @pytest.mark.parametrize("beside", [True, False])
+    def test_several_masks_of_an_image_are_united(self, tmp_path, beside):
+        # BUSI: "benign (1).png", "benign (1)_mask.png", "benign (1)_mask_1.png".
+        where = tmp_path / ("data" if beside else "masks")
+        for name in ("benign", "normal"):
+            picture(tmp_path / "data" / name / f"{name} (1).png", 50)
+            for number, column in (("", 0), ("_1", 3)):
+                values = np.zeros((4, 4), np.uint8)
+                values[:, column] = 255 * (name == "benign")
+                path = where / name / f"{name} (1)_mask{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(values).save(path)
+        images = ImageList(tmp_path / "data", masks=where, classes=["benign", "normal"])
+        assert images.names == ["benign/benign (1).png", "normal/normal (1).png"]
+        assert [label for _, label, _ in images] == [0, 1]
+        assert images[0][2].sum(1).tolist() == [[4, 0, 0, 4]]
+        assert not images[1][2].any()
+
+    def test_an_image_is_not_its_own_mask(self, tmp_path):
+        picture(tmp_path / "a.png", 50)
+        with pytest.raises(ValueError, match="must have one mask with the name a; it has none"):
+            ImageList(tmp_path, masks=tmp_path)[0]
+
     def test_of_a_table_are_a_column(self, folder):
         table = folder.parent / "list.csv"
         table.write_text("image,outline\nimages/a.png,masks/a.tif\nimages/b.png,\n")
@@ -317,6 +340,14 @@ class TestMasks:
             ImageList(folder, masks=tmp_path / "empty")
         with pytest.raises(ValueError, match="masks need transform=make_preprocessing"):
             ImageList(folder, masks=folder, transform=lambda image: image)
+
+
+def test_a_range_of_values(tmp_path):
+    Image.fromarray(np.full((4, 4), 819, np.uint16)).save(tmp_path / "a.png")
+    transform = make_preprocessing(size=4, mean=(0.0,), std=(1.0,), value_range=(0, 4095))
+    inputs, _ = ImageList(tmp_path, transform=transform)[0]
+    torch.testing.assert_close(inputs, torch.full((3, 4, 4), 0.2))
+    assert transform.description.startswith("gray values 0 to 4095 shown, resized to 4 x 4")
 
 
 def test_a_folder_alone(tree):

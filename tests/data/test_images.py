@@ -30,9 +30,12 @@ class TestModes:
         ("mode", "color", "expected"),
         [
             ("RGB", RED, RED),
-            ("RGBA", (*RED, 0), RED),
+            ("RGBA", (*RED, 255), RED),
+            # Half of it on black, and nothing of it.
+            ("RGBA", (*RED, 128), (100, 15, 5)),
+            ("RGBA", (*RED, 0), (0, 0, 0)),
             ("L", 90, (90, 90, 90)),
-            ("LA", (90, 0), (90, 90, 90)),
+            ("LA", (90, 128), (45, 45, 45)),
             ("1", 1, (255, 255, 255)),
         ],
     )
@@ -53,7 +56,7 @@ class TestModes:
         image.save(tmp_path / "a.png", transparency=bytes([0, 128]))
         with Image.open(tmp_path / "a.png") as file:
             assert file.info["transparency"] == bytes([0, 128])
-        assert (pixels(tmp_path / "a.png") == RED).all()
+        assert (pixels(tmp_path / "a.png") == (100, 15, 5)).all()
 
     def test_cmyk(self, tmp_path):
         Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=100)
@@ -91,6 +94,65 @@ class TestSixteenBit:
         Image.new("I", (2, 2), value).save(tmp_path / "a.tiff")
         with pytest.raises(ImageError, match=f"from {value} to {value}, beyond 16 bits"):
             read_image(tmp_path / "a.tiff")
+
+
+class TestFewerBits:
+    """Gray values that do not fill the bits of their file."""
+
+    @pytest.mark.parametrize("bits", [8, 10, 12, 14])
+    def test_are_noted(self, tmp_path, bits):
+        values = np.array([[0, 2**bits - 1]], np.uint16)
+        Image.fromarray(values).save(tmp_path / "a.png")
+        message = rf"seems to have {bits} bits.* --range 0,{2**bits - 1}\."
+        with pytest.warns(UserWarning, match=message):
+            read_image(tmp_path / "a.png")
+
+    @pytest.mark.parametrize("largest", [0, 2**14, 65535])
+    def test_are_not_seen_where_there_are_none(self, tmp_path, largest):
+        Image.fromarray(np.array([[0, largest]], np.uint16)).save(tmp_path / "a.png")
+        pixels(tmp_path / "a.png")
+
+    def test_a_range_shows_them(self, tmp_path):
+        Image.fromarray(np.array([[0, 819, 4095, 5000]], np.uint16)).save(tmp_path / "a.png")
+        shown = np.asarray(read_image(tmp_path / "a.png", value_range=(0, 4095)))
+        np.testing.assert_array_equal(shown[0, :, 0], [0, 51, 255, 255])
+        # Center 2048 and width 4096 are 0 to 4095.
+        again = np.asarray(read_image(tmp_path / "a.png", window=(2048, 4096)))
+        np.testing.assert_array_equal(shown, again)
+
+    @pytest.mark.parametrize("mode", ["F", "I"])
+    def test_values_without_a_range_of_their_own(self, tmp_path, mode):
+        values = np.array([[-1000, 0, 250, 70000]], np.float32 if mode == "F" else np.int32)
+        Image.fromarray(values).save(tmp_path / "a.tif")
+        shown = read_image(tmp_path / "a.tif", value_range=(-1000, 1500))
+        np.testing.assert_array_equal(np.asarray(shown)[0, :, 0], [0, 102, 128, 255])
+
+    def test_no_number_is_black(self, tmp_path):
+        Image.fromarray(np.array([[np.nan, 1]], np.float32)).save(tmp_path / "a.tif")
+        shown = read_image(tmp_path / "a.tif", value_range=(0, 1))
+        np.testing.assert_array_equal(np.asarray(shown)[0, :, 0], [0, 255])
+
+    def test_eight_bits(self, tmp_path):
+        Image.fromarray(np.array([[20, 71, 122]], np.uint8)).save(tmp_path / "a.png")
+        shown = np.asarray(read_image(tmp_path / "a.png", value_range=(20, 122)))
+        np.testing.assert_array_equal(shown[0, :, 0], [0, 128, 255])
+        with pytest.raises(ImageError, match=r"a\.png has 8 bits, so no value comes near 4095"):
+            read_image(tmp_path / "a.png", value_range=(0, 4095))
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"value_range": (5, 5)}, r"value_range=\(5, 5\) must be two numbers \(low, high\)"),
+            ({"value_range": (0, float("inf"))}, "low below high"),
+            ({"value_range": (0, 1, 2)}, "must be two numbers"),
+            ({"window": (40, 1)}, "a width above 1"),
+            ({"value_range": (0, 1), "window": (1, 2)}, "not both"),
+        ],
+    )
+    def test_what_is_no_range(self, tmp_path, options, message):
+        Image.new("L", (2, 2)).save(tmp_path / "a.png")
+        with pytest.raises(ValueError, match=message):
+            read_image(tmp_path / "a.png", **options)
 
 
 class TestExif:
@@ -136,7 +198,7 @@ class TestTiff:
 
     @staticmethod
     def write(path, bits, photometric):
-        value = {8: 10, 16: 2570}[bits]
+        value = {8: 100, 16: 25700}[bits]
         image = Image.new({8: "L", 16: "I;16"}[bits], (3, 2), value)
         image.save(path)
         content = path.read_bytes()
@@ -145,7 +207,7 @@ class TestTiff:
         path.write_bytes(content[:at] + bytes([photometric]) + content[at + 1 :])
 
     @pytest.mark.parametrize("bits", [8, 16])
-    @pytest.mark.parametrize(("photometric", "expected"), [(1, 10), (0, 245)])
+    @pytest.mark.parametrize(("photometric", "expected"), [(1, 100), (0, 155)])
     def test_black_or_white_is_zero(self, tmp_path, bits, photometric, expected):
         path = tmp_path / "a.tif"
         self.write(path, bits, photometric)

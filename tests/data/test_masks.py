@@ -54,6 +54,20 @@ class TestWhatIsNotBlackIsTheObject:
         assert mask.sum() == 400
         np.testing.assert_array_equal(mask, indices != 1)
 
+    @pytest.mark.parametrize("value", [255, 90])
+    @pytest.mark.parametrize("suffix", ["jpg", "webp"])
+    def test_the_blurred_edge_of_a_lossy_format_is_in_its_middle(self, tmp_path, suffix, value):
+        rows, columns = np.mgrid[:96, :128]
+        disk = (rows - 45) ** 2 / 30**2 + (columns - 60) ** 2 / 40**2 <= 1
+        path = save(tmp_path / f"m.{suffix}", disk.astype(np.uint8) * value, quality=75)
+        with Image.open(path) as file:
+            # Every pixel that is not black would be many more.
+            assert (np.asarray(file.convert("L")) > 0).sum() > 1.05 * disk.sum()
+        assert (read_mask(path).numpy() != disk).sum() < 0.01 * disk.sum()
+
+    def test_a_lossy_format_may_be_black(self, tmp_path):
+        assert not read_mask(save(tmp_path / "m.jpg", np.zeros((8, 8), np.uint8))).any()
+
     def test_inks_are_colors(self, tmp_path):
         image = Image.fromarray(INSIDE.astype(np.uint8) * 255).convert("RGB").convert("CMYK")
         image.save(tmp_path / "mask.tif")
