@@ -49,6 +49,14 @@ class Clusters:
     score: Tensor
     baseline_score: Tensor
 
+    def first(self, n: int) -> Clusters:
+        """Return the clusters of the first n examples."""
+        values: dict[str, Any] = {
+            name: tuple(part[:n] for part in value) if isinstance(value, tuple) else value[:n]
+            for name, value in vars(self).items()
+        }
+        return Clusters(**values)
+
 
 def order_clusters(
     importances: NDArray[Any], sizes: NDArray[Any], max_clusters: int | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Union
 
@@ -26,8 +28,9 @@ from captum_clustered._view_maps import (
     stack_views,
     tensors_of,
 )
+from captum_clustered.clusters import Clusters
 from captum_clustered.tokens import tokens_to_map
-from captum_clustered.views import View, make_view
+from captum_clustered.views import View, make_views
 
 TensorOrTuple = Union[Tensor, Tensors]
 
@@ -94,14 +97,10 @@ class TestTimeAugmentation(LayerAttribution):
         LayerAttribution.__init__(
             self, attribution.forward_func, attribution.layer, attribution.device_ids
         )
-        if isinstance(views, (str, View)):
-            raise TypeError(
-                f"views must be a sequence such as ('identity', 'hflip'); got {views!r}."
-            )
         if views_per_eval is not None:
             check_int("views_per_eval", views_per_eval, 1)
         self.attribution = attribution
-        self.views = tuple(make_view(view) for view in views)
+        self.views = make_views(views)
         if not self.views:
             raise ValueError("views must have at least one view; got none.")
         self.views_per_eval = views_per_eval
@@ -117,8 +116,10 @@ class TestTimeAugmentation(LayerAttribution):
         attribute_to_layer_input: bool = False,
         relu_attributions: bool = False,
         attr_dim_summation: bool = True,
+        *,
+        return_clusters: bool = False,
         **kwargs: Any,
-    ) -> TensorOrTuple:
+    ) -> Any:
         r"""
         Args:
 
@@ -137,6 +138,9 @@ class TestTimeAugmentation(LayerAttribution):
                         Default: False
             attr_dim_summation (bool, optional): As the wrapped method's.
                         Default: True
+            return_clusters (bool, optional): Whether to return the clusters of the first view,
+                        if the wrapped method has clusters. They need no further pass.
+                        Default: False
             **kwargs: Further arguments of the wrapped method. ``baselines`` are transformed
                         like the inputs. Other tensors are passed on as they are, and must
                         then be the same at all positions if a view moves positions. With
@@ -144,16 +148,20 @@ class TestTimeAugmentation(LayerAttribution):
                         each example, views are explained one at a time.
 
         Returns:
-            *Tensor* or *tuple[Tensor, ...]* of **attributions**:
+            **attributions** or a tuple of **attributions**, **clusters**:
+
             - **attributions** (*Tensor* or *tuple[Tensor, ...]*):
                         Of the shape and type that the wrapped method returns, detached.
+            - **clusters** (*Clusters*, returned if return_clusters=True):
+                        Those of the first view, by default the input itself. Their maps are
+                        brought back onto the input; their sum is not the mean over the views.
 
         Raises:
 
             TypeError: If inputs are no tensors or the wrapped method returns none.
             ValueError: If an argument does not fit the views or the wrapped method; the
-                        message names it. For ``return_convergence_delta`` and
-                        ``return_clusters``: each view has its own score and clusters.
+                        message names it. For ``return_convergence_delta``: each view has its
+                        own score. For ``return_clusters``, if the wrapped method has none.
 
         Examples::
 
@@ -165,32 +173,38 @@ class TestTimeAugmentation(LayerAttribution):
         """
         formatted = inputs if isinstance(inputs, tuple) else (inputs,)
         self._check(formatted, kwargs)
+        if return_clusters:
+            self._check_clusters()
         # Methods differ in what they take: only what was given is passed on.
         if attribute_to_layer_input:
             kwargs["attribute_to_layer_input"] = True
         if not attr_dim_summation:
             kwargs["attr_dim_summation"] = False
         mean, is_tuple = MeanMaps(), False
+        clusters: Clusters | None = None
         for shown in self._batches(formatted, kwargs):
-            arguments = dict(kwargs)
-            if target is not None:
-                arguments["target"] = _expand_target(target, len(shown))
-            if additional_forward_args is not None:
-                arguments["additional_forward_args"] = repeat_arguments(
-                    additional_forward_args, len(formatted[0]), len(shown)
-                )
+            arguments = {
+                **kwargs,
+                **_repeated(target, additional_forward_args, len(formatted[0]), len(shown)),
+            }
             if "baselines" in kwargs:
                 arguments["baselines"] = shown[0].like_inputs(kwargs["baselines"])
-            stacked = stack_views(shown, formatted)
-            result = self.attribution.attribute(
-                _format_output(isinstance(inputs, tuple), stacked), **arguments
-            )
+            stacked = _format_output(isinstance(inputs, tuple), stack_views(shown, formatted))
+            if return_clusters and clusters is None:
+                # The first call has the first view.
+                result, found = self.attribution.attribute(
+                    stacked, return_clusters=True, **arguments
+                )
+                clusters = self._clusters(found, shown[0])
+            else:
+                result = self.attribution.attribute(stacked, **arguments)
             is_tuple = isinstance(result, tuple)
             self._add(mean, result, shown)
         attributions = mean.result()
         if relu_attributions:
             attributions = tuple(map(torch.relu, attributions))
-        return _format_output(is_tuple, attributions)
+        formatted_mean = _format_output(is_tuple, attributions)
+        return formatted_mean if clusters is None else (formatted_mean, clusters)
 
     def has_convergence_delta(self) -> bool:
         """Return False: the views have different scores."""
@@ -235,13 +249,24 @@ class TestTimeAugmentation(LayerAttribution):
             for shown, maps in zip(batch, zip(*parts, strict=True), strict=True):
                 mean.add(maps, partial(self._back, shown=shown), shown.view.name)
 
+    def _clusters(self, clusters: Clusters, shown: ShownInputs) -> Clusters:
+        """Return the clusters of a call's first view, with maps of the input."""
+        clusters = clusters.first(len(shown.inputs[0]))
+        maps: Any = clusters.maps
+        is_tuple, mean = isinstance(maps, tuple), MeanMaps()
+        with torch.no_grad():
+            back = partial(self._back, shown=shown)
+            mean.add(maps if is_tuple else (maps,), back, shown.view.name)
+        return replace(clusters, maps=_format_output(is_tuple, mean.result()))
+
     def _back(self, maps: Tensor, shown: ShownInputs) -> Tensor:
         if self.grid is None:
             if shown.view.spatial_dims and maps.dim() != shown.inputs[0].dim():
                 raise ValueError(
                     f"view {shown.view.name!r} moves positions, but an attribution of shape "
                     f"{tuple(maps.shape)} is no map of inputs of shape "
-                    f"{tuple(shown.inputs[0].shape)}. For tokens (N, c, T) give grid and n_prefix."
+                    f"{tuple(shown.inputs[0].shape)}. For tokens (N, c, T), give grid "
+                    "and n_prefix to TestTimeAugmentation."
                 )
             return shown.back(maps)
         grid = tuple(self.grid)
@@ -250,13 +275,19 @@ class TestTimeAugmentation(LayerAttribution):
         patches = shown.back(tokens_to_map(maps, grid, self.n_prefix))
         return torch.cat([maps[:, :, : self.n_prefix], patches.flatten(2)], 2)
 
+    def _check_clusters(self) -> None:
+        if "return_clusters" not in inspect.signature(self.attribution.attribute).parameters:
+            raise ValueError(
+                "return_clusters=True is not supported: the wrapped method, "
+                f"{type(self.attribution).__name__}, has no clusters."
+            )
+
     def _check(self, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        for name in ("return_convergence_delta", "return_clusters"):
-            if kwargs.get(name):
-                raise ValueError(
-                    f"{name}=True is not supported by TestTimeAugmentation: each view has a score "
-                    "and clusters of its own. Call the wrapped method itself."
-                )
+        if kwargs.get("return_convergence_delta"):
+            raise ValueError(
+                "return_convergence_delta=True is not supported by TestTimeAugmentation: each view "
+                "has a score of its own. Call the wrapped method itself."
+            )
         for tensor in inputs:
             if not isinstance(tensor, Tensor):
                 raise TypeError(
@@ -291,3 +322,15 @@ class TestTimeAugmentation(LayerAttribution):
             return any(size > 1 for size in tensor.shape[-n_spatial:])
         # Channels are the last dimension of some layers of tokens, and the middle one of others.
         return sum(size > 1 for size in tensor.shape[-2:]) > 1
+
+
+def _repeated(
+    target: TargetType, additional_forward_args: object | None, n: int, n_views: int
+) -> dict[str, Any]:
+    """Return the arguments among these two that are given, for each of the views."""
+    found: dict[str, Any] = {}
+    if target is not None:
+        found["target"] = _expand_target(target, n_views)
+    if additional_forward_args is not None:
+        found["additional_forward_args"] = repeat_arguments(additional_forward_args, n, n_views)
+    return found

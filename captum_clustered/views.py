@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import torch
@@ -264,6 +264,23 @@ def make_view(view: str | View) -> View:
     except (TypeError, ValueError) as error:
         reason = str(error)
     raise ValueError(f"view {view!r} is not accepted: {reason}")
+
+
+def make_views(views: Iterable[str | View]) -> tuple[View, ...]:
+    """Return the views of a sequence; raise TypeError or ValueError as :func:`make_view`."""
+    if isinstance(views, (str, View)):
+        raise TypeError(f"views must be a sequence such as ('identity', 'hflip'); got {views!r}.")
+    return tuple(map(make_view, views))
+
+
+def view_names(views: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of views that are texts, each view in one spelling; JSON can store them."""
+    views = views if isinstance(views, str) else tuple(views)
+    made = make_views(views)
+    for view in views:
+        if isinstance(view, View):
+            raise TypeError(f"views must be texts here, such as 'hflip'; got {view!r}.")
+    return tuple(view.name for view in made)
 
 
 def _built(node: ast.expr) -> View:

@@ -53,6 +53,20 @@ class Pointwise(nn.Module):
         return self.fc(self.conv(x).relu().mean((2, 3)))
 
 
+class Tokens(nn.Module):
+    """MlpHead with a layer of 4 x 6 tokens, whose channels are last."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = MlpHead()
+        self.layer = nn.Identity()
+
+    def forward(self, x):
+        rows = self.layer(self.net.trunk(x).flatten(2).mT)
+        maps = self.net.conv(rows.mT.view(len(x), 4, 4, 6)).relu()
+        return self.net.head(self.net.pool(maps))
+
+
 def both_methods(net):
     return [ClusteredLayerCAM(net, net.conv, clusterer=3), LayerGradCam(net, net.conv)]
 
@@ -392,18 +406,7 @@ def test_tokens_need_a_grid():
 
 
 def test_tokens_of_a_layer():
-    net, x = MlpHead().double(), images(size=(4, 6))
-
-    class Tokens(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = nn.Identity()
-
-        def forward(self, x):
-            rows = self.layer(net.trunk(x).flatten(2).mT)
-            return net.head(net.pool(net.conv(rows.mT.view(len(x), 4, 4, 6)).relu()))
-
-    model = Tokens().double()
+    model, x = Tokens().double(), images(size=(4, 6))
     method = ClusteredLayerCAM(model, model.layer, clusterer=2, channel_dim=-1)
     mean = TestTimeAugmentation(method, grid=(4, 6)).attribute(x, 1)
     plain, mirrored = method.attribute(x, 1), method.attribute(x.flip(-1), 1)
@@ -530,14 +533,75 @@ def test_texts_that_describe_no_view(text, message):
         TestTimeAugmentation(Shows(), ("identity", text))
 
 
+@pytest.mark.parametrize("views_per_eval", [None, 1])
+@pytest.mark.parametrize("views", [("identity", "hflip"), ("hflip", "rot90"), ("rot90", "hflip")])
+def test_clusters_are_those_of_the_first_view_with_maps_of_the_input(views, views_per_eval):
+    there, back = {"identity": SAME, "hflip": MIRROR, "rot90": TURN}[views[0]]
+    net, x = MlpHead().double(), images(size=(4, 6))
+    examples = []
+    net.trunk.register_forward_hook(lambda module, inputs, output: examples.append(len(output)))
+    method = ClusteredLayerCAM(net, net.conv, clusterer=3)
+    wrapper = TestTimeAugmentation(method, views, views_per_eval)
+    attribution, found = wrapper.attribute(x, 1, return_clusters=True)
+    assert sum(examples) == len(views) * len(x)
+    assert torch.equal(attribution, wrapper.attribute(x, 1))
+    _, expected = method.attribute(there(x), 1, return_clusters=True)
+    torch.testing.assert_close(vars(found), {**vars(expected), "maps": back(expected.maps)})
+
+
+def test_clusters_of_several_tensors_of_tokens_and_of_a_zoom():
+    net, x = TwoTensors().double(), images(channels=4, size=(4, 6))
+    method = ClusteredLayerCAM(net, net.split, clusterer=2)
+    _, found = TestTimeAugmentation(method).attribute(x, return_clusters=True)
+    _, expected = method.attribute(x, return_clusters=True)
+    torch.testing.assert_close(vars(found), vars(expected))
+    # A wrapper of a wrapper has clusters, too.
+    nested = TestTimeAugmentation(TestTimeAugmentation(method), ["gain(1.5)"])
+    torch.testing.assert_close(
+        nested.attribute(x, return_clusters=True)[1].importances,
+        method.attribute(1.5 * x, return_clusters=True)[1].importances,
+    )
+    net = Pointwise()
+    method = ClusteredLayerCAM(net, net.conv, clusterer=3)
+    x = images(size=(8, 8))
+    _, found = TestTimeAugmentation(method, [zoom(2)]).attribute(x, 1, return_clusters=True)
+    # The margin is outside of the view.
+    assert found.maps[..., 2:6, 2:6].any()
+    assert found.maps.abs().sum() == found.maps[..., 2:6, 2:6].abs().sum()
+
+
+def test_clusters_of_tokens_are_brought_back_on_the_grid():
+    model, x = Tokens().double(), images(size=(4, 6))
+    method = ClusteredLayerCAM(model, model.layer, clusterer=2, channel_dim=-1)
+    wrapper = TestTimeAugmentation(method, ["hflip"], grid=(4, 6))
+    _, found = wrapper.attribute(x, 1, return_clusters=True)
+    _, expected = method.attribute(x.flip(-1), 1, return_clusters=True)
+    back = expected.maps.view(3, 2, 4, 6).flip(-1).flatten(2)
+    torch.testing.assert_close(found.maps, back)
+
+
+def test_only_methods_with_clusters_return_them():
+    net, x = MlpHead().double(), images(size=(4, 6))
+
+    class NoClusters(ClusteredLayerCAM):
+        def attribute(self, inputs, target=None):
+            return super().attribute(inputs, target)
+
+    for method in (LayerGradCam(net, net.conv), NoClusters(net, net.conv, clusterer=3)):
+        wrapper = TestTimeAugmentation(method)
+        wrapper.attribute(x, 1, return_clusters=False)
+        name = type(method).__name__
+        with pytest.raises(ValueError, match=f"return_clusters=True is not supported.*{name}"):
+            wrapper.attribute(x, 1, return_clusters=True)
+
+
 def test_mistakes_are_explained():
     net, x = MlpHead().double(), images(size=(4, 6))
     method = ClusteredLayerCAM(net, net.conv, clusterer=3)
     wrapper = TestTimeAugmentation(method)
-    for name in ("return_convergence_delta", "return_clusters"):
-        with pytest.raises(ValueError, match=f"{name}=True is not supported"):
-            wrapper.attribute(x, 1, **{name: True})
-        wrapper.attribute(x, 1, **{name: False})
+    with pytest.raises(ValueError, match="return_convergence_delta=True is not supported"):
+        wrapper.attribute(x, 1, return_convergence_delta=True)
+    wrapper.attribute(x, 1, return_convergence_delta=False)
     with pytest.raises(TypeError, match="must be a LayerAttribution; got MlpHead"):
         TestTimeAugmentation(net)
     with pytest.raises(TypeError, match="views must be a sequence"):

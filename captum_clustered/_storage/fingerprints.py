@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from captum_clustered.scores import ScoreWrapper
+from captum_clustered.views import View
 
 
 def hash_tensor(tensor: Tensor) -> str:
@@ -52,8 +53,9 @@ def describe(value: Any) -> str:
     """
     Describe a forward function or an attribution method, alike in every process.
 
-    A score names its transform, a ``functools.partial`` its function and a method its plain
-    settings; other objects have their qualified name only.
+    A score names its transform, a ``functools.partial`` its function, and a method its plain
+    settings, its views and the method that it wraps; other objects have their qualified name
+    only.
     """
     if isinstance(value, ScoreWrapper):
         return f"{value.transform.__name__.strip('_')} of {describe(value.forward_func)}"
@@ -62,8 +64,9 @@ def describe(value: Any) -> str:
     if not isinstance(value, LayerAttribution):
         return qualified_name(value)
     plain = {
-        key: setting
+        key: describe(setting) if isinstance(setting, LayerAttribution) else setting
         for key, setting in sorted(vars(value).items())
-        if isinstance(setting, (bool, int, float, str, type(None)))
+        if isinstance(setting, (bool, int, float, str, type(None), LayerAttribution))
+        or (isinstance(setting, tuple) and all(isinstance(part, (int, View)) for part in setting))
     }
     return f"{qualified_name(value)} {plain}"

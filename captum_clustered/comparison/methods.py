@@ -29,8 +29,9 @@ from captum_clustered.comparison.forward import CountedForward, Forward
 from captum_clustered.comparison.peers import PEERS, peers_installed
 from captum_clustered.comparison.registry import Factory, MethodInfo, chosen, unknown
 from captum_clustered.scores import LogitWrapper, model_of
+from captum_clustered.test_time_augmentation import TestTimeAugmentation
 
-CLUSTERED = "ClusteredLayerCAM"
+CLUSTERED, MEAN = "ClusteredLayerCAM", "TestTimeAugmentation"
 _OURS = "captum_clustered"
 
 
@@ -223,20 +224,47 @@ def _variant(name: str) -> Factory:
         call = ast.parse(name.strip(), mode="eval").body
     except (SyntaxError, ValueError):
         call = None
-    if not (
-        isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == CLUSTERED
-    ):
+    called = call.func if isinstance(call, ast.Call) else None
+    if not (isinstance(call, ast.Call) and isinstance(called, ast.Name)):
         raise unknown("methods", name, METHODS)
-    if call.args or any(keyword.arg is None for keyword in call.keywords):
-        raise ValueError(
-            f"methods has {name!r}: give arguments by name, such as {CLUSTERED}(clusterer=20)."
+    if called.id == CLUSTERED:
+        kwargs = _keywords(call, name, ClusteredLayerCAM, f"{CLUSTERED}(clusterer=20)")
+        return functools.partial(ClusteredLayerCAM, **kwargs)
+    if called.id == MEAN:
+        kwargs = _keywords(
+            call, name, TestTimeAugmentation, f"{MEAN}(LayerGradCam, views=['hflip'])"
         )
-    accepted = list(inspect.signature(ClusteredLayerCAM).parameters)[3:]
+        return functools.partial(_mean, _wrapped(call.args[0], name), **kwargs)
+    raise unknown("methods", name, METHODS)
+
+
+def _wrapped(node: ast.expr, name: str) -> Factory:
+    """Return the factory of the method whose name or call is an argument of a call."""
+    is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    wrapped = ast.literal_eval(node) if is_text else ast.unparse(node)
+    if wrapped in METHODS and METHODS[wrapped].is_control:
+        raise ValueError(f"methods has {name!r}, but {wrapped!r} is a control.")
+    return _factory(wrapped)
+
+
+def _mean(
+    wrapped: Factory, forward_func: Forward, layer: Module, **kwargs: Any
+) -> LayerAttribution:
+    return TestTimeAugmentation(wrapped(forward_func, layer), **kwargs)
+
+
+def _keywords(call: ast.Call, name: str, method: type, example: str) -> dict[str, Any]:
+    """Return the keyword arguments of a call, which are literals of what a method accepts."""
+    n_methods = int(method is TestTimeAugmentation)
+    # The method in the text comes first, or else what compare gives.
+    accepted = list(inspect.signature(method).parameters)[n_methods or 3 :]
+    if len(call.args) != n_methods or any(keyword.arg is None for keyword in call.keywords):
+        raise ValueError(f"methods has {name!r}: give arguments by name, such as {example}.")
     kwargs = {}
     for keyword in call.keywords:
         if keyword.arg not in accepted:
             raise ValueError(
-                f"methods has {name!r}: {CLUSTERED} has no {keyword.arg!r}; accepted are "
+                f"methods has {name!r}: {method.__name__} has no {keyword.arg!r}; accepted are "
                 f"{', '.join(accepted)}."
             )
         if keyword.arg in kwargs:
@@ -248,7 +276,7 @@ def _variant(name: str) -> Factory:
                 f"methods has {name!r}: {keyword.arg} must be a number, a text in quotes or "
                 "another literal of Python."
             ) from None
-    return functools.partial(ClusteredLayerCAM, **kwargs)
+    return kwargs
 
 
 def _users(name: str, value: Any, scored: Forward, layer: Module) -> Method:
@@ -271,6 +299,8 @@ def _with_forward(value: LayerAttribution, forward_func: Forward, _: Module) -> 
     # A shallow copy, so that the user's attribution keeps its forward_func.
     own = copy.copy(value)
     own.forward_func = forward_func
+    if isinstance(own, TestTimeAugmentation):
+        own.attribution = _with_forward(own.attribution, forward_func, _)
     return own
 
 
@@ -314,7 +344,19 @@ METHODS = {
             _OURS,
             "each channel is its own cluster, weighted by its drop",
         ),
+        MethodInfo(
+            f"{CLUSTERED} (mirrored)",
+            functools.partial(_mean, ClusteredLayerCAM),
+            _OURS,
+            "the mean over image and mirror image",
+        ),
         MethodInfo("LayerGradCam", LayerGradCam, "Captum", "channels weighted by mean gradients"),
+        MethodInfo(
+            "LayerGradCam (mirrored)",
+            functools.partial(_mean, LayerGradCam),
+            "Captum",
+            "the mean over image and mirror image",
+        ),
         MethodInfo(
             "LayerGradientXActivation",
             LayerGradientXActivation,

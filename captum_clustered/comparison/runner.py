@@ -87,7 +87,9 @@ def compare(
                     ``LayerAttribution`` or a function (forward_func, layer) that makes
                     one. Such a function gets the chosen score; a ``LayerAttribution``
                     explains its own forward_func. "ClusteredLayerCAM(clusterer=20)" and
-                    the like set arguments of its constructor to literals. Names are
+                    the like set arguments of its constructor to literals;
+                    "TestTimeAugmentation(LayerGradCam, views=['hflip'])" wraps a
+                    method. Names are
 
                     $methods
 

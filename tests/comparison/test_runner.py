@@ -13,6 +13,7 @@ from captum_clustered.comparison import Metric, compare
 from captum_clustered.comparison.controls import RandomMap
 from captum_clustered.comparison.peers import PEERS, peers_installed
 from captum_clustered.metrics._registry import METRICS
+from captum_clustered.test_time_augmentation import TestTimeAugmentation
 
 CONTROLS = ["Fake-CAM", "random", "center Gaussian", "mean activation", "mask"]
 
@@ -107,11 +108,13 @@ def test_defaults():
     net = MlpHead()
     result = compare(net, net.relu, pictures(2), show_progress=False)
     assert not len(result.failures)
-    assert result.methods[:5] == [
+    assert result.methods[:7] == [
         "ClusteredLayerCAM",
         "ClusteredLayerCAM(n_clusterings=10)",
         "AblationCAM",
+        "ClusteredLayerCAM (mirrored)",
         "LayerGradCam",
+        "LayerGradCam (mirrored)",
         "LayerGradientXActivation",
     ]
     assert not {"ScoreCAM", "AblationCAM (grad-cam)", "LayerFeatureAblation"} & set(result.methods)
@@ -122,7 +125,7 @@ def test_defaults():
 def test_without_grad_cam(monkeypatch):
     monkeypatch.setattr("captum_clustered.comparison.methods.peers_installed", lambda: False)
     result = run(methods=None, metrics="complexity")
-    assert result.methods[4:6] == ["LayerGradientXActivation", "Fake-CAM"]
+    assert result.methods[6:8] == ["LayerGradientXActivation", "Fake-CAM"]
     with pytest.raises(ImportError, match=r"'ScoreCAM'.*captum_clustered\[peers\]"):
         run(methods=["ScoreCAM"])
 
@@ -204,6 +207,47 @@ def test_a_users_methods():
             atol=1e-4,
         )
     assert result.costs()["forward_examples"]["own"] == 1
+
+
+MIRRORED = [
+    "ClusteredLayerCAM (mirrored)",
+    "LayerGradCam (mirrored)",
+    "TestTimeAugmentation(LayerGradCam)",
+    "TestTimeAugmentation('LayerGradCam', views=('identity', 'hflip'), views_per_eval=1)",
+]
+
+
+def test_methods_with_views():
+    net = MlpHead()
+    x, *_ = pictures()
+    own = TestTimeAugmentation(LayerGradCam(net, net.relu))
+    three = (
+        "TestTimeAugmentation(ClusteredLayerCAM(clusterer=3), views=['hflip', 'vflip', 'rot90'])"
+    )
+    maps = {}
+    spy = {"spy": lambda case: maps.setdefault(case.method, case.attributions).mean((1, 2, 3))}
+    methods = ["LayerGradCam", *MIRRORED, three, {"own": own}]
+    result = run(net, x, methods, metrics=spy, batch_size=6)
+    target = net(x).argmax(1)
+
+    def mean(method):
+        plain, mirrored = method.attribute(x, target), method.attribute(x.flip(-1), target)
+        return (plain + mirrored.flip(-1)) / 2
+
+    expected = mean(LayerGradCam(net, net.relu))
+    for name in (*MIRRORED[1:], "own"):
+        torch.testing.assert_close(maps[name], expected)
+    torch.testing.assert_close(maps[MIRRORED[0]], mean(ClusteredLayerCAM(net, net.relu)))
+    examples = result.costs()["forward_examples"]
+    assert examples[[*MIRRORED, "own", three]].tolist() == [2, 2, 2, 2, 2, 3]
+    # The user's object runs the user's network, and nothing else is counted there.
+    assert own.attribution.forward_func is net
+
+
+def test_texts_may_hold_texts():
+    name = "TestTimeAugmentation('ClusteredLayerCAM (mirrored)', views=['identity', 'gain(0.5)'])"
+    result = run(methods=[name], metrics="complexity")
+    assert result.costs()["forward_examples"][name] == 4
 
 
 def test_captums_methods_without_target():
@@ -387,6 +431,30 @@ def test_progress_bar(capfd):
         ),
         ({"methods": ["f(seed=1)"]}, ValueError, "methods has no 'f.seed=1.'"),
         ({"methods": ["ClusteredLayerCAM(**{})"]}, ValueError, "give arguments by name"),
+        (
+            {"methods": ["TestTimeAugmentation(LayerGradCAM)"]},
+            ValueError,
+            "no 'LayerGradCAM'.*mean 'LayerGradCam'",
+        ),
+        (
+            {"methods": ["TestTimeAugmentation(LayerGradCam, view=['hflip'])"]},
+            ValueError,
+            "TestTimeAugmentation has no 'view'; accepted are views, views_per_eval, grid, n_pre",
+        ),
+        (
+            {"methods": ["TestTimeAugmentation(LayerGradCam, views=['hflipp'])"]},
+            ValueError,
+            "'hflipp' is not one of.*Did you mean 'hflip'",
+        ),
+        (
+            {"methods": ["TestTimeAugmentation(LayerGradCam, ['hflip'])"]},
+            ValueError,
+            r"by name, such as TestTimeAugmentation\(LayerGradCam, views=\['hflip'\]\)",
+        ),
+        ({"methods": ["TestTimeAugmentation()"]}, ValueError, "give arguments by name"),
+        ({"methods": ["TestTimeAugmentation(mask)"]}, ValueError, "'mask' is a control"),
+        ({"methods": ["TestTimeAugmentation(f(x))"]}, ValueError, r"methods has no 'f\(x\)'"),
+        ({"methods": ["TestTimeAugmentation(3)"]}, ValueError, "methods has no '3'"),
         ({"methods": ["ClusteredLayerCAM(scaling='x')"]}, ValueError, "scaling='x' must be"),
         ({"methods": ["LayerGradCam"] * 2}, ValueError, "'LayerGradCam' twice"),
         ({"methods": 3}, TypeError, "methods must be a list of names"),

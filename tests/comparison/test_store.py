@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from captum.attr import LayerGradCam
 from nets import MlpHead
 from small_comparisons import FAST, pictures, run
 from torch.utils.data import DataLoader, TensorDataset
 
 from captum_clustered.comparison import compare
+from captum_clustered.test_time_augmentation import TestTimeAugmentation
 
 FILES = [f"batch-{index:06d}.json" for index in range(3)]
 METRICS = ["average drop", "infidelity", "energy in mask"]
@@ -140,6 +142,18 @@ def test_other_settings_in_the_same_folder(tmp_path, change, name):
     run(save_to=tmp_path)
     with pytest.raises(ValueError, match=f"has results of another comparison.*{name}"):
         run(save_to=tmp_path, **change)
+
+
+def test_other_views_of_a_users_method_in_the_same_folder(tmp_path):
+    net = MlpHead()
+
+    def mirrored(*views):
+        return {"mine": TestTimeAugmentation(LayerGradCam(net, net.relu), views)}
+
+    run(net, methods=mirrored("identity", "hflip"), save_to=tmp_path)
+    run(net, methods=mirrored("identity", "hflip"), save_to=tmp_path)
+    with pytest.raises(ValueError, match=r"has results of another comparison.*methods.*mine"):
+        run(net, methods=mirrored("identity", "vflip"), save_to=tmp_path)
 
 
 def test_only_what_differs_is_named(tmp_path):

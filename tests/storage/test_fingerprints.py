@@ -8,6 +8,8 @@ from nets import MlpHead
 
 from captum_clustered import scores
 from captum_clustered._storage.fingerprints import describe, hash_module, hash_names, hash_tensor
+from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
+from captum_clustered.test_time_augmentation import TestTimeAugmentation
 
 
 def test_tensors_are_told_apart_by_value_shape_and_dtype():
@@ -65,3 +67,20 @@ def test_a_method_is_described_by_its_plain_settings():
     found = describe(method)
     assert found.startswith("captum.attr._core.layer.grad_cam.LayerGradCam {")
     assert "'factor': 0.5" in found
+
+
+def test_views_and_the_method_behind_them_are_described():
+    gradcam = LayerGradCam(MlpHead(), MlpHead().relu)
+    methods = [
+        TestTimeAugmentation(gradcam),
+        TestTimeAugmentation(gradcam, ["identity", "vflip"]),
+        TestTimeAugmentation(gradcam, ["identity", "hflip+zoom(1.1)"]),
+        TestTimeAugmentation(gradcam, grid=(2, 2)),
+        TestTimeAugmentation(ClusteredLayerCAM(MlpHead(), MlpHead().relu)),
+        TestTimeAugmentation(ClusteredLayerCAM(MlpHead(), MlpHead().relu, clusterer=3)),
+    ]
+    found = list(map(describe, methods))
+    assert len(set(found)) == len(found)
+    assert "View('hflip+zoom(1.1)')" in found[2]
+    assert "LayerGradCam" in found[2]
+    assert not any(" at 0x" in text for text in found)

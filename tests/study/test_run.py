@@ -82,7 +82,8 @@ def test_a_method_of_other_clusters_has_another_name():
 
 def test_the_default_methods_are_the_libraries_and_the_fitted_one():
     names = run.study_methods()
-    assert names[:3] == ["ClusteredLayerCAM", "ClusteredLayerCAM(n_clusterings=10)", run.FITTED]
+    ours = ("ClusteredLayerCAM(n_clusterings=10)", "ClusteredLayerCAM (mirrored)", run.FITTED)
+    assert names[:4] == ["ClusteredLayerCAM", *ours]
     assert "LayerGradCam" in names
 
 
