@@ -39,9 +39,10 @@ class Explained:
             ExplainerSettings(LAYER, LAYER_INPUT, target),
             demo_preprocessing(),
         )
-        x = explainer.prepare(photographs([name])[name])
-        self.explanation = explainer(x, name)
-        self.image = self.explanation.input_image
+        photograph = photographs([name])[name]
+        x = explainer.prepare(photograph)
+        self.explanation = explainer(photograph, name)
+        self.image, self.seen = self.explanation.picture, self.explanation.seen
         self.gradcam = self.explanation.gradcam
         self.clustered, self.clusters = explainer.cam.attribute(
             x, target, attribute_to_layer_input=True, return_clusters=True

@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from PIL import Image
 from rich.console import Group
 from rich.text import Text
 from typer import Argument, Option
@@ -30,12 +31,14 @@ from captum_clustered.cli.console import (
     user_warnings,
 )
 from captum_clustered.cli.options import (
+    DrawingOptions,
     MethodOptions,
     MultiLabel,
     NetworkOptions,
     OutFolder,
     expanded,
 )
+from captum_clustered.clusters import order_clusters
 from captum_clustered.data._labels import class_list
 from captum_clustered.data.dicom import frames_of, split_frame
 from captum_clustered.data.preprocessing import Preprocessing
@@ -54,6 +57,9 @@ __all__ = [
     "say_usual_layer",
 ]
 
+# Rows of the table of clusters; the file has all of them.
+MAX_CLUSTERS = 20
+
 
 @expanded
 def explain(
@@ -64,10 +70,15 @@ def explain(
     network: NetworkOptions,
     out_dir: OutFolder,
     method: MethodOptions,
+    drawing: DrawingOptions,
     target: Annotated[
         int | None, Option(help="The class to explain (default: the predicted one).")
     ] = None,
     multi_label: MultiLabel = False,
+    own_scales: Annotated[
+        bool,
+        Option("--own-scales", help="Draw each method's map relative to its own largest value."),
+    ] = False,
 ) -> None:
     """
     Explain what a network sees in images.
@@ -86,7 +97,8 @@ def explain(
         say_usual_layer(network.layer, explainer.settings.layer)
         say_preprocessing(preprocessing)
         say_classes(model)
-        failures = _explain_all(explainer, images, out_dir)
+        figure = drawing.options() | {"scale": "own" if own_scales else "shared"}
+        failures = _explain_all(explainer, images, out_dir, figure)
         with explained(f"{printable(out_dir)} cannot be written to"):
             _save_left_out(out_dir, failures)
     if failures:
@@ -152,19 +164,25 @@ def explain_image(
     title: str,
     stem: Path,
     target: int | None = None,
+    **figure: Any,
 ) -> Explanation:
-    """Explain an image, write ``<stem>.png`` and ``<stem>.npz`` and print its tables."""
+    """
+    Explain an image, write ``<stem>.png`` and ``<stem>.npz`` and print its tables.
+
+    ``figure`` are options of :func:`draw_explanation`.
+    """
     from captum_clustered.visualization import draw_explanation
     from captum_clustered.visualization.canvas import save_figure
 
     with explained(f"{title} cannot be prepared for the network"):
         inputs = explainer.prepare(image)
+    original = image if isinstance(image, Image.Image) else None
     with explained(f"{explainer.model.name} cannot be explained"):
-        explanation = explainer(inputs, title, target)
+        explanation = explainer(inputs, title, target, original)
     # Not with_suffix: names may have dots.
     figure_path, array_path = (stem.with_name(stem.name + end) for end in (".png", ".npz"))
     with explained(f"{printable(figure_path)} cannot be written"):
-        save_figure(draw_explanation(explanation), figure_path)
+        save_figure(draw_explanation(explanation, **figure), figure_path)
     with explained(f"{printable(array_path)} cannot be written"):
         explanation.save(array_path)
     out.rule(Text(title), style="dim")
@@ -176,7 +194,7 @@ def explain_image(
 
 
 def _explain_all(
-    explainer: ImageExplainer, images: Sequence[Path], out_dir: Path
+    explainer: ImageExplainer, images: Sequence[Path], out_dir: Path, figure: dict[str, Any]
 ) -> list[tuple[str, str]]:
     """Explain each image and return those that failed, which do not stop the others."""
     images = [frame for path in images for frame in frames_of(path)]
@@ -193,7 +211,7 @@ def _explain_all(
                     image = explainer.preprocessing.read(path)
                 notes |= dict.fromkeys(remarks())
                 for target, stem in _targets(explainer, image, title, out_dir / name):
-                    found = explain_image(explainer, image, title, stem, target)
+                    found = explain_image(explainer, image, title, stem, target, **figure)
                     notes |= dict.fromkeys(found.notes)
             except UserError as error:
                 failures.append((title, str(error)))
@@ -288,7 +306,12 @@ def _cluster_table(explanation: Explanation) -> Group:
     importance = IMPORTANCES[settings.importance].label
     columns = ("Cluster", "Channels", importance[0].upper() + importance[1:])
     group, table = titled(title, *columns, right=columns)
-    for j in explanation.by_importance():
+    shown = order_clusters(explanation.importances, explanation.sizes, MAX_CLUSTERS)
+    for j in shown:
         size, value = int(explanation.sizes[j]), float(explanation.importances[j])
         table.add_row(str(j), str(size), f"{value:+.4g}")
+    others = sorted(set(explanation.by_importance()) - set(shown))
+    if others:
+        size, value = int(explanation.sizes[others].sum()), explanation.importances[others].sum()
+        table.add_row(f"{len(others)} others", str(size), f"{value:+.4g}", style="dim")
     return group

@@ -203,12 +203,32 @@ class MethodOptions:
         return ExplainerSettings(layer=layer, target=target, **values)
 
 
+@dataclass(frozen=True)
+class DrawingOptions:
+    """How maps are drawn; the names are those of the functions in ``visualization``."""
+
+    opacity: Annotated[
+        Union[float, None],
+        Option(min=0, max=1, help="Opacity of a map's largest value in figures (default: 0.55)."),
+    ] = None
+    outline: Annotated[
+        bool, Option("--outline", help="Draw outlines of the maps in figures, and no colors.")
+    ] = False
+    keep_colors: Annotated[
+        bool, Option("--keep-colors", help="Do not draw images in gray below their maps.")
+    ] = False
+
+    def options(self) -> dict[str, Any]:
+        """Return these as the figures take them."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
 def expanded(function: Callable[..., None]) -> Callable[..., None]:
     """
     Replace parameters that are a dataclass of options by these options.
 
     Typer makes an option of each parameter of the signature. This puts the fields of
-    :class:`NetworkOptions` and :class:`MethodOptions` there, and calls the function with the
+    :class:`NetworkOptions` and the like there, and calls the function with the
     dataclass.
     """
     hints = get_type_hints(function, include_extras=True)

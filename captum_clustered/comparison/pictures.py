@@ -15,7 +15,7 @@ from torch import Tensor
 
 from captum_clustered._maps import ClusterAttribution
 from captum_clustered.comparison.data import ImageBatch
-from captum_clustered.visualization.arrays import shrunk
+from captum_clustered.visualization.arrays import shrunk, stretched
 
 # Longer side of pictures, and of maps larger than a layer's, such as a mask's.
 SIDE = 224
@@ -226,15 +226,6 @@ class Pictures:
                 )
         except (ValueError, TypeError, AttributeError, KeyError, EOFError, BadZipFile) as error:
             raise ValueError(f"{path} is damaged or holds no pictures of a batch.") from error
-
-
-def stretched(image: Tensor) -> Tensor:
-    """Return an image (channels, height, width) in color or gray, stretched to [0, 1]."""
-    shown = image.detach().float()
-    if len(shown) != 3:
-        shown = shown.mean(0, keepdim=True)
-    low, high = shown.amin(), shown.amax()
-    return (shown - low) / (high - low).clamp(min=1e-12)
 
 
 def as_bytes(pictures: Tensor) -> NDArray[np.uint8]:

@@ -161,6 +161,30 @@ class Preprocessing:
         found = interpolate(canvas, tuple(image_size), mode=mode)
         return found.reshape(*values.shape[:-2], *image_size).to(values.dtype)
 
+    def seen(self, image_size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """
+        Return the part of an image that the network sees, for drawing.
+
+        Args:
+
+            image_size (tuple[int, int]): Height and width of the image.
+
+        Returns:
+            tuple: Top, left, bottom and right, in shares of the image's height and width; they
+            lie outside of [0, 1] where the image was padded.
+
+        Raises:
+
+            ValueError: If it is not known where the transform places an image.
+        """
+        ends = []
+        for side in self._resized(*image_size):
+            (rows, in_crop) = self._overlap(side)
+            start = rows.start - in_crop.start
+            ends.append((start / side, (start + self.size) / side))
+        (top, bottom), (left, right) = ends
+        return top, left, bottom, right
+
     def picture(self, inputs: Tensor) -> npt.NDArray[np.uint8]:
         """Return what the network sees of an input ([1,] C, H, W), as (H, W, 3) in 0..255."""
         values = inputs.detach().cpu().float().reshape(-1, *inputs.shape[-2:])

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["ImageExplainer"]
 
 Array = npt.NDArray[Any]
+# Longer side of the original images that are kept. Figures have less room for them.
+LARGEST = 1024
 ImageSource = Union[str, "os.PathLike[str]", "Image.Image", Tensor]
 
 
@@ -160,7 +162,11 @@ class ImageExplainer:
         return findings_of(probabilities)
 
     def __call__(
-        self, image: ImageSource, name: str | None = None, target: int | None = None
+        self,
+        image: ImageSource,
+        name: str | None = None,
+        target: int | None = None,
+        original: Image.Image | None = None,
     ) -> Explanation:
         """
         Explain one image.
@@ -172,6 +178,9 @@ class ImageExplainer:
                         Default: None (the file, or "image")
             target (int, optional): The class to explain.
                         Default: None (that of the settings)
+            original (PIL.Image.Image, optional): Of a prepared input, the image that
+                        ``preprocessing`` made it from, for figures.
+                        Default: None (the image, unless it is a tensor)
 
         Raises:
 
@@ -180,17 +189,30 @@ class ImageExplainer:
         """
         if name is None:
             name = printable(image) if isinstance(image, (str, os.PathLike)) else "image"
+        if isinstance(image, (str, os.PathLike)):
+            image = self.preprocessing.read(image)
+        if not isinstance(image, Tensor):
+            original = image
         inputs = self.prepare(image)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             explanation = self._explain(inputs, name, target)
         messages = dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning)
         notes = filter(None, [*self.notes, *messages, explanation.gradcam_missing])
-        return replace(explanation, notes=tuple(notes))
+        return replace(explanation, notes=tuple(notes), **self._original(original))
 
     def gradcam_method(self) -> LayerGradCam:
         """Return Captum's LayerGradCam of the same layer and score."""
         return LayerGradCam(self.score, self.layer)
+
+    def _original(self, image: Image.Image | None) -> dict[str, Any]:
+        # A transform of one's own may place images anywhere.
+        if image is None or self.preprocessing.resize is None:
+            return {}
+        seen = self.preprocessing.seen((image.height, image.width))
+        image = image.convert("RGB")
+        image.thumbnail((LARGEST, LARGEST))
+        return {"original_image": np.array(image), "seen": seen}
 
     def _outputs(self, inputs: Tensor) -> tuple[int, Array]:
         """Return the predicted class of an input and the probability of each class."""

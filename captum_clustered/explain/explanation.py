@@ -16,6 +16,7 @@ import numpy.typing as npt
 from captum_clustered._version import __version__
 from captum_clustered.clusters import order_clusters
 from captum_clustered.explain.settings import ExplainerSettings
+from captum_clustered.scores import SCORES
 
 __all__ = ["Explanation"]
 
@@ -29,7 +30,7 @@ TOP = 5
 FINDING = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     r"""
     The explanation of one image. Maps have the layer's size (h, w).
@@ -47,6 +48,10 @@ class Explanation:
         target (int): The class that is explained.
         probabilities (array): Probability of each class, (n_classes,).
         input_image (array): What the network sees, (H, W, 3), uint8.
+        original_image (array or None): The image before preprocessing, (H, W, 3), uint8, at
+                    most 1024 long.
+        seen (tuple[float, float, float, float]): The part of it that the network sees: top,
+                    left, bottom and right in shares of its height and width.
         settings (ExplainerSettings): How it was made.
         class_names (Mapping[int, str]): Names of the target and the most probable classes.
         image (str): Name of the image.
@@ -68,6 +73,8 @@ class Explanation:
     target: int
     probabilities: Array
     input_image: npt.NDArray[np.uint8]
+    original_image: npt.NDArray[np.uint8] | None = None
+    seen: tuple[float, ...] = (0.0, 0.0, 1.0, 1.0)
     settings: ExplainerSettings = field(default_factory=ExplainerSettings)
     class_names: Mapping[int, str] = field(default_factory=dict)
     image: str = ""
@@ -76,6 +83,21 @@ class Explanation:
     preprocessing: str = ""
     gradcam_missing: str = ""
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Say in one line what is explained and with which result."""
+        height, width = self.attribution.shape
+        return (
+            f"Explanation({self.image!r}: {self.class_name(self.target)}, probability "
+            f"{self.probability:.1%}, {SCORES[self.settings.score].label} {self.score:.4g}; "
+            f"map {height} x {width}, {len(self.by_importance())} clusters, layer "
+            f"{self.settings.layer!r})"
+        )
+
+    @property
+    def picture(self) -> npt.NDArray[np.uint8]:
+        """The image that ``seen`` belongs to: the original, or the input if that is not known."""
+        return self.input_image if self.original_image is None else self.original_image
 
     @property
     def prediction(self) -> int:
@@ -132,8 +154,9 @@ class Explanation:
         arrays: dict[str, Any] = {name: getattr(self, name) for name in ARRAYS}
         # A target may be a number of NumPy or torch.
         arrays[SETTINGS] = json.dumps(description, default=lambda number: number.item())
-        if self.gradcam is not None:
-            arrays["gradcam"] = self.gradcam
+        arrays |= {
+            name: getattr(self, name) for name in OPTIONAL if getattr(self, name) is not None
+        }
         with Path(path).open("wb") as file:
             np.savez_compressed(file, **arrays)
 
@@ -165,12 +188,13 @@ class Explanation:
         values = {
             name: arrays[name] if arrays[name].ndim else arrays[name].item() for name in ARRAYS
         }
+        values |= {name: arrays.get(name) for name in OPTIONAL}
+        values["seen"] = tuple(np.ravel(values["seen"]).tolist())
         try:
             for name in FACTS:
                 values[name] = description[name]
             return cls(
                 **values,
-                gradcam=arrays.get("gradcam"),
                 settings=ExplainerSettings.from_json(description),
                 class_names={int(key): name for key, name in description["class_names"].items()},
                 notes=tuple(description["notes"]),
@@ -210,9 +234,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return arrays, description
 
 
-# What every file has as an array.
+# What a file may have as an array, and what every file has.
+OPTIONAL = ("gradcam", "original_image")
 ARRAYS = [
     name
     for name in Explanation.__dataclass_fields__
-    if name not in (*FACTS, SETTINGS, "gradcam", "class_names", "notes")
+    if name not in (*FACTS, *OPTIONAL, SETTINGS, "class_names", "notes")
 ]

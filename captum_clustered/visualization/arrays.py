@@ -7,16 +7,12 @@ from typing import Any, Union
 import numpy as np
 import torch
 import torch.nn.functional as F
-from captum.attr import LayerAttribution
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
-from captum_clustered._argument_checks import check_choice
-
 ArrayOrTensor = Union[Tensor, ArrayLike, Image.Image]
 
-MODES = ("nearest", "nearest-exact", "area", "bilinear", "bicubic")
 # PIL's modes whose numbers are gray or RGB values; a palette's numbers are indices.
 _PLAIN_MODES = ("1", "L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 # Interpolation leaves [0, 1] by rounding errors.
@@ -56,13 +52,14 @@ def check_finite(name: str, values: NDArray[Any]) -> None:
         )
 
 
-def as_picture(image: ArrayOrTensor) -> NDArray[np.float64]:
+def as_picture(image: ArrayOrTensor, any_range: bool = False) -> NDArray[np.float64]:
     """
     Return an image in color, (H, W, 3), in [0, 1].
 
     Accepts a tensor (C, H, W) or (1, C, H, W), an array (H, W, C) or (H, W), with C = 1 or 3 and
-    values in [0, 1] or from 0 to 255, and a PIL image, whose transparency is ignored. Raises
-    ValueError for another shape or range, and for NaN or infinity.
+    values in [0, 1] or from 0 to 255, and a PIL image, whose transparency is ignored. With
+    ``any_range``, other values are stretched to [0, 1]. Raises ValueError for another shape or
+    range, and for NaN or infinity.
     """
     if isinstance(image, Image.Image) and image.mode not in _PLAIN_MODES:
         image = image.convert("RGB")
@@ -83,6 +80,10 @@ def as_picture(image: ArrayOrTensor) -> NDArray[np.float64]:
     is_integer = np.issubdtype(pixels.dtype, np.integer)
     limit = 255.0 if is_integer or high > 1 + _TOLERANCE else 1.0
     if low < -_TOLERANCE or high > limit * (1 + _TOLERANCE):
+        if any_range:
+            channels = torch.from_numpy(np.moveaxis(pixels, -1, 0).astype(np.float64))
+            shown = np.moveaxis(stretched(channels).numpy(), 0, -1)
+            return np.asarray(shown.repeat(3 // shown.shape[2], axis=2))
         raise ValueError(
             "original_image must be in [0, 1] or from 0 to 255, as it was before normalization "
             "(of a normalized one, x * std + mean); "
@@ -102,16 +103,25 @@ def as_mask(mask: ArrayOrTensor, size: tuple[int, int]) -> NDArray[np.bool_]:
     return values != 0
 
 
-def resized(
-    values: NDArray[np.float64], size: tuple[int, int], interpolate_mode: str
-) -> NDArray[np.float64]:
-    """Interpolate a map to the image's size with Captum's ``LayerAttribution.interpolate``."""
-    check_choice("interpolate_mode", interpolate_mode, MODES)
-    if values.shape == size:
-        return values
-    tensor = torch.from_numpy(np.ascontiguousarray(values))[None, None]
-    drawn = LayerAttribution.interpolate(tensor, size, interpolate_mode)
-    return np.asarray(drawn[0, 0])
+def stretched(image: Tensor) -> Tensor:
+    """
+    Return an image (channels, height, width) in color or gray, stretched to [0, 1].
+
+    A gray image in three channels stays gray, though each channel was normalized differently.
+    """
+    shown = image.detach()
+    shown = shown if shown.dtype is torch.float64 else shown.float()
+    if len(shown) != 3:
+        return _to_unit(shown.mean(0, keepdim=True))
+    each = torch.stack([_to_unit(channel) for channel in shown])
+    if each.any() and torch.allclose(each, each[:1], atol=_TOLERANCE):
+        return each
+    return _to_unit(shown)
+
+
+def _to_unit(values: Tensor) -> Tensor:
+    low, high = values.amin(), values.amax()
+    return (values - low) / (high - low).clamp(min=1e-12)
 
 
 def shrunk(pictures: Tensor, side: int) -> Tensor:
@@ -124,10 +134,22 @@ def shrunk(pictures: Tensor, side: int) -> Tensor:
     return F.interpolate(pictures, size, mode="area")
 
 
-def backdrop(picture: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a picture (H, W, 3) in middle grays, which do not look like the palette's colors."""
-    gray = 0.2 + 0.45 * (picture @ _GRAY)
-    return np.repeat(gray[..., None], 3, axis=2)
+def backdrop(picture: NDArray[np.float64], keep_colors: bool = False) -> NDArray[np.float64]:
+    """Return a picture (H, W, 3) in grays, which are not taken for the palette's colors."""
+    if keep_colors:
+        return picture
+    # Not down to black and up to white, where the palette's colors are weak.
+    return np.repeat((0.1 + 0.75 * (picture @ _GRAY))[..., None], 3, axis=2)
+
+
+def hatched(picture: NDArray[np.float64], unseen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return a picture (H, W, 3) with stripes where the network did not see it, (H, W)."""
+    if not unseen.any():
+        return picture
+    rows, columns = np.indices(unseen.shape)
+    period = max(4, min(unseen.shape) // 24)
+    strength = np.where((rows + columns) % period < period / 3, 0.65, 0.4)[..., None]
+    return np.where(unseen[..., None], picture * (1 - strength) + 0.35 * strength, picture)
 
 
 def _numpy(values: ArrayOrTensor) -> NDArray[Any]:

@@ -19,11 +19,13 @@ from captum_clustered.visualization.arrays import (
     as_map,
     as_mask,
     as_picture,
-    resized,
 )
 from captum_clustered.visualization.canvas import axes_for, show
-from captum_clustered.visualization.overlay import draw_overlay
-from captum_clustered.visualization.scale import Scale, draw_color_bar, signed_text
+from captum_clustered.visualization.interpolation import Seen, placed
+from captum_clustered.visualization.layer_attr import draw_input, draw_legend, draw_overlay
+from captum_clustered.visualization.look import Look
+from captum_clustered.visualization.palette import OPACITY
+from captum_clustered.visualization.scale import PLAIN, Scale, draw_color_bar, signed_text
 
 _COLUMNS = 6
 _CELL = 1.75
@@ -36,18 +38,23 @@ def visualize_clusters(
     example: int = 0,
     max_clusters: int = 12,
     importance: str = "ablation",
-    interpolate_mode: str = "bilinear",
+    scale: str = "shared",
+    opacity: float = OPACITY,
+    outline: bool = False,
+    keep_colors: bool = False,
+    interpolate_mode: str = "smooth",
     limit: float | None = None,
     label: str = "share of the attribution",
     mask: ArrayOrTensor | None = None,
+    seen: Seen | None = None,
     plt_fig_axis: tuple[Figure, Any] | None = None,
     use_pyplot: bool = True,
 ) -> tuple[Figure, NDArray[Any]]:
     """
     Draw what each cluster of channels contributes to one example's attribution.
 
-    Draws a panel for each cluster, the most important first, all on one color scale. A panel
-    shows the cluster's map, as :func:`visualize_layer_attr` draws it, its importance in units
+    Draws the image and a panel for each cluster, the most important first. A panel shows the
+    cluster's map, as :func:`visualize_layer_attr` draws it, its number, its importance in units
     of the score and its number of channels. Clusters without channels in this example are
     left out. With ``n_clusterings`` above 1, the clusters are those of the first clustering.
 
@@ -65,15 +72,25 @@ def visualize_clusters(
         importance (str, optional): What the importances are, as given to
                     ``ClusteredLayerCAM``.
                     Default: "ablation"
-        interpolate_mode (str, optional): As in :func:`visualize_layer_attr`.
-                    Default: "bilinear"
-        limit (float, optional): As in :func:`visualize_layer_attr`.
+        scale (str, optional): "shared": one color scale, on which the maps can be compared.
+                    "own": each map relative to its own largest absolute value, which shows where
+                    a cluster of small importance is active.
+                    Default: "shared"
+        opacity, outline, keep_colors (optional): As in
+                    :func:`captum_clustered.visualization.overlay`.
+        interpolate_mode (str, optional): As in :func:`captum_clustered.visualization.overlay`.
+                    Default: "smooth"
+        limit (float, optional): As in :func:`visualize_layer_attr`, for a shared scale.
                     Default: None (the largest absolute value of the maps drawn)
         label (str, optional): As in :func:`visualize_layer_attr`.
                     Default: "share of the attribution"
         mask (Tensor or numpy.ndarray, optional): As in :func:`visualize_layer_attr`.
                     Default: None
-        plt_fig_axis (tuple, optional): Figure and axes, one for each cluster that is drawn.
+        seen (tuple, optional): The part of the image that the network saw, as in
+                    :func:`captum_clustered.visualization.overlay`.
+                    Default: None (the whole image)
+        plt_fig_axis (tuple, optional): Figure and axes, one for each cluster that is drawn;
+                    without the image and the legend.
                     Default: None (new ones)
         use_pyplot (bool, optional): Whether to make the figure with pyplot and show it.
                     Default: True
@@ -95,24 +112,35 @@ def visualize_clusters(
     """
     maps, importances, sizes = _of_example(clusters, example)
     check_choice("importance", importance, IMPORTANCES)
+    check_choice("scale", scale, ("shared", "own"))
     check_int("max_clusters", max_clusters, 1)
+    look = Look(opacity, outline, keep_colors)
     picture = as_picture(original_image)
     height, width = picture.shape[:2]
-    outline = None if mask is None else as_mask(mask, (height, width))
+    outlined = None if mask is None else as_mask(mask, (height, width))
     chosen = order_clusters(importances, sizes, max_clusters)
     drawn = [
-        resized(as_map(maps[j], "clusters.maps"), (height, width), interpolate_mode) for j in chosen
+        placed(as_map(maps[j], "clusters.maps"), (height, width), interpolate_mode, seen)
+        for j in chosen
     ]
-    n_rows, n_columns = (1, len(chosen)) if plt_fig_axis else cluster_grid(len(chosen))
-    fig_size = (n_columns * _CELL + 1.3, n_rows * (_CELL * height / width + 0.45) + 0.35)
+    shared = Scale.of(drawn, limit)
+    titles = cluster_titles(chosen, importances, sizes, IMPORTANCES[importance].label)
+    is_new = plt_fig_axis is None
+    n_panels = len(chosen) + is_new
+    n_rows, n_columns = cluster_grid(n_panels) if is_new else (1, n_panels)
+    fig_size = (n_columns * _CELL + 1.3, n_rows * (_CELL * height / width + 0.65) + 0.8)
     figure, axes = axes_for(plt_fig_axis, n_rows, n_columns, fig_size, use_pyplot)
-    titles = cluster_titles(importances[chosen], sizes[chosen], IMPORTANCES[importance].label)
-    draw_clusters(figure, axes, picture, drawn, titles, Scale.of(drawn, limit), label, outline)
+    places = axes.ravel()[is_new:]
+    own = scale == "own"
+    bar = draw_clusters(figure, places, picture, drawn, titles, shared, label, look, outlined, own)
+    if is_new:
+        draw_input(axes[0, 0], picture, outlined)
+        draw_legend(figure, bar, drawn, look, has_mask=mask is not None)
     n_all = int((sizes > 0).sum())
-    if plt_fig_axis is None and len(chosen) < n_all:
+    if is_new and len(chosen) < n_all:
         figure.suptitle(f"{len(chosen)} of {n_all} clusters", fontsize=10)
     show(use_pyplot)
-    return figure, axes.ravel()[: len(chosen)]
+    return figure, places[: len(chosen)]
 
 
 def cluster_grid(n: int) -> tuple[int, int]:
@@ -121,11 +149,15 @@ def cluster_grid(n: int) -> tuple[int, int]:
     return n_rows, math.ceil(n / n_rows)
 
 
-def cluster_titles(importances: NDArray[Any], sizes: NDArray[Any], name: str = "") -> list[str]:
-    """Return a title for each cluster: the name and value of its importance, and its size."""
+def cluster_titles(
+    chosen: Sequence[int], importances: NDArray[Any], sizes: NDArray[Any], name: str = ""
+) -> list[str]:
+    """Return a title for each chosen cluster: number, importance with its name, and size."""
+    between = f"\n{name}" if name else ":"
     return [
-        f"{name} {signed_text(float(value))}\n{size} channel{'' if size == 1 else 's'}".lstrip()
-        for value, size in zip(importances, sizes, strict=True)
+        f"cluster {j}{between} {signed_text(float(importances[j]))}\n"
+        f"{sizes[j]} channel{'' if sizes[j] == 1 else 's'}"
+        for j in chosen
     ]
 
 
@@ -135,18 +167,28 @@ def draw_clusters(
     picture: NDArray[np.float64],
     maps: Sequence[NDArray[np.float64]],
     titles: Sequence[str],
-    scale: Scale,
+    shared: Scale,
     label: str,
+    look: Look = PLAIN,
     mask: NDArray[np.bool_] | None = None,
-) -> None:
-    """Draw maps (H, W) over a picture (H, W, 3) and a color bar; leave more axes empty."""
+    has_own_scales: bool = False,
+) -> Scale:
+    """
+    Draw maps (H, W) over a picture (H, W, 3) and a color bar, whose scale is returned.
+
+    More axes are left empty.
+    """
     places = list(axes.ravel())
     for axis, values, title in zip(places, maps, titles, strict=False):
-        draw_overlay(axis, picture, values, scale, mask)
+        its = Scale.of([values]) if has_own_scales else shared
+        draw_overlay(axis, picture, values, its, look, mask)
         axis.set_title(title, fontsize=9)
     for axis in places[len(maps) :]:
         axis.set_axis_off()
-    draw_color_bar(figure, scale, label, ax=places, pad=0.01, fraction=0.05, aspect=25)
+    if has_own_scales:
+        shared, label = Scale(1.0, shared.has_negative), "relative to the\ncluster's largest value"
+    draw_color_bar(figure, shared, label, look, ax=places, pad=0.01, fraction=0.05, aspect=25)
+    return shared
 
 
 def _of_example(clusters: Clusters, example: int) -> tuple[Tensor, NDArray[Any], NDArray[Any]]:

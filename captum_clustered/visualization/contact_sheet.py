@@ -9,13 +9,18 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from captum_clustered.visualization.arrays import ArrayOrTensor, as_map, as_picture, resized
+from captum_clustered.visualization.arrays import ArrayOrTensor, as_map, as_mask, as_picture
 from captum_clustered.visualization.canvas import MUTED
-from captum_clustered.visualization.overlay import draw_overlay
-from captum_clustered.visualization.scale import Scale
+from captum_clustered.visualization.interpolation import Seen, placed
+from captum_clustered.visualization.layer_attr import draw_overlay
+from captum_clustered.visualization.look import Look
+from captum_clustered.visualization.palette import OPACITY
+from captum_clustered.visualization.scale import Scale, draw_color_bar
 
 # Inches.
-_CELL, _CAPTION, _GAP, _TEXT, _TITLE, _MARGIN = 1.7, 0.42, 0.12, 2.7, 1.0, 0.3
+_CELL, _CAPTION, _GAP, _TEXT, _TITLE, _MARGIN = 1.7, 0.58, 0.12, 2.7, 1.0, 0.3
+# The color bar, and the room for its numbers and its label.
+_BAR, _BAR_TEXT = 0.12, 0.85
 # Of the subtitle, on average.
 _LETTERS_PER_INCH = 12
 
@@ -29,12 +34,19 @@ class SheetCell:
 
         image (Tensor, numpy.ndarray or PIL.Image.Image): As in :func:`visualize_layer_attr`.
         map (Tensor or numpy.ndarray): As ``attr`` in :func:`visualize_layer_attr`.
-        caption (str): Written below the image, at most two lines.
+        caption (str): Written below the image, at most three lines.
+        mask (Tensor or numpy.ndarray, optional): The object, whose outline is drawn.
+                    Default: None
+        seen (tuple, optional): The part of the image that the network saw, as in
+                    :func:`captum_clustered.visualization.overlay`.
+                    Default: None (the whole image)
     """
 
     image: ArrayOrTensor
     map: ArrayOrTensor
     caption: str
+    mask: ArrayOrTensor | None = None
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -54,9 +66,18 @@ class SheetRow:
     cells: Sequence[SheetCell]
 
 
-def draw_contact_sheet(rows: Sequence[SheetRow], title: str, subtitle: str = "") -> Figure:
+def draw_contact_sheet(
+    rows: Sequence[SheetRow],
+    title: str,
+    subtitle: str = "",
+    label: str = "attribution",
+    *,
+    opacity: float = OPACITY,
+    outline: bool = False,
+    keep_colors: bool = False,
+) -> Figure:
     """
-    Draw a row of images for each cluster.
+    Draw a row of images for each cluster, with the color bar of the row.
 
     Args:
 
@@ -64,12 +85,17 @@ def draw_contact_sheet(rows: Sequence[SheetRow], title: str, subtitle: str = "")
         title (str): The heading.
         subtitle (str, optional): Text below the heading.
                     Default: ""
+        label (str, optional): Label of the color bars: the quantity and its unit.
+                    Default: "attribution"
+        opacity, outline, keep_colors (optional): As in
+                    :func:`captum_clustered.visualization.overlay`.
 
     Returns:
         matplotlib.figure.Figure: The sheet.
     """
+    look = Look(opacity, outline, keep_colors)
     n_columns = max((len(row.cells) for row in rows), default=0)
-    width = _MARGIN + _TEXT + n_columns * (_CELL + _GAP) + _MARGIN
+    width = _MARGIN + _TEXT + n_columns * (_CELL + _GAP) + _BAR + _BAR_TEXT + _MARGIN
     subtitle = textwrap.fill(subtitle, int((width - 2 * _MARGIN) * _LETTERS_PER_INCH))
     heading = _TITLE + 0.2 * subtitle.count("\n")
     height = heading + len(rows) * (_CELL + _CAPTION + _GAP)
@@ -88,7 +114,7 @@ def draw_contact_sheet(rows: Sequence[SheetRow], title: str, subtitle: str = "")
         write(_MARGIN, top + 0.4, row.facts, 9.5, MUTED)
         pictures = [as_picture(cell.image) for cell in row.cells]
         maps = [
-            resized(as_map(cell.map), picture.shape[:2], "bilinear")
+            placed(as_map(cell.map), picture.shape[:2], seen=cell.seen)
             for cell, picture in zip(row.cells, pictures, strict=True)
         ]
         scale = Scale.of(maps)
@@ -97,6 +123,12 @@ def draw_contact_sheet(rows: Sequence[SheetRow], title: str, subtitle: str = "")
         ):
             left = _MARGIN + _TEXT + column * (_CELL + _GAP)
             box = (left / width, 1 - (top + _CELL) / height, _CELL / width, _CELL / height)
-            draw_overlay(figure.add_axes(box), picture, values, scale)
+            mask = None if cell.mask is None else as_mask(cell.mask, picture.shape[:2])
+            axis = figure.add_axes(box, anchor="S")
+            draw_overlay(axis, picture, values, scale, look, mask)
             write(left, top + _CELL + 0.05, cell.caption, 7.5)
+        if row.cells:
+            left = _MARGIN + _TEXT + len(row.cells) * (_CELL + _GAP)
+            box = (left / width, 1 - (top + _CELL) / height, _BAR / width, _CELL / height)
+            draw_color_bar(figure, scale, label, look, cax=figure.add_axes(box))
     return figure

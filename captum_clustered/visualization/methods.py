@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from captum_clustered._argument_checks import check_choice
-from captum_clustered.visualization.arrays import as_map, as_mask, as_picture, resized
-from captum_clustered.visualization.canvas import UPRIGHT, axes_for, frame, show
-from captum_clustered.visualization.overlay import draw_outline, draw_overlay
+from captum_clustered.visualization.arrays import as_map, as_mask, as_picture
+from captum_clustered.visualization.canvas import axes_for, frame, show
+from captum_clustered.visualization.interpolation import Seen, placed
+from captum_clustered.visualization.layer_attr import draw_input, draw_legend, draw_overlay
+from captum_clustered.visualization.look import Look
+from captum_clustered.visualization.palette import OPACITY
 from captum_clustered.visualization.scale import Scale, draw_color_bar
 
 Batch = Union[Tensor, NDArray[Any], Sequence[Any]]
@@ -29,10 +32,14 @@ def visualize_methods(
     original_images: Batch,
     *,
     scale: str = "shared",
-    interpolate_mode: str = "bilinear",
+    opacity: float = OPACITY,
+    outline: bool = False,
+    keep_colors: bool = False,
+    interpolate_mode: str = "smooth",
     limit: float | None = None,
     label: str = "attribution",
     masks: Batch | None = None,
+    seen: Sequence[Seen] | None = None,
     names: Sequence[str] | None = None,
     plt_fig_axis: tuple[Figure, Any] | None = None,
     use_pyplot: bool = True,
@@ -52,8 +59,10 @@ def visualize_methods(
                     same unit. "own": each map relative to its own largest absolute value,
                     which is written below the map; use this if units differ.
                     Default: "shared"
-        interpolate_mode (str, optional): As in :func:`visualize_layer_attr`.
-                    Default: "bilinear"
+        opacity, outline, keep_colors (optional): As in
+                    :func:`captum_clustered.visualization.overlay`.
+        interpolate_mode (str, optional): As in :func:`captum_clustered.visualization.overlay`.
+                    Default: "smooth"
         limit (float, optional): As in :func:`visualize_layer_attr`, for a shared scale.
                     Default: None (the largest absolute value of all maps)
         label (str, optional): Label of the color bar of a shared scale: the quantity and its
@@ -62,6 +71,9 @@ def visualize_methods(
         masks (Tensor or sequence, optional): The objects, (N, H, W) or (N, 1, H, W), or N
                     masks as in :func:`visualize_layer_attr`. Outlined in all panels.
                     Default: None
+        seen (Sequence[tuple], optional): The part of each image that the network saw, as in
+                    :func:`captum_clustered.visualization.overlay`.
+                    Default: None (the whole images)
         names (Sequence[str], optional): Names of the N images, written beside the rows.
                     Default: None
         plt_fig_axis (tuple, optional): Figure and axes, N x (number of methods + 1).
@@ -92,14 +104,20 @@ def visualize_methods(
     check_choice("scale", scale, ("shared", "own"))
     if scale == "own" and limit is not None:
         raise ValueError(f"limit={limit!r} needs scale='shared'; got scale='own'.")
-    _check(attributions, original_images, masks, names)
+    look = Look(opacity, outline, keep_colors)
+    _check(attributions, original_images, {"masks": masks, "seen": seen, "names": names})
     pictures = [as_picture(image) for image in original_images]
     maps = {
         method: [
             None
             if attr is None
-            else resized(as_map(attr, f"attributions[{method!r}]"), p.shape[:2], interpolate_mode)
-            for attr, p in zip(found, pictures, strict=True)
+            else placed(
+                as_map(attr, f"attributions[{method!r}]"),
+                pictures[i].shape[:2],
+                interpolate_mode,
+                None if seen is None else seen[i],
+            )
+            for i, attr in enumerate(found)
         ]
         for method, found in attributions.items()
     }
@@ -113,20 +131,26 @@ def visualize_methods(
     figure, axes = _axes(plt_fig_axis, pictures, titles, use_pyplot)
     shared = Scale.of(present, limit)
     for i, (row, picture) in enumerate(zip(axes, pictures, strict=True)):
-        _draw_image(row[0], picture, outlines[i], None if names is None else names[i])
+        draw_input(row[0], picture, outlines[i])
+        row[0].set_title("")
+        if names is not None:
+            height = _CELL * picture.shape[0] / picture.shape[1]
+            row[0].set_ylabel(_broken(names[i], height), fontsize=9, parse_math=False)
         for axis, found in zip(row[1:], maps.values(), strict=True):
             values = found[i]
             if values is None:
                 _draw_missing(axis, picture)
                 continue
             its = shared if scale == "shared" else Scale.of([values])
-            draw_overlay(axis, picture, values, its, outlines[i])
+            draw_overlay(axis, picture, values, its, look, outlines[i])
             if scale == "own" and values.any():
                 axis.set_xlabel(f"\u00b11 is {its.limit:.3g}", fontsize=8)
     for axis, title in zip(axes[0], ["input", *titles], strict=True):
         axis.set_title(title, fontsize=9, parse_math=False)
     bar = shared if scale == "shared" else Scale(1.0, shared.has_negative)
-    draw_color_bar(figure, bar, label, ax=list(axes.ravel()), pad=0.01, fraction=0.05, aspect=25)
+    place = {"ax": list(axes.ravel()), "pad": 0.01, "fraction": 0.05, "aspect": 25}
+    draw_color_bar(figure, bar, label, look, **place)
+    draw_legend(figure, bar, present, look, has_mask=masks is not None)
     show(use_pyplot)
     return figure, axes
 
@@ -134,8 +158,7 @@ def visualize_methods(
 def _check(
     attributions: Mapping[str, Batch],
     original_images: Batch,
-    masks: Batch | None,
-    names: Sequence[str] | None,
+    others: Mapping[str, Batch | None],
 ) -> None:
     if not isinstance(attributions, Mapping):
         raise TypeError(
@@ -144,7 +167,7 @@ def _check(
         )
     parts: dict[str, Any] = {"original_images": original_images}
     parts |= {f"attributions[{method!r}]": maps for method, maps in attributions.items()}
-    parts |= {name: part for name, part in (("masks", masks), ("names", names)) if part is not None}
+    parts |= {name: part for name, part in others.items() if part is not None}
     for name, part in parts.items():
         if not hasattr(part, "__len__"):
             raise TypeError(
@@ -171,7 +194,7 @@ def _axes(
     n_columns = len(titles) + 1
     n_lines = max(title.count("\n") + 1 for title in titles)
     heights = sum(_CELL * picture.shape[0] / picture.shape[1] + 0.1 for picture in pictures)
-    size = (n_columns * (_CELL + 0.05) + 1.1, heights + 0.15 * (n_lines + 1))
+    size = (n_columns * (_CELL + 0.05) + 1.3, heights + 0.15 * (n_lines + 1) + 0.45)
     return axes_for(plt_fig_axis, len(pictures), n_columns, size, use_pyplot)
 
 
@@ -179,19 +202,6 @@ def _broken(name: Any, inches: float) -> str:
     """Break a name into lines of at most this length, so that names do not overlap."""
     letters = max(1, int(inches * _LETTERS_PER_INCH))
     return "\n".join(textwrap.fill(line, letters) for line in str(name).split("\n"))
-
-
-def _draw_image(
-    axis: Axes, picture: NDArray[np.float64], mask: NDArray[np.bool_] | None, name: str | None
-) -> None:
-    axis.imshow(picture, **UPRIGHT)
-    axis.autoscale(False)
-    if mask is not None:
-        draw_outline(axis, mask)
-    if name is not None:
-        height = _CELL * picture.shape[0] / picture.shape[1]
-        axis.set_ylabel(_broken(name, height), fontsize=9, parse_math=False)
-    frame(axis)
 
 
 def _draw_missing(axis: Axes, picture: NDArray[np.float64]) -> None:

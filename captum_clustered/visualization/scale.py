@@ -10,21 +10,16 @@ from typing import Any
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from captum_clustered.visualization.palette import TABLE
+from captum_clustered.visualization.look import Look
+from captum_clustered.visualization.palette import TABLE, to_rgba
 
-# Without the repeated entry 0, so that zero is in the middle.
-_TABLE = TABLE[1:] / 255
+PLAIN = Look()
+HALO = [withStroke(linewidth=2.2, foreground=(0, 0, 0, 0.75))]
 # As seen over the mean gray of pictures.
-_OPACITY = _TABLE[:, 3:]
-_OPAQUE = _OPACITY * _TABLE[:, :3] + (1 - _OPACITY) * 0.42
-
-# Lines at minus and plus a quarter of the scale show both signs without color.
-LINES: tuple[tuple[float, dict[str, Any]], ...] = (
-    (-0.25, {"colors": "white", "linestyles": "dashed"}),
-    (0.25, {"colors": "black", "linestyles": "solid"}),
-)
+_GRAY = 0.42
 
 
 @dataclass(frozen=True)
@@ -40,8 +35,8 @@ class Scale:
     def of(cls, maps: Iterable[NDArray[np.float64]], limit: float | None = None) -> Scale:
         """Return a scale for all of the maps; without a limit, for their largest absolute value."""
         maps = list(maps)
-        low = min((float(values.min()) for values in maps), default=0.0)
-        high = max((float(values.max()) for values in maps), default=0.0)
+        low = min((float(np.nanmin(values)) for values in maps), default=0.0)
+        high = max((float(np.nanmax(values)) for values in maps), default=0.0)
         if limit is None:
             # The scale of zeros alone must not divide by zero.
             return cls(max(-low, high) or 1.0, low < 0)
@@ -54,29 +49,46 @@ class Scale:
         ends = {(True, True): "both", (True, False): "min", (False, True): "max"}
         return cls(float(limit), low < 0, ends.get((low < -limit, high > limit), "neither"))
 
-    @property
-    def drawing(self) -> dict[str, Any]:
-        """Arguments of ``imshow``; zero is transparent."""
-        return {"cmap": ListedColormap(_TABLE), "norm": Normalize(-self.limit, self.limit)}
+    def drawing(self, look: Look = PLAIN) -> dict[str, Any]:
+        """Return arguments of ``imshow``; zero is transparent."""
+        return {"cmap": ListedColormap(_table(look)), "norm": Normalize(-self.limit, self.limit)}
+
+    def levels(self, look: Look = PLAIN) -> list[float]:
+        """Return the values of the outlines; the bar has a line at each of them."""
+        return [share * self.limit for share in look.levels if share > 0 or self.has_negative]
 
 
-def draw_color_bar(figure: Any, scale: Scale, label: str, **place: Any) -> Any:
+def draw_color_bar(figure: Any, scale: Scale, label: str, look: Look = PLAIN, **place: Any) -> Any:
     """Draw the color bar of a scale; without negative values, only its upper half."""
-    limit = scale.limit
-    mappable = ScalarMappable(Normalize(-limit, limit), ListedColormap(_OPAQUE))
+    limit, table = scale.limit, _table(look)
+    opaque = table[:, 3:] * table[:, :3] + (1 - table[:, 3:]) * _GRAY
+    mappable = ScalarMappable(Normalize(-limit, limit), ListedColormap(opaque))
     bar = figure.colorbar(mappable, extend=scale.extend, **place)
     bar.set_label(label, fontsize=9, parse_math=False)
-    ticks = [-limit, -limit / 2] if scale.has_negative else []
-    ticks += [0, limit / 2, limit]
+    levels = scale.levels(look)
+    ticks = sorted([*levels, *([-limit] if scale.has_negative else []), 0, limit])
     bar.set_ticks(ticks, labels=[signed_text(tick) for tick in ticks])
-    for level, style in LINES:
-        bar.ax.axhline(
-            level * limit, color=style["colors"], linestyle=style["linestyles"], linewidth=1
-        )
+    for level in levels:
+        bar.ax.axhline(level, **line_style(level))
     bar.ax.set_ylim(-limit if scale.has_negative else 0, limit)
     bar.ax.tick_params(labelsize=8, length=3)
     bar.outline.set_linewidth(0.6)
     return bar
+
+
+def line_style(level: float) -> dict[str, Any]:
+    """Return how the outline at a value is drawn: visible on dark and on bright tissue."""
+    return {
+        "color": tuple(TABLE[-1 if level > 0 else 0, :3] / 255),
+        "linestyle": "solid" if level > 0 else (0, (3, 1.5)),
+        "linewidth": 1.0,
+        "path_effects": HALO,
+    }
+
+
+def _table(look: Look) -> NDArray[np.float64]:
+    # Odd, so that zero is in the middle.
+    return to_rgba(np.linspace(-1, 1, 255), look.fill)
 
 
 def signed_text(value: float) -> str:

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torchvision
 from captum.attr import LayerGradCam
+from matplotlib.figure import Figure
 from PIL import Image
 
 from captum_clustered import ClusteredLayerCAM, scores, tokens_to_map
@@ -443,6 +444,30 @@ class TestEdges:
         assert words in result.stdout
         assert "n_clusters" not in explain("--n-clusters", "12").stdout
         assert arrays()["sizes"].sum() == 12
+
+    def test_of_many_clusters_the_most_important_are_printed(self, explain):
+        result = explain("--model", "factories:wide", "--n-clusters", "5000")
+        rows = [row.split() for row in result.stdout.split("Clusters of channels")[1].splitlines()]
+        importances = arrays()["importances"]
+        assert len(importances) == 64
+        numbers = [int(row[0]) for row in rows if len(row) == 3 and row[0].isdigit()]
+        assert sorted(numbers) == sorted(np.argsort(-np.abs(importances))[:20].tolist())
+        (others,) = [row for row in rows if row[:2] == ["44", "others"]]
+        rest = importances.sum() - importances[numbers].sum()
+        assert float(others[-1]) == pytest.approx(rest, rel=1e-3)
+
+    def test_the_look_of_figures(self, explain, monkeypatch):
+        given = []
+        monkeypatch.setattr(
+            "captum_clustered.visualization.draw_explanation",
+            lambda explanation, **options: given.append(options) or Figure(),
+        )
+        explain()
+        explain("--opacity", "0.2", "--outline", "--keep-colors", "--own-scales")
+        assert given == [
+            {"outline": False, "keep_colors": False, "scale": "shared"},
+            {"opacity": 0.2, "outline": True, "keep_colors": True, "scale": "own"},
+        ]
 
 
 class TestBadInput:

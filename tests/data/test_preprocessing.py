@@ -143,6 +143,15 @@ class TestTheWayBack:
             assert clear.float().mean() > 0.7
             assert torch.equal(mask[clear], inputs[0][clear] > 0.5)
 
+    def test_what_is_seen_of_an_image_in_shares_of_its_sides(self):
+        assert make_preprocessing(size=24).seen((45, 100)) == (0, 0, 1, 1)
+        # Resized to 32 x 64, of which rows 4 to 28 and columns 20 to 44 are cut out.
+        crop = make_preprocessing(partial(ImageClassification, crop_size=24, resize_size=32))
+        assert crop.seen((10, 20)) == (4 / 32, 20 / 64, 28 / 32, 44 / 64)
+        # Resized to 4 x 4 and padded to 8 x 8.
+        padded = make_preprocessing(partial(ImageClassification, crop_size=8, resize_size=4))
+        assert padded.seen((30, 30)) == (-0.5, -0.5, 1.5, 1.5)
+
     @pytest.mark.parametrize("size", [(0, 4), (4,)])
     def test_a_size_that_is_none_is_an_error(self, size):
         with pytest.raises(ValueError, match="must be the image's height and width"):

@@ -1,5 +1,7 @@
 """Explaining files, images and tensors."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import small_factories
@@ -7,6 +9,7 @@ import torch
 from captum.attr import LayerGradCam
 from PIL import Image
 from torch import nn
+from torchvision.transforms._presets import ImageClassification
 
 from captum_clustered import ClusteredLayerCAM, tokens_to_map
 from captum_clustered.data import make_preprocessing
@@ -51,6 +54,27 @@ class TestSources:
         expected = ClusteredLayerCAM(net, net[1]).attribute(inputs, found.target)
         np.testing.assert_allclose(found.attribution, expected[0, 0], rtol=1e-5)
         assert found.preprocessing.startswith("halved: resized to 32 x 32")
+        np.testing.assert_array_equal(found.original_image, np.asarray(Image.open(photo)))
+
+    def test_a_transform_that_places_images_nobody_knows_where_shows_its_input(self, net, photo):
+        def corner(image):
+            return small_factories.halved(image.crop((0, 0, 20, 20)))
+
+        found = explainer_of(net, corner)(photo)
+        assert found.picture is found.input_image
+
+    def test_the_original_image_is_kept_with_the_part_that_the_network_saw(self, net):
+        preset = partial(ImageClassification, crop_size=24, resize_size=32)
+        explain = explainer_of(net, make_preprocessing(preset))
+        image = Image.effect_noise((80, 40), 100).convert("RGB")
+        found = [explain(image), explain(explain.prepare(image), original=image)]
+        for each in found:
+            np.testing.assert_array_equal(each.original_image, np.asarray(image))
+            assert each.seen == (4 / 32, 20 / 64, 28 / 32, 44 / 64)
+        assert explain(explain.prepare(image)).original_image is None
+        large = explain(image.resize((3000, 1500)))
+        assert large.original_image.shape == (512, 1024, 3)
+        assert large.seen == found[0].seen
 
     def test_a_network_that_writes_into_its_input_is_explained_like_one_that_does_not(
         self, net, preprocessing, photo

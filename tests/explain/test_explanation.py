@@ -32,6 +32,8 @@ def explanation():
         target=1,
         probabilities=np.array([0.75, 0.125, 0.0625, 0.03125, 0.015625, 0.015625]),
         input_image=generator.integers(0, 256, (4, 6, 3), dtype=np.uint8),
+        original_image=generator.integers(0, 256, (5, 9, 3), dtype=np.uint8),
+        seen=(0.0, 0.25, 1.0, 0.75),
         settings=ExplainerSettings("layer4", target=1, clusters=(0, 2, 2, 0), layer_baselines=0.5),
         class_names={0: "cat", 1: "<dog>"},
         image="a/$b.png",
@@ -66,10 +68,24 @@ def test_a_target_may_be_a_number_of_numpy_or_torch(explanation, tmp_path, numbe
     assert Explanation.load(tmp_path / "a.npz").settings.target == 1
 
 
+def test_says_in_one_line_what_it_is(explanation):
+    assert repr(explanation) == (
+        "Explanation('a/$b.png': <dog>, probability 12.5%, logit 1.5; map 2 x 3, 2 clusters, "
+        "layer 'layer4')"
+    )
+
+
+def test_is_drawn_on_the_original_image_if_that_is_known(explanation):
+    assert explanation.picture is explanation.original_image
+    bare = replace(explanation, original_image=None)
+    assert bare.picture is explanation.input_image
+
+
 def test_without_gradcam_weights_and_clusters(explanation, tmp_path):
     bare = replace(
         explanation,
         gradcam=None,
+        original_image=None,
         gradcam_missing="no gradient",
         weights=None,
         settings=ExplainerSettings("layer4", clusters="labels.pt"),

@@ -52,14 +52,18 @@ class Pairs(nn.Module):
 instance = Pairs()
 
 
-def net(channels=3, n_classes=3):
+def wide():
+    return net(width=64)
+
+
+def net(channels=3, n_classes=3, width=12):
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(channels, 12, 3, stride=4),
+        nn.Conv2d(channels, width, 3, stride=4),
         nn.ReLU(),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Linear(12, n_classes),
+        nn.Linear(width, n_classes),
     )
 
 

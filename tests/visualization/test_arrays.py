@@ -8,7 +8,8 @@ from captum_clustered.visualization.arrays import (
     as_mask,
     as_picture,
     backdrop,
-    resized,
+    hatched,
+    stretched,
 )
 
 MAP = np.arange(6.0).reshape(2, 3)
@@ -113,25 +114,49 @@ def test_masks_of_another_size_are_refused():
         as_mask(np.zeros((4, 3)), (3, 4))
 
 
-class TestResized:
-    def test_nearest_repeats(self):
-        expected = MAP.repeat(2, axis=0).repeat(3, axis=1)
-        assert (resized(MAP, (4, 9), "nearest") == expected).all()
-
-    def test_bilinear_is_between_the_centers(self):
-        assert resized(np.array([[0.0, 4.0]]), (1, 4), "bilinear") == pytest.approx(
-            np.array([[0, 1, 3, 4]])
-        )
-
-    def test_of_the_images_size_it_is_the_map_itself(self):
-        assert (resized(MAP, (2, 3), "bicubic") == MAP).all()
-
-    def test_other_modes_are_refused(self):
-        with pytest.raises(ValueError, match=r"interpolate_mode='lin.*must be 'nearest' or "):
-            resized(MAP, (4, 6), "linear")
-
-
-def test_the_backdrop_is_gray_and_in_the_middle():
-    gray = backdrop(np.array([[[0.0, 0, 0], [1, 1, 1], [1, 0, 0]]]))
-    assert gray[0, :, 0] == pytest.approx([0.2, 0.65, 0.2 + 0.45 * 0.299])
+def test_the_backdrop_is_gray_and_neither_black_nor_white():
+    picture = np.array([[[0.0, 0, 0], [1, 1, 1], [1, 0, 0]]])
+    gray = backdrop(picture)
+    assert gray[0, :, 0] == pytest.approx([0.1, 0.85, 0.1 + 0.75 * 0.299])
     assert (gray == gray[..., :1]).all()
+    assert (backdrop(picture, keep_colors=True) == picture).all()
+
+
+def test_where_the_network_saw_nothing_there_are_stripes():
+    picture = np.full((24, 24, 3), 0.8)
+    unseen = np.zeros((24, 24), bool)
+    unseen[:, 12:] = True
+    drawn = hatched(picture, unseen)
+    assert (drawn[:, :12] == 0.8).all()
+    # Two levels, both darker: 0.8 * (1 - s) + 0.35 * s for the strengths 0.4 and 0.65.
+    assert np.unique(drawn[:, 12:].round(6)) == pytest.approx([0.5075, 0.62])
+
+
+class TestStretched:
+    def test_to_its_own_range(self):
+        image = torch.tensor([[[-2.0, 0.0], [1.0, 2.0]]])
+        assert stretched(image).tolist() == [[[0.0, 0.5], [0.75, 1.0]]]
+
+    def test_a_gray_scan_stays_gray_though_its_channels_were_normalized_differently(self):
+        gray = torch.tensor([[0.0, 0.25], [0.5, 1.0]])
+        mean, std = (torch.tensor(v)[:, None, None] for v in ([0.4, 0.5, 0.6], [0.2, 0.3, 0.1]))
+        assert torch.allclose(stretched((gray - mean) / std), gray.expand(3, 2, 2))
+
+    def test_colors_are_stretched_together(self):
+        image = torch.tensor([[[0.0, 4.0]], [[2.0, 0.0]], [[1.0, 1.0]]])
+        assert torch.allclose(stretched(image), image / 4)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([[0.0, 4095.0]], [0, 1]),
+        ([[-1.5, 0.5]], [0, 1]),
+        (np.array([[0, 65535, 13107]], np.uint16), [0, 1, 0.2]),
+        ([[0.0, 0.25]], [0, 0.25]),
+        ([[0.0, 51.0]], [0, 0.2]),
+    ],
+)
+def test_any_range_is_shown_if_the_caller_wants_that(values, expected):
+    picture = as_picture(np.array(values), any_range=True)
+    assert picture == pytest.approx(np.repeat(np.array([expected])[..., None], 3, axis=2))

@@ -35,10 +35,10 @@ def titles(axes):
 def test_clusters_are_sorted_named_and_without_empty_ones():
     _, axes = draw()
     assert titles(axes) == [
-        "drop +1.5\n3 channels",
-        "drop +0.5\n2 channels",
-        "drop +0.25\n4 channels",
-        "drop \u22122\n1 channel",
+        "cluster 3\ndrop +1.5\n3 channels",
+        "cluster 0\ndrop +0.5\n2 channels",
+        "cluster 2\ndrop +0.25\n4 channels",
+        "cluster 1\ndrop \u22122\n1 channel",
     ]
     drawn = [axis.images[1].get_array()[0, 0] for axis in axes]
     assert drawn == pytest.approx([0.25, 0.5 / 6, 0.25 / 6, -1 / 3])
@@ -55,16 +55,27 @@ def test_all_are_on_one_scale():
     assert axes[0].images[1].get_clim() == (-2, 2)
 
 
+def test_or_each_on_its_own_which_shows_where_a_weak_one_is_active():
+    figure, axes = draw(scale="own")
+    limits = [axis.images[1].get_clim()[1] for axis in axes]
+    assert limits == pytest.approx([0.25, 0.5 / 6, 0.25 / 6, 1 / 3])
+    assert figure.axes[-1].get_ylim() == (-1, 1)
+    assert figure.axes[-1].get_ylabel() == "relative to the\ncluster's largest value"
+
+
 def test_of_too_many_those_of_the_largest_absolute_importance():
     figure, axes = draw(max_clusters=2)
-    assert titles(axes) == ["drop +1.5\n3 channels", "drop \u22122\n1 channel"]
+    assert titles(axes) == [
+        "cluster 3\ndrop +1.5\n3 channels",
+        "cluster 1\ndrop \u22122\n1 channel",
+    ]
     assert figure.get_suptitle() == "2 of 4 clusters"
     assert draw()[0].get_suptitle() == ""
 
 
 def test_shapley_values_are_called_so():
     _, axes = draw(importance="shapley")
-    assert titles(axes)[0] == "Shapley value +1.5\n3 channels"
+    assert titles(axes)[0] == "cluster 3\nShapley value +1.5\n3 channels"
 
 
 def test_many_clusters_fill_rows():
@@ -77,9 +88,11 @@ def test_many_clusters_fill_rows():
     )
     figure, axes = draw(many, example=0)
     assert len(axes) == k
-    # Five columns, two rows, the bar; the tenth place is empty.
+    # The image and nine clusters in five columns and two rows, and the bar.
     assert len(figure.axes) == 11
-    assert not figure.axes[9].axison
+    assert figure.axes[0].get_title() == "input"
+    assert len(draw(many, example=0, max_clusters=8)[0].axes) == 11
+    assert not draw(many, example=0, max_clusters=8)[0].axes[9].axison
 
 
 def test_axes_that_exist_are_drawn_on():
@@ -108,6 +121,8 @@ def test_mistakes_are_named():
         draw(example=2)
     with pytest.raises(ValueError, match=r"importance='drop' must be 'ablation' or"):
         draw(importance="drop")
+    with pytest.raises(ValueError, match="scale='row' must be 'shared' or 'own'"):
+        draw(scale="row")
     with pytest.raises(ValueError, match="max_clusters=0 must be an int of at least 1"):
         draw(max_clusters=0)
     with pytest.raises(ValueError, match=r"clusters\.maps must be finite"):

@@ -51,9 +51,20 @@ def words(figure):
     return [" ".join(t.get_text().split()) for t in texts(figure)]
 
 
-def drops(figure):
-    found = [line.split()[0] for line in words(figure) if line[0] in "+\u2212"]
-    return [float(number.replace("\u2212", "-")) for number in found]
+def bars(figure):
+    """Name and importance beside each bar, from top to bottom."""
+    (axis,) = [axes for axes in figure.axes if axes.patches and not axes.images]
+    labels = [tick.get_text() for tick in axis.get_yticklabels()]
+    widths = [bar.get_width() for bar in axis.patches]
+    names, numbers = zip(*(label.split(": ") for label in labels), strict=True)
+    numbers = [float(number.replace("\u2212", "-")) for number in numbers]
+    assert numbers == pytest.approx(widths, rel=0.01)
+    return dict(zip(names, numbers, strict=True))
+
+
+def panels(figure):
+    """The pictures of clusters, by title."""
+    return {a.get_title(): a for a in figure.axes if a.get_title().startswith("cluster")}
 
 
 class TestFigure:
@@ -63,23 +74,60 @@ class TestFigure:
         assert "photo.png: zebra" in lines
         assert "probability 75.0% | logit 1 | net, layer conv" in lines
         assert (
-            "3 clusters of channels, sorted by the drop in the score without them (logit)" in lines
-        )
-        assert drops(figure) == [1.25, 0.5, -0.25]
-        assert "+1.25 1 channel" in lines
+            "3 clusters of channels: the drop in the score without them (logit), and where the "
+            "most important ones are active"
+        ) in lines
+        assert bars(figure) == {"cluster 1": 1.25, "cluster 0": 0.5, "cluster 2": -0.25}
+        assert list(panels(figure)) == [
+            "cluster 1: +1.25\n1 channel",
+            "cluster 0: +0.5\n1 channel",
+            "cluster 2: \u22120.25\n1 channel",
+        ]
 
-    def test_at_most_twelve_clusters_those_that_matter(self):
-        importances = np.linspace(-10, 4, 15)
-        figure = drawn(explanation(importances))
-        start = "15 clusters of channels, the 12 of the largest absolute importance, sorted by"
-        assert any(line.startswith(start) for line in words(figure))
-        assert drops(figure) == [*range(4, 1, -1), *range(-2, -11, -1)]
+    def test_of_many_clusters_those_that_matter_have_a_bar_and_the_first_a_picture(self):
+        # 20 clusters of -10, -9, ..., 9.
+        figure = drawn(explanation(np.arange(-10.0, 10.0)))
+        assert list(bars(figure).values()) == [*range(9, 2, -1), *range(-4, -11, -1), -3]
+        assert list(bars(figure))[-1] == "6 others"
+        titles = [title.split("\n")[0] for title in panels(figure)]
+        assert titles == [
+            *("cluster 19: +9", "cluster 18: +8", "cluster 17: +7"),
+            *(f"cluster {j}: \u2212{10 - j}" for j in (2, 1, 0)),
+        ]
+
+    def test_each_cluster_is_on_its_own_scale(self):
+        maps = np.stack([np.full((4, 4), value) for value in (2.0, -0.125)])
+        figure = drawn(explanation([2.0, -0.125], maps=maps))
+        limits = [panel.images[1].get_clim()[1] for panel in panels(figure).values()]
+        assert limits == [2, 0.125]
+
+    def test_a_cluster_that_carries_nothing_has_a_bar_only(self):
+        figure = drawn(explanation([1.0, 0.0]))
+        assert bars(figure) == {"cluster 0": 1, "cluster 1": 0}
+        assert list(panels(figure)) == ["cluster 0: +1\n1 channel"]
+
+    def test_maps_are_on_the_original_image_and_what_was_cropped_is_unseen(self):
+        original = np.zeros((20, 40, 3), np.uint8)
+        given = replace(explanation([1.0]), original_image=original, seen=(0.0, 0.25, 1.0, 0.75))
+        figure = drawn(given)
+        assert figure.axes[0].images[0].get_array().shape == (20, 40, 3)
+        for panel in [*figure.axes[1:3], *panels(figure).values()]:
+            unseen = np.ma.getmaskarray(panel.images[1].get_array())
+            assert unseen.tolist() == [[True] * 10 + [False] * 20 + [True] * 10] * 20
+        assert "not seen by the network" in words(figure)
+
+    def test_own_scales_for_the_shapes_of_both_methods(self):
+        given = explanation([1.0, 2.0], gradcam=0.01)
+        figure = draw_explanation(given, scale="own")
+        for panel in figure.axes[1:3]:
+            largest = np.abs(panel.images[1].get_array()).max()
+            assert panel.images[1].get_clim() == pytest.approx((-largest, largest))
 
     @pytest.mark.parametrize("factor", [0.25, 4.0])
     def test_same_scale_for_both_methods(self, factor):
         given = explanation([1.0, 2.0], factor)
         figure = drawn(given)
-        # Input, two overlays of two layers each, their bar; five places for clusters, their bar.
+        # Input, two overlays of two layers each, their bar.
         axes = figure.axes
         assert [len(axes[i].images) for i in range(3)] == [1, 2, 2]
         ours, gradcam = (np.asarray(axes[i].images[1].get_array()) for i in (1, 2))
@@ -88,8 +136,6 @@ class TestFigure:
         for panel in axes[1:3]:
             assert panel.images[1].get_clim() == pytest.approx((-limit, limit))
         assert axes[3].get_yticks().max() == pytest.approx(limit)
-        clusters = np.stack([axes[i].images[1].get_array() for i in (4, 5)])
-        assert axes[9].get_yticks().max() == pytest.approx(np.abs(clusters).max())
 
     def test_other_units_are_made_relative(self):
         figure = drawn(explanation([1.0, 2.0]), scaling="drop")

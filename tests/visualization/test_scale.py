@@ -43,7 +43,7 @@ def test_limits_that_are_none(limit):
 
 
 def test_colors_are_the_palettes_and_zero_is_transparent():
-    drawing = Scale(2.0).drawing
+    drawing = Scale(2.0).drawing()
     values = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
     rgba = drawing["cmap"](drawing["norm"](values))
     assert rgba == pytest.approx(to_rgba(values / 2), abs=0.02)
@@ -54,7 +54,7 @@ def test_the_bar_is_centered_at_zero_and_named():
     drawn = bar(Scale(0.5), "share of $ or $_")
     assert drawn.ax.get_ylim() == (-0.5, 0.5)
     texts = [tick.get_text() for tick in drawn.ax.get_yticklabels()]
-    assert texts == ["\u22120.5", "\u22120.25", "0", "+0.25", "+0.5"]
+    assert texts == ["\u22120.5", "\u22120.125", "0", "+0.125", "+0.5"]
     assert drawn.ax.get_ylabel() == "share of $ or $_"
     drawn.ax.figure.draw_without_rendering()
 

@@ -29,7 +29,10 @@ def lines(axis):
 
 
 def bar_of(axis):
-    (bar,) = (other for other in axis.figure.axes if other is not axis)
+    """The bar is drawn last, after the image and the map."""
+    image, overlay, bar = axis.figure.axes
+    assert overlay is axis
+    assert len(image.images) == 1
     return bar
 
 
@@ -48,6 +51,57 @@ def test_lines_at_a_quarter_of_the_scale_tell_signs_apart():
     _, axis = draw()
     assert lines(axis) == [(-0.5, True), (0.5, False)]
     assert lines(draw(SIGNED.abs())[1]) == [(0.5, False)]
+
+
+def test_the_image_is_beside_the_map_and_nothing_covers_it():
+    figure, axis = draw()
+    image = figure.axes[0]
+    assert (image.images[0].get_array() == IMAGE).all()
+    assert not image.collections
+    assert image.get_window_extent().x1 < axis.get_window_extent().x0
+
+
+def test_the_legend_says_what_lines_and_hatching_mean():
+    (legend,) = draw(mask=np.eye(8, 12), seen=(0, 0, 1, 0.5))[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "\u22120.5, against the class",
+        "+0.5, for the class",
+        "outline of the mask",
+        "not seen by the network",
+    ]
+    (legend,) = draw(SIGNED.abs())[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == ["+0.5, for the class"]
+
+
+def test_the_bar_has_a_number_at_each_line():
+    _, axis = draw()
+    lines = [line.get_ydata()[0] for line in bar_of(axis).lines]
+    assert lines == [-0.5, 0.5]
+    assert set(lines) < set(bar_of(axis).get_yticks())
+
+
+def test_outlines_only():
+    _, axis = draw(outline=True)
+    assert [level for level, _ in lines(axis)] == [-0.5, 0.5, 1.0, 1.5]
+    overlay = axis.images[1]
+    assert overlay.cmap(overlay.norm(overlay.get_array()))[..., 3].max() == 0
+
+
+def test_opacity_and_original_colors():
+    _, axis = draw(opacity=0.25, keep_colors=True)
+    picture, overlay = axis.images
+    assert (picture.get_array() == IMAGE).all()
+    assert overlay.cmap(1.0)[3] == 0.25
+
+
+def test_outlines_are_closed_where_the_border_cuts_them_off():
+    _, axis = draw(torch.ones(1, 1))
+    (outline,) = [child for child in axis.get_children() if isinstance(child, ContourSet)]
+    (path,) = outline.get_paths()
+    assert (path.vertices[0] == path.vertices[-1]).all()
+    low, high = path.vertices.min(0), path.vertices.max(0)
+    # Within half a pixel of the border of 12 x 8 pixels.
+    assert (np.abs([*low, *(high - [11, 7])]) <= 0.5).all()
 
 
 def test_a_given_scale():
@@ -144,7 +198,7 @@ def test_mistakes_are_named():
         draw(torch.tensor([[float("nan")]]))
     with pytest.raises(ValueError, match="limit must be a positive number; got -1"):
         draw(limit=-1)
-    with pytest.raises(ValueError, match="interpolate_mode='cubic' must be 'nearest' or"):
+    with pytest.raises(ValueError, match="interpolate_mode='cubic' must be 'smooth' or"):
         draw(interpolate_mode="cubic")
     with pytest.raises(ValueError, match="mask must have the height"):
         draw(mask=np.ones((2, 2)))

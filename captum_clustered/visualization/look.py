@@ -1,0 +1,50 @@
+"""How a map is drawn over its image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from captum_clustered.visualization.palette import OPACITY
+
+# Outlines at a quarter of the scale show both signs without color; without colors there are more.
+_LEVELS = (-0.25, 0.25)
+_MORE_LEVELS = (-0.75, -0.5, -0.25, 0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True)
+class Look:
+    """
+    How a map is drawn over its image.
+
+    Attributes:
+
+        opacity (float): Opacity of the largest value.
+                    Default: 0.55
+        outline (bool): Whether to draw outlines only, and no colors.
+                    Default: False
+        keep_colors (bool): Whether to draw the image in its own colors instead of grays.
+                    Default: False
+    """
+
+    opacity: float = OPACITY
+    outline: bool = False
+    keep_colors: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse an opacity that is none."""
+        try:
+            is_share = 0 <= self.opacity <= 1
+        except TypeError:
+            is_share = False
+        if not is_share:
+            raise ValueError(f"opacity={self.opacity!r} must be a number from 0 to 1.")
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The outlines, in shares of the scale."""
+        return _MORE_LEVELS if self.outline else _LEVELS
+
+    @property
+    def fill(self) -> float:
+        """The opacity of the colors."""
+        return 0.0 if self.outline else self.opacity
