@@ -54,7 +54,7 @@ def first_picture(flower: Explained) -> Figure:
     # One scale for everything: the clusters add up to the map above them.
     maps = {"LayerGradCam": flower.gradcam, "ClusteredLayerCAM": flower.clustered[0]}
     limit = max(float(abs(values).max()) for values in maps.values())
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    figure = Figure(figsize=(8, 5.2), layout="constrained")
     rows: Any = figure.subfigures(2, 1, height_ratios=(1, 1.1))
     top, bottom = rows
     _, axes = visualize_methods(
@@ -62,6 +62,7 @@ def first_picture(flower: Explained) -> Figure:
         [flower.image],
         limit=limit,
         label=LABEL,
+        seen=[flower.seen],
         plt_fig_axis=(top, top.subplots(1, 3)),
         use_pyplot=False,
     )
@@ -72,6 +73,7 @@ def first_picture(flower: Explained) -> Figure:
         max_clusters=3,
         limit=limit,
         label=LABEL,
+        seen=flower.seen,
         plt_fig_axis=(bottom, bottom.subplots(1, 3)),
         use_pyplot=False,
     )
@@ -86,16 +88,19 @@ def main() -> None:
     shared: dict[str, Any] = {"label": LABEL, "use_pyplot": False}
     found = {
         "flower": first_picture(flower),
-        "overlay": visualize_layer_attr(volcano.clustered, volcano.image, **shared)[0],
-        "clusters": visualize_clusters(volcano.clusters, volcano.image, max_clusters=5, **shared)[
-            0
-        ],
+        "overlay": visualize_layer_attr(
+            volcano.clustered, volcano.image, seen=volcano.seen, **shared
+        )[0],
+        "clusters": visualize_clusters(
+            volcano.clusters, volcano.image, max_clusters=5, seen=volcano.seen, **shared
+        )[0],
         "methods": visualize_methods(
             {
                 "LayerGradCam": [flower.gradcam, temple.gradcam],
                 "ClusteredLayerCAM": [flower.clustered[0], temple.clustered[0]],
             },
             [flower.image, temple.image],
+            seen=[flower.seen, temple.seen],
             names=["daisy", "palace"],
             **shared,
         )[0],

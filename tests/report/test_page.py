@@ -128,7 +128,7 @@ def test_maps_have_the_colors_of_the_palette(open_page, pages):
     found = canvas_pixels(page, f"{stack(1)} canvas")
     # Half a level of 127, and the browser's own rounding.
     assert np.abs(found[..., 3] - expected[..., 3]).max() <= 2
-    opaque = expected[..., 3] > 100
+    opaque = expected[..., 3] > 0.4 * expected[..., 3].max()
     assert 0.1 < opaque.mean() < 1
     assert np.abs(found - expected)[opaque].max() <= 4
 
@@ -368,8 +368,8 @@ def test_maps_of_one_unit_share_their_colors(open_page):
     """LayerGradCam's is twice the third cluster's here, Clustered-CAM's the sum of two."""
     page = open_page("explain")
     tops = [canvas_pixels(page, f"{stack(m)} canvas")[..., 3].max() for m in (1, 2)]
-    # Opaque to 85 % at the limit, which only one of them reaches.
-    assert max(tops) > 180
+    # Opaque to 55 % at the limit, which only one of them reaches.
+    assert max(tops) > 0.45 * 255
     assert min(tops) < max(tops) - 5
 
 
