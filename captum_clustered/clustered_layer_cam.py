@@ -143,6 +143,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         self.n_samples = n_samples
         self.seed = seed
         self.channel_dim = channel_dim
+        # How often a forward pass called the layer last time.
+        self._n_calls: int | None = None
         self.clusterer = clusterer
         self._check_settings()
         self._fitted: FixedLabels | None = None

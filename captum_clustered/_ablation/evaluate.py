@@ -85,13 +85,21 @@ def evaluate(
 
     bar = _ProgressBar(f"{cam.get_name()} attribution" if show_progress else None)
     request = AblationRequest(
-        run, cam.layer, attribute_to_layer_input, planner, perturbations_per_eval, bar.show
+        run,
+        cam.layer,
+        attribute_to_layer_input,
+        planner,
+        perturbations_per_eval,
+        bar.show,
+        cam._n_calls,
     )
     with torch.no_grad(), eager_mode(), closing(bar):
         scores, failure = numbers.evaluate(
             lambda: _by_either_engine(request, device_ids, is_parallel)
         )
         arguments.settle()
+    # Counted again only if it changes.
+    cam._n_calls = scores.n_calls
     if failure:
         warnings.warn(
             f"{cam.get_name()} ran the model once for each ablation instead of once for all, "

@@ -37,7 +37,7 @@ def per_ablation_loop(request: AblationRequest, device_ids: list[int] | None) ->
         with edit_layer(request.layer, request.attribute_to_layer_input, replacement.edit):
             scores.append(request.run())
         request.progress(i + 1, plan.n_evaluations)
-    return AblationScores(plan, torch.stack(scores))
+    return AblationScores(plan, torch.stack(scores), request.n_calls)
 
 
 class _Replacement:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# The default bound on the elements of the ablated layer in one forward pass: 1 GiB in
-# float32. What follows the layer is usually no wider than the layer.
+# The default bound on the elements of the ablated layer in one forward pass, and on those of
+# each module's output behind it: 1 GiB in float32.
 MAX_ELEMENTS = 2**28
 
 

@@ -36,6 +36,7 @@ class AblationRequest:
         planner (AblationPlanner): Chooses the evaluations from the layer's tensors.
         perturbations_per_eval (int or None): Evaluations in one forward pass; None means all.
         progress (Callable): Takes the number of evaluations that are done, and of all.
+        n_calls (int or None): How often a forward pass called the layer, if known.
     """
 
     run: Callable[[], Tensor]
@@ -44,6 +45,7 @@ class AblationRequest:
     planner: AblationPlanner
     perturbations_per_eval: int | None
     progress: Callable[[int, int], None]
+    n_calls: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,12 @@ class AblationScores:
 
         plan (AblationPlan): The evaluations.
         scores (Tensor): Shape (M, N).
+        n_calls (int or None): How often a forward pass calls the layer, if known.
     """
 
     plan: AblationPlan
     scores: Tensor
+    n_calls: int | None = None
 
     def check_finite(self) -> None:
         """Raise ValueError if the layer, a baseline or a score is not finite."""

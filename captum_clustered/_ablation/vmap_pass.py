@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +11,11 @@ from torch import Tensor
 from captum_clustered._ablation.hooks import Tensors, edit_layer, not_reached
 from captum_clustered._ablation.lazy_base import CannotBeLazyError, materialize
 from captum_clustered._ablation.memory_cap import SizeLimit, chunk_size, max_elements
+from captum_clustered._ablation.output_watch import (
+    CountCallsFirst,
+    OutputWatch,
+    TooManyEvaluationsError,
+)
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.request import AblationRequest, AblationScores, PlanError
 from captum_clustered._ablation.torch_settings import quiet_fallback
@@ -27,6 +32,7 @@ class Attempt:
         lazy (bool): Whether ablated tensors are computed only when the model needs them, see
                     :mod:`lazy_tensor <captum_clustered._ablation.lazy_tensor>`.
         n_calls (int): Number of the layer's calls in a forward pass; the last one is ablated.
+        is_counted (bool): Whether these calls were counted, not guessed.
         chunk (int or None): Evaluations in one forward pass; None means all.
         plan (AblationPlan or None): The evaluations, if an earlier attempt has planned them.
         autocast (bool): Whether to help vmap under autocast.
@@ -37,6 +43,7 @@ class Attempt:
     chunk: int | None
     plan: AblationPlan | None = None
     autocast: bool = False
+    is_counted: bool = False
 
 
 def vmap_pass(request: AblationRequest) -> AblationScores:
@@ -50,7 +57,8 @@ def vmap_pass(request: AblationRequest) -> AblationScores:
     The first attempt uses lazy tensors. If the model does not support them, or needs their
     values when these exceed the memory cap, the next attempt uses plain tensors, in chunks that
     respect the cap. If the layer is called several times, one more attempt ablates its last
-    call.
+    call. If it may be called again after much was computed for each ablation, a plain pass
+    counts its calls first.
 
     Raises:
 
@@ -59,7 +67,8 @@ def vmap_pass(request: AblationRequest) -> AblationScores:
     """
     outcome: Attempt | AblationScores
     device = next(iter(request.layer.parameters()), torch.empty(0)).device.type
-    outcome = Attempt(True, n_calls=1, chunk=None, autocast=torch.is_autocast_enabled(device))
+    autocast = torch.is_autocast_enabled(device)
+    outcome = Attempt(lazy=True, n_calls=request.n_calls or 1, chunk=None, autocast=autocast)
     while isinstance(outcome, Attempt):
         outcome = _run(request, outcome)
     return outcome
@@ -78,20 +87,19 @@ def _run(request: AblationRequest, attempt: Attempt) -> AblationScores | Attempt
             found = run.scores()
         except (torch.cuda.OutOfMemoryError, MemoryError):
             raise
+        except CountCallsFirst:
+            return replace(attempt, n_calls=_count_calls(request), is_counted=True)
         except Exception as error:
-            if run.autocast and not attempt.autocast:
-                return replace(attempt, autocast=True)
-            can_retry = attempt.lazy or isinstance(error, _TooManyEvaluationsError)
-            if run.plan is None or not can_retry:
+            following = _after_error(request, attempt, run, error)
+            if following is None:
                 raise
-            chunk = chunk_size(request.perturbations_per_eval, run.plan.n_elements)
-            return replace(attempt, lazy=False, chunk=chunk, plan=run.plan)
+            return following
         if run.calls == 0 and plan is None:
             raise PlanError(not_reached(request.planner.layer_name))
         if run.calls != attempt.n_calls:
-            if run.calls == 0 or attempt.n_calls > 1 or scores:
-                raise RuntimeError("The number of the layer's calls changed between passes.")
-            return replace(attempt, n_calls=run.calls)
+            if run.calls == 0 or attempt.is_counted or scores:
+                raise _changed_calls()
+            return replace(attempt, n_calls=run.calls, is_counted=True)
         if run.error is not None:
             raise PlanError(run.error)
         assert run.plan is not None  # noqa: S101 - the layer was called and planned
@@ -99,11 +107,34 @@ def _run(request: AblationRequest, attempt: Attempt) -> AblationScores | Attempt
         scores.append(found[: total - done])
         done = min(stop, total)
         request.progress(done, total)
-    return AblationScores(plan, torch.cat(scores))
+    return AblationScores(plan, torch.cat(scores), attempt.n_calls)
 
 
-class _TooManyEvaluationsError(RuntimeError):
-    """All evaluations in one pass would take too much memory."""
+def _after_error(
+    request: AblationRequest, attempt: Attempt, run: _Pass, error: Exception
+) -> Attempt | None:
+    """Return the next attempt after one that failed, or None."""
+    if isinstance(error, TooManyEvaluationsError) and run.plan is not None:
+        # Lazy tensors respect the cap by themselves, so this is a module behind the layer.
+        return replace(attempt, chunk=error.chunk, plan=run.plan)
+    if run.autocast and not attempt.autocast:
+        return replace(attempt, autocast=True)
+    if run.plan is None or not attempt.lazy:
+        return None
+    chunk = chunk_size(request.perturbations_per_eval, run.plan.n_elements)
+    return replace(attempt, lazy=False, chunk=min(chunk, attempt.chunk or chunk), plan=run.plan)
+
+
+def _count_calls(request: AblationRequest) -> int:
+    """Return how often a plain pass calls the layer."""
+    calls: list[Tensors] = []
+    with edit_layer(request.layer, request.attribute_to_layer_input, calls.append):
+        request.run()
+    return len(calls)
+
+
+def _changed_calls() -> RuntimeError:
+    return RuntimeError("The number of the layer's calls changed between passes.")
 
 
 @dataclass
@@ -132,6 +163,18 @@ class _Pass:
     def __post_init__(self) -> None:
         self._index = torch.tensor(0, device="cpu")
         self._limit = SizeLimit(0)
+        self._until_end = ExitStack()
+        request, layer = self.request, self.request.layer
+        self._watch = OutputWatch(
+            self.stop - self.start,
+            has_bound=request.perturbations_per_eval is None,
+            # Models share activations and other layers without parameters among many places.
+            may_call_again=not (
+                self.attempt.is_counted
+                or request.n_calls is not None
+                or any(True for _ in layer.parameters())
+            ),
+        )
 
     def scores(self) -> Tensor:
         """Return scores of shape (stop - start, N)."""
@@ -147,7 +190,15 @@ class _Pass:
         indices = torch.arange(self.stop - self.start, device="cpu")
         hook = edit_layer(self.request.layer, self.request.attribute_to_layer_input, self._edit)
         help_autocast = AutocastHelp() if self.attempt.autocast else nullcontext()
-        with hook, quiet_fallback(), plain_autograd_functions(), help_autocast:
+        with (
+            hook,
+            quiet_fallback(),
+            plain_autograd_functions(),
+            help_autocast,
+            self._until_end,
+        ):
+            if self._watch.may_call_again:
+                self._watch.start(self._until_end)
             scores = torch.func.vmap(score, randomness="same")(indices)
         if self._limit.was_exceeded:
             raise CannotBeLazyError("The model caught the error of a tensor that is too large.")
@@ -167,6 +218,7 @@ class _Pass:
                 # Not raised here: this may turn out not to be the layer's last call.
                 self.error = error
                 return None
+        self._watch.start(self._until_end)
         index = self._index.reshape(1).to(tensors[0].device, non_blocking=True)
         ablations = self.plan.ablations(self.start, self.stop, index)
         n_evaluations = self.stop - self.start
@@ -174,6 +226,7 @@ class _Pass:
         if self.attempt.lazy:
             self._limit = SizeLimit(max_elements(at_once, self.plan.n_elements) // n_evaluations)
             return self.plan.lazily_ablated(ablations, self._limit)
-        if n_evaluations > chunk_size(at_once, self.plan.n_elements):
-            raise _TooManyEvaluationsError
+        chunk = chunk_size(at_once, self.plan.n_elements)
+        if n_evaluations > chunk:
+            raise TooManyEvaluationsError(chunk)
         return self.plan.ablated(ablations)

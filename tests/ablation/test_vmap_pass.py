@@ -1,8 +1,12 @@
 """How often the model runs."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from nets import MlpHead, images
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from captum_clustered import ClusteredLayerCAM
 from captum_clustered._ablation import memory_cap
@@ -58,11 +62,11 @@ def test_evaluations_beyond_the_default_bound_are_split(monkeypatch):
     cam = ClusteredLayerCAM(net, net.trunk, clusterer=3)
     expected = cam.attribute(x, 0)
     trunk = Counter(net.trunk)
-    # Room for two layers of 3 x 4 x 6 x 5.
-    monkeypatch.setattr(memory_cap, "MAX_ELEMENTS", 2 * 3 * 4 * 30 + 1)
+    # Room for three layers of 3 x 4 x 6 x 5, and for two of 3 x 6 x 6 x 5 that follow.
+    monkeypatch.setattr(memory_cap, "MAX_ELEMENTS", 2 * 3 * 6 * 30 + 1)
     torch.testing.assert_close(cam.attribute(x, 0), expected)
-    # One that shows this; then the score and 3 ablations, two at a time.
-    assert trunk.passes == 3
+    # Two that show this; then the score and 3 ablations, two at a time.
+    assert trunk.passes == 4
 
 
 def test_a_number_of_clusters_unknown_before_clustering_costs_at_most_one_more_pass():
@@ -111,3 +115,106 @@ def test_a_layer_that_is_called_less_often_in_a_later_pass_is_noticed():
     cam = ClusteredLayerCAM(moody, net.trunk, clusterer=4)
     with pytest.raises(ValueError, match="was not reached"):
         cam.attribute(x, 0, perturbations_per_eval=2)
+
+
+class Convolved(TorchDispatchMode):
+    """Counts the examples that convolutions compute."""
+
+    def __init__(self):
+        super().__init__()
+        self.examples = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **kwargs or {})
+        if func is torch.ops.aten.convolution.default:
+            self.examples += output.numel() // (4 * 6 * 5)
+        return output
+
+
+class EarlyAndLate(nn.Module):
+    """Calls one activation after the first and after the last of five convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        sizes = [2, 4, 4, 4, 4, 4]
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(sizes))
+        self.act, self.fc, self.middle = nn.SiLU(), nn.Linear(4, 3), 0
+        self.double().eval()
+
+    def forward(self, x):
+        x = self.act(self.convs[0](x))
+        for i, conv in enumerate(self.convs[1:]):
+            x = conv(x)
+            x = self.act(x) if i < self.middle else x.tanh()
+        return self.fc(self.act(x).mean((2, 3)))
+
+
+def test_a_layer_that_is_called_early_and_late_costs_no_ablated_middle():
+    torch.manual_seed(0)
+    net, x, labels = EarlyAndLate(), images(), torch.tensor([0, 0, 1, 1])
+    cam = ClusteredLayerCAM(net, net.act, clusterer=labels)
+
+    def explain():
+        with Convolved() as found:
+            _, clusters = cam.attribute(x, 0, return_clusters=True)
+        return found.examples / len(x), clusters.importances
+
+    def score(removed):
+        calls = []
+
+        def hook(module, args, output):
+            calls.append(1)
+            is_last = len(calls) == 2 + net.middle
+            return output * (labels != removed)[:, None, None] if is_last else output
+
+        with torch.no_grad():
+            handle = net.act.register_forward_hook(hook)
+            found = net(x)[:, 0]
+            handle.remove()
+        return found
+
+    def right():
+        return torch.stack([score(-1) - score(k) for k in range(2)], 1)
+
+    # The first convolution, and the next one for the score, the baseline and two ablations;
+    # then five to count the calls, and five.
+    passes, importances = explain()
+    assert passes == 1 + 4 + 5 + 5
+    torch.testing.assert_close(importances, right())
+    # The number of calls is known now.
+    passes, importances = explain()
+    assert passes == 5
+    torch.testing.assert_close(importances, right())
+    for net.middle in (2, 0):
+        # More calls and fewer.
+        _, importances = explain()
+        torch.testing.assert_close(importances, right())
+
+
+def test_what_follows_the_layer_is_bounded_too(monkeypatch):
+    # Behind the layer, a map of 4 x 6 x 5 becomes one of 4 x 24 x 20.
+    class Wide(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.up = nn.Conv2d(2, 4, 1), nn.ConvTranspose2d(4, 4, 4, stride=4)
+            self.fc = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.fc(self.up(self.layer(x)).tanh().mean((2, 3)))
+
+    net, x, sizes = Wide().double().eval(), images(), []
+    cam = ClusteredLayerCAM(net, net.layer, clusterer=torch.arange(4))
+    expected = cam.attribute(x, 0)
+    # Room for two evaluations of three examples.
+    monkeypatch.setattr(memory_cap, "MAX_ELEMENTS", 2 * 3 * 4 * 24 * 20)
+
+    class Sizes(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if func is torch.ops.aten.tanh.default:
+                sizes.append(args[0].numel())
+            return func(*args, **kwargs or {})
+
+    with Sizes():
+        torch.testing.assert_close(cam.attribute(x, 0), expected)
+    # The score and four ablations, at most two at a time.
+    assert sizes == [2 * 3 * 4 * 24 * 20] * 2 + [3 * 4 * 24 * 20]
