@@ -16,12 +16,17 @@ __all__ = [
     "LayerKind",
     "kind_of",
     "token_grid",
+    "token_splits",
     "warn_if_channels_last",
 ]
 
 Shape = tuple[int, ...]
 # Patches of an image are at most this wide.
 MAX_STRIDE = 64
+# Tokens before the patches: none, a class token, one of distillation, 4 or 8 registers with and
+# without a class token. Fewer rows of patches do not occur behind more than a class token.
+PREFIXES = (0, 1, 2, 4, 5, 8, 9)
+MIN_SIDE = 4
 
 
 @dataclass(frozen=True)
@@ -44,46 +49,88 @@ CHANNELS_LAST = LayerKind("map, channels last", -1)
 TOKENS = LayerKind("tokens", -1)
 
 
-def kind_of(shape: Shape) -> LayerKind | None:
+def kind_of(shape: Shape, n_prefix: int | None = None) -> LayerKind | None:
     """
     Return how a layer's tensor for a square image lies in space, None if it is no map.
 
     Nothing in a tensor marks the dimension of channels. But a square image has square maps,
-    and the number of its tokens is a square, apart from a class token.
+    and the number of its tokens is a square, apart from the first few: n_prefix, if given.
     """
     if len(shape) == 4:
         height, width = shape[2:]
         if shape[1] == height != width and height > 1:
             return CHANNELS_LAST
         return MAP if height * width > 1 else None
-    if len(shape) == 3 and token_grid(shape[1]):
+    if len(shape) == 3 and (
+        token_splits(shape[1]) or (n_prefix is not None and token_grid(shape[1], n_prefix))
+    ):
         return TOKENS
     return None
 
 
-def token_grid(n_tokens: int) -> tuple[int, int] | None:
+def token_splits(n_tokens: int, image_side: int | None = None) -> list[tuple[int, int]]:
+    """
+    Return the ways in which tokens may be a square of patches behind others: (side, n_prefix).
+
+    A square image, if its side is known, is preferably divided without a rest.
+    """
+    found = [
+        (side, n_prefix)
+        for n_prefix in PREFIXES
+        if (side := _side(n_tokens - n_prefix)) >= (2 if n_prefix < 2 else MIN_SIDE)
+    ]
+    exact = [split for split in found if image_side is not None and image_side % split[0] == 0]
+    return exact or found
+
+
+def token_grid(
+    n_tokens: int, n_prefix: int | None = None, image_side: int | None = None
+) -> tuple[int, int] | None:
     """
     Return the side of the square that patch tokens form and the number of prefix tokens.
 
     Args:
 
         n_tokens (int): Number of all tokens, T.
+        n_prefix (int, optional): Number of tokens before the patches.
+                    Default: None (a class token, one of distillation, 4 or 8 registers, or none)
+        image_side (int, optional): Height and width of the input, which tells apart what
+                    several splits of the tokens are possible for.
+                    Default: None (not known)
 
     Returns:
         tuple[int, int] or None: ``(side, n_prefix)`` for
-        :func:`tokens_to_map <captum_clustered.tokens.tokens_to_map>`, with 0 or 1 prefix token;
-        None if the tokens form no square.
+        :func:`tokens_to_map <captum_clustered.tokens.tokens_to_map>`; None if the tokens form
+        no square.
+
+    Raises:
+
+        ValueError: If several splits are possible.
 
     Examples::
 
         >>> token_grid(197)
         (14, 1)
+        >>> token_grid(25, image_side=64)  # 4 x 4 patches, a class token and 8 registers
+        (4, 9)
     """
-    for n_prefix in (0, 1):
-        side = math.isqrt(max(0, n_tokens - n_prefix))
-        if side > 1 and side * side == n_tokens - n_prefix:
-            return side, n_prefix
-    return None
+    if n_prefix is not None:
+        side = _side(n_tokens - n_prefix)
+        return (side, n_prefix) if n_prefix >= 0 and side > 1 else None
+    splits = token_splits(n_tokens, image_side)
+    if len(splits) > 1:
+        texts = [f"{side} x {side} patches behind {prefix} others" for side, prefix in splits]
+        raise ValueError(
+            f"{n_tokens} tokens may be {' or '.join(texts)}: give n_prefix, the number of tokens "
+            "before the patches."
+        )
+    return splits[0] if splits else None
+
+
+def _side(n_patches: int) -> int:
+    """Return the side of the square that patches form, 0 if they form none."""
+    side = math.isqrt(max(0, n_patches))
+    return side if side * side == n_patches else 0
 
 
 def warn_if_channels_last(
@@ -160,8 +207,7 @@ def _prefix_of(n_tokens: int, image: Shape) -> int | None:
         rows, columns = image[0] // stride, image[1] // stride
         if image[0] % stride or image[1] % stride or min(rows, columns) < 4:
             continue
-        # A class token, one of distillation, four registers.
-        if n_tokens - rows * columns in (0, 1, 2, 5):
+        if n_tokens - rows * columns in PREFIXES:
             return n_tokens - rows * columns
     return None
 

@@ -135,7 +135,7 @@ def _cell(example: Example, prepared: Prepared, cam: ClusteredLayerCAM) -> Sheet
     name = shortened(prepared.class_name(example.target), 18)
     return SheetCell(
         prepared.preprocessing.picture(inputs),
-        found.maps[0, example.cluster],
+        prepared.explainer.as_maps(found.maps)[example.cluster],
         f"{item}\n{example.importance:+.3g}, {name}",
     )
 

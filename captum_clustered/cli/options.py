@@ -180,6 +180,14 @@ class MethodOptions:
     channel_dim: Annotated[
         int, Option(help="Dimension of the layer's channels; -1 for transformers.")
     ] = 1
+    n_prefix: Annotated[
+        Union[int, None],
+        Option(
+            min=0,
+            help="Number of a transformer's tokens before those of the patches: the class token and "
+            "registers (default: found where there is no doubt).",
+        ),
+    ] = None
     score: ScoreName = LOGIT
     layer_baselines: Annotated[
         Union[float, None],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +17,8 @@ from captum_clustered.data.dicom import frame_names, is_dicom, split_frame
 
 __all__ = ["Item", "list_folder", "list_masks", "list_table", "mask_stem"]
 
+# Headers that are read at a time: on a network drive, each is milliseconds of waiting.
+READERS = 16
 # In BUSI an image has one or more masks beside it.
 MASK_NAME = re.compile(r"(.+)_mask(?:_\d+)?", re.IGNORECASE)
 
@@ -33,10 +36,11 @@ class Item:
 def list_folder(folder: Path, recursive: bool) -> list[Item]:
     """List the images of a folder in the order of their names, labeled by its subfolders."""
     items = []
-    for file in _without_masks(_image_files(folder, recursive)):
+    files = _without_masks(_image_files(folder, recursive))
+    for file, names in zip(files, _frames(folder, files), strict=True):
         parts = Path(file).parts
         label = printable(parts[0]) if len(parts) > 1 else ""
-        items += [Item(name, file, label) for name in frame_names(folder / file, file)]
+        items += [Item(name, file, label) for name in names]
     if not items:
         raise ValueError(f"{printable(folder)} has no image files.")
     return items
@@ -45,11 +49,12 @@ def list_folder(folder: Path, recursive: bool) -> list[Item]:
 def list_table(path: Path, root: Path, mask_column: str | None) -> list[Item]:
     """List the images of a table in its order; none may be there twice."""
     columns = ("image",) if mask_column is None else ("image", mask_column)
+    rows = [row for row in read_table(path, columns, ("label",)) if row["image"]]
+    frames = _frames(root, [row["image"] for row in rows])
     items = [
         Item(name, row["image"], row["label"], row[mask_column] if mask_column else "")
-        for row in read_table(path, columns, ("label",))
-        if row["image"]
-        for name in frame_names(root / row["image"], row["image"])
+        for row, names in zip(rows, frames, strict=True)
+        for name in names
     ]
     if not items:
         raise ValueError(f"{printable(path)} has no image files.")
@@ -61,6 +66,12 @@ def list_table(path: Path, root: Path, mask_column: str | None) -> list[Item]:
             raise ValueError(f"{printable(path)} has {item.name} in two lines.")
         seen.add(same)
     return items
+
+
+def _frames(folder: Path, files: Sequence[str]) -> list[list[str]]:
+    """Return the frames of each file."""
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(frame_names, (folder / file for file in files), files))
 
 
 def list_masks(folder: Path, recursive: bool = False) -> dict[str, list[Path]]:
@@ -87,9 +98,8 @@ def _stem(file: str) -> str:
     return PurePosixPath(file).with_suffix("").as_posix()
 
 
-def _without_masks(files: Iterable[str]) -> list[str]:
+def _without_masks(files: Sequence[str]) -> list[str]:
     """Leave out the masks that lie beside their images."""
-    files = list(files)
     stems = {_stem(file) for file in files}
     return [file for file in files if _masked_image(file) not in stems]
 
@@ -102,8 +112,23 @@ def mask_stem(name: Path) -> str:
     return stem if frame is None else f"{stem}-frame{frame}"
 
 
-def _image_files(folder: Path, recursive: bool) -> Iterator[str]:
+def _image_files(folder: Path, recursive: bool) -> list[str]:
     suffixes = Image.registered_extensions()
+
+    def is_image(path: Path) -> bool:
+        return path.suffix.lower() in suffixes or is_dicom(path)
+
+    paths = list(_files(folder, recursive))
+    with ThreadPoolExecutor(READERS) as pool:
+        are_images = pool.map(is_image, paths)
+    return [
+        path.relative_to(folder).as_posix()
+        for path, is_one in zip(paths, are_images, strict=True)
+        if is_one
+    ]
+
+
+def _files(folder: Path, recursive: bool) -> Iterator[Path]:
     # Folders that are links are followed, as torchvision's ImageFolder does.
     for where, folders, files in os.walk(folder, onerror=_cannot_be_listed, followlinks=True):
         # In the order of names on every machine, and never what is hidden.
@@ -112,10 +137,7 @@ def _image_files(folder: Path, recursive: bool) -> Iterator[str]:
             for name in folders
             if recursive and name[0] != "." and not _leads_back(Path(where), name)
         )
-        for name in sorted(files):
-            path = Path(where, name)
-            if name[0] != "." and (path.suffix.lower() in suffixes or is_dicom(path)):
-                yield path.relative_to(folder).as_posix()
+        yield from (Path(where, name) for name in sorted(files) if name[0] != ".")
 
 
 def _cannot_be_listed(error: OSError) -> None:

@@ -31,7 +31,8 @@ def read_table(path: Path, columns: Iterable[str], optional: Iterable[str] = ())
     Raises:
 
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no table, one of the columns is missing or there are no rows.
+        ValueError: If it is no table, one of the columns is missing, two have one name, or
+                    there are no rows.
     """
     name = printable(path)
     if not path.is_file():
@@ -44,6 +45,9 @@ def read_table(path: Path, columns: Iterable[str], optional: Iterable[str] = ())
         try:
             found = [column.strip() for column in reader.fieldnames or []]
             reader.fieldnames = found
+            twice = sorted({column for column in found if column and found.count(column) > 1})
+            if twice:
+                raise ValueError(f"{name} has two columns {', '.join(map(repr, twice))}.")
             missing = [c for c in columns if c not in found and _ALIASES.get(c) not in found]
             if missing:
                 raise ValueError(

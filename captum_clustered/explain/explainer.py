@@ -101,8 +101,20 @@ class ImageExplainer:
             )
         inputs = torch.zeros(preprocessing.input_shape, device=model.device)
         choice = choose_layer(
-            model, inputs, settings.layer, settings.layer_input, settings.channel_dim
+            model,
+            inputs,
+            settings.layer,
+            settings.layer_input,
+            settings.channel_dim,
+            settings.n_prefix,
         )
+        if len(choice.shape) == 3:
+            n_tokens = choice.shape[2 if choice.has_channels_first else 1]
+            _grid(n_tokens, settings.n_prefix, preprocessing.size)
+        elif settings.n_prefix is not None:
+            raise ValueError(
+                f"n_prefix={settings.n_prefix} is for tokens; layer {choice.name!r} is a map."
+            )
         self.layer, self.n_classes, self._choice = choice.module, choice.n_classes, choice
         n_channels = choice.shape[choice.channel_dim]
         self.notes = choice.notes
@@ -201,6 +213,14 @@ class ImageExplainer:
         notes = filter(None, [*self.notes, *messages, explanation.gradcam_missing])
         return replace(explanation, notes=tuple(notes), **self._original(original))
 
+    def as_maps(self, values: Tensor) -> Array:
+        r"""Return an attribution of the layer, (1, k, \*spatial), as maps (k, h, w)."""
+        if values.dim() == 3:
+            n_prefix, image_side = self.settings.n_prefix, self.preprocessing.size
+            side, n_prefix = _grid(values.shape[2], n_prefix, image_side)
+            values = tokens_to_map(values, (side, side), n_prefix)
+        return _numpy(values)[0]
+
     def gradcam_method(self) -> LayerGradCam:
         """Return Captum's LayerGradCam of the same layer and score."""
         return LayerGradCam(self.score, self.layer)
@@ -239,11 +259,11 @@ class ImageExplainer:
         )
         gradcam, gradcam_missing = self._gradcam(inputs, target)
         found = Explanation(
-            attribution=_as_maps(attribution)[0],
-            gradcam=None if gradcam is None else _as_maps(gradcam)[0],
+            attribution=self.as_maps(attribution)[0],
+            gradcam=None if gradcam is None else self.as_maps(gradcam)[0],
             labels=_numpy(clusters.labels)[0],
             importances=_numpy(clusters.importances)[0],
-            maps=_as_maps(clusters.maps),
+            maps=self.as_maps(clusters.maps),
             sizes=_numpy(clusters.sizes)[0],
             score=float(clusters.score),
             baseline_score=float(clusters.baseline_score),
@@ -283,18 +303,13 @@ def _clusterer(clusters: Any, n_clusters: int, n_channels: int) -> int | Tensor:
     return torch.tensor(clusters)
 
 
-def _as_maps(values: Tensor) -> Array:
-    """Return (1, k, *spatial) as (k, h, w)."""
-    if values.dim() == 3:
-        grid = token_grid(values.shape[2])
-        if grid is None:
-            raise ValueError(
-                f"The layer has {values.shape[2]} tokens, which form no square, with or without a "
-                "class token."
-            )
-        side, n_prefix = grid
-        values = tokens_to_map(values, (side, side), n_prefix)
-    return _numpy(values)[0]
+def _grid(n_tokens: int, n_prefix: int | None, image_side: int) -> tuple[int, int]:
+    """Return the side of the square of patches, and the number of tokens before them."""
+    grid = token_grid(n_tokens, n_prefix, image_side)
+    if grid is None:
+        behind = ", with or without a class token" if n_prefix is None else f" behind {n_prefix}"
+        raise ValueError(f"The layer has {n_tokens} tokens, which form no square{behind}.")
+    return grid
 
 
 def _numpy(values: Tensor) -> Array:

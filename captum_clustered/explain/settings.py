@@ -43,6 +43,8 @@ class ExplainerSettings:
                     Default: None
         scaling, importance (str, optional): As in ``ClusteredLayerCAM``.
         n_clusterings, n_samples, seed, channel_dim (int, optional): As in ``ClusteredLayerCAM``.
+        n_prefix (int, optional): Number of a transformer's tokens before those of the patches.
+                    Default: None (what their number and the input's size say)
         layer_baselines (float, optional): As in ``ClusteredLayerCAM.attribute``, a number.
                     Default: None (zero)
         perturbations_per_eval (int, optional): As in ``ClusteredLayerCAM.attribute``.
@@ -62,6 +64,7 @@ class ExplainerSettings:
     n_samples: int = 25
     seed: int = 0
     channel_dim: int = 1
+    n_prefix: int | None = None
     layer_baselines: float | None = None
     perturbations_per_eval: int | None = None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from captum_clustered._layer_shapes import TOKENS, LayerKind, Shape, kind_of, token_grid
+from captum_clustered._layer_shapes import TOKENS, LayerKind, Shape, kind_of, token_splits
 from captum_clustered.models.base import AnyModel, Model, as_model
 from captum_clustered.models.layers import find_layer, get_layer
 from captum_clustered.models.tracing import Call, trace
@@ -38,6 +38,7 @@ def choose_layer(
     name: str = "",
     at_input: bool = False,
     channel_dim: int | None = None,
+    n_prefix: int | None = None,
 ) -> LayerChoice:
     """
     Return the layer, checked; without a name, the usual one with its own ``channel_dim``.
@@ -65,7 +66,7 @@ def choose_layer(
             "choose a layer inside or behind it."
         )
     where = f"{'The input of layer' if at_input else 'Layer'} {name!r}"
-    kind = _checked_kind(model, where, shapes[0], call, at_input)
+    kind = _checked_kind(model, where, shapes[0], call, at_input, n_prefix)
     if channel_dim is None:
         channel_dim = kind.channel_dim
     notes = _check_channel_dim(where, shapes[0], kind, channel_dim)
@@ -90,8 +91,10 @@ def check_class(model: Model, n_classes: int, target: int) -> None:
         )
 
 
-def _checked_kind(model: Model, where: str, shape: Shape, call: Call, at_input: bool) -> LayerKind:
-    kind = kind_of(shape)
+def _checked_kind(
+    model: Model, where: str, shape: Shape, call: Call, at_input: bool, n_prefix: int | None
+) -> LayerKind:
+    kind = kind_of(shape, n_prefix)
     if kind is None:
         input_is_map = not at_input and len(call.inputs) == 1 and kind_of(call.inputs[0])
         hint = "; its input is one: use layer_input" if input_is_map else ""
@@ -115,8 +118,8 @@ def _check_channel_dim(
         return ()
     # Some layers are (N, C, T). The user's word counts where the last dimension could be the
     # tokens too, unless a class token shows that the layer is (N, T, C).
-    grid = token_grid(shape[1])
-    if kind is TOKENS and dim == 1 and token_grid(shape[2]) and grid and grid[1] == 0:
+    may_be_channels = any(n_prefix == 0 for _, n_prefix in token_splits(shape[1]))
+    if kind is TOKENS and dim == 1 and token_splits(shape[2]) and may_be_channels:
         return (
             f"{where} has shape {shape}: dimension 1 is taken for the channels; if these are "
             "tokens, use channel_dim=-1.",

@@ -279,6 +279,22 @@ class TestTransformers:
         assert result.exit_code == 1
         assert expected in result.stderr
 
+    def test_registers_are_left_out_and_asked_for_where_there_is_doubt(self, explain):
+        options = ("--model", "factories:registers", "--layer", "block", "--channel-dim", "-1")
+        assert explain(*options, "--target", "1").exit_code == 0
+        module, inputs = tiny("registers")
+        cam = ClusteredLayerCAM(module, module.block, channel_dim=-1)
+        grid = tokens_to_map(cam.attribute(inputs, 1), (4, 4), n_prefix=9)
+        np.testing.assert_allclose(arrays()["attribution"], grid[0, 0], rtol=1e-4)
+        # 39 pixels are divided with a rest, whether into 5 or 4.
+        result = explain(*options, "--size", "39")
+        assert "25 tokens may be 5 x 5 patches behind 0 others or 4 x 4 patches" in result.stderr
+        assert explain(*options, "--size", "39", "--n-prefix", "9").exit_code == 0
+        assert arrays()["attribution"].shape == (4, 4)
+        message = "The layer has 25 tokens, which form no square behind 3"
+        assert message in explain(*options, "--n-prefix", "3").stderr
+        assert "is for tokens; layer '1' is a map" in explain("--n-prefix", "1").stderr
+
     def test_tokens_that_form_no_square(self, explain):
         options = ("--model", "factories:unsquare_tokens", "--layer", "block")
         result = explain(*options, "--channel-dim", "-1")

@@ -15,6 +15,7 @@ from captum_clustered.data import ImageList
 from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Run
 from captum_clustered.dataset_run import run as run_module
 from captum_clustered.dataset_run.store import RunStore
+from captum_clustered.visualization import SheetCell
 
 N = 7
 
@@ -208,6 +209,17 @@ def test_clusters_over_all_images(start, run, workplace):
         assert sheet.width > 600
         # Pictures and text, not an empty page.
         assert len(np.unique(np.asarray(sheet.convert("L")))) > 100
+
+
+def test_clusters_of_a_transformer_are_drawn_as_maps(start, run, monkeypatch):
+    options = ("--model", "factories:registers", "--layer", "block", "--channel-dim", "-1")
+    assert start(*options, "--fit", "all", "--n-clusters", "2").exit_code == 0
+    drawn = []
+    monkeypatch.setattr(
+        cli_clusters, "SheetCell", lambda *parts: drawn.append(parts) or SheetCell(*parts)
+    )
+    assert run("clusters", "out").exit_code == 0
+    assert {cell[1].shape for cell in drawn} == {(4, 4)}
 
 
 def test_clusters_of_each_image_cannot_be_summed_up(start, run):

@@ -1,5 +1,6 @@
 import os
 import pickle
+import threading
 import warnings
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from captum_clustered.data import ImageList, make_preprocessing
+from captum_clustered.data import ImageList, _listing, make_preprocessing
 
 NAMED = ["Benign", "malignant"]
 
@@ -119,6 +120,22 @@ def test_mistakes_in_paths(tmp_path, tree):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="has no image files"):
         items(tmp_path / "empty")
+
+
+def test_headers_are_read_at_the_same_time(tree, monkeypatch):
+    # Each waits for another one.
+    barrier = threading.Barrier(2)
+
+    def frames(path, name):
+        barrier.wait(timeout=20)
+        return [f"{name}#1", f"{name}#2"]
+
+    monkeypatch.setattr(_listing, "frame_names", frames)
+    (tree / "benign" / "2" / "c.jpg").unlink()
+    names = [f"{name}#{frame}" for name in ("benign/a.tif", "malignant/b.png") for frame in (1, 2)]
+    assert ImageList(tree).names == names
+    (tree / "list.csv").write_text("image,label\nbenign/a.tif,0\nmalignant/b.png,1\n")
+    assert ImageList(tree / "list.csv").names == names
 
 
 def test_a_file_and_a_frame_of_it_are_not_both_items(tmp_path):

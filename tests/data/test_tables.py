@@ -52,6 +52,15 @@ def test_tables_of_spreadsheets_are_read(tmp_path):
     assert rows[1] == {"a": "2", "b": "", "c": ""}
 
 
+def test_two_columns_of_one_name_are_an_error(tmp_path):
+    # Two without a name hold nothing that anybody asks for.
+    (tmp_path / "t.csv").write_text("image,label, label,,\na.png,0,1,,\n")
+    with pytest.raises(ValueError, match=r"t\.csv has two columns 'label'\."):
+        read_table(tmp_path / "t.csv", ["image"])
+    (tmp_path / "t.csv").write_text("image,label,,\na.png,0,,\n")
+    assert read_table(tmp_path / "t.csv", ["image", "label"])[0]["label"] == "0"
+
+
 def test_image_and_file_are_the_same_column(tmp_path):
     for name, other in (("image", "file"), ("file", "image")):
         (tmp_path / "t.csv").write_text(f"{name}, label\na.png, 1\n")

@@ -12,7 +12,7 @@ def test_defaults_are_those_of_the_method():
     }
     names = {"n_clusters": "clusterer", "layer_input": "attribute_to_layer_input"}
     # What the method has no default for, or what is chosen in another way.
-    own = {"layer", "target", "score", "multi_label", "clusters"}
+    own = {"layer", "target", "score", "multi_label", "n_prefix", "clusters"}
     for field in fields(ExplainerSettings):
         if field.name not in own:
             assert field.default == parameters[names.get(field.name, field.name)].default, (

@@ -9,16 +9,18 @@ from torch import nn
 class Tokens(nn.Module):
     """(N, T, C) as transformers have them, with or without a class token."""
 
-    def __init__(self, n_tokens):
+    def __init__(self, n_tokens, n_prefix=1, stride=4):
         super().__init__()
-        self.patches = nn.Conv2d(3, 8, 4, stride=4)
+        self.patches = nn.Conv2d(3, 8, stride, stride=stride)
+        self.n_prefix = n_prefix
         self.block = nn.Linear(8, 8)
         self.head = nn.Linear(8, 3)
         self.n_tokens = n_tokens
 
     def forward(self, x):
         tokens = self.patches(x).flatten(2).transpose(1, 2)
-        tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], 1)[:, : self.n_tokens]
+        prefix = tokens.mean(1, keepdim=True).expand(-1, self.n_prefix, -1)
+        tokens = torch.cat([prefix, tokens], 1)[:, : self.n_tokens]
         return self.head(self.block(tokens).relu().mean(1))
 
 
@@ -134,6 +136,12 @@ def frozen():
 def tokens():
     torch.manual_seed(0)
     return Tokens(65)
+
+
+def registers():
+    """4 x 4 patches of 32 x 32 pixels behind a class token and 8 registers: 25 tokens."""
+    torch.manual_seed(0)
+    return Tokens(25, 9, 8)
 
 
 def unsquare_tokens():
