@@ -184,8 +184,8 @@ class MethodOptions:
         Union[int, None],
         Option(
             min=0,
-            help="Number of a transformer's tokens before those of the patches: the class token and "
-            "registers (default: found where there is no doubt).",
+            help="Number of a transformer's tokens before those of the patches: the class token "
+            "and registers (default: found where there is no doubt).",
         ),
     ] = None
     score: ScoreName = LOGIT

@@ -45,15 +45,7 @@ def read_table(path: Path, columns: Iterable[str], optional: Iterable[str] = ())
         try:
             found = [column.strip() for column in reader.fieldnames or []]
             reader.fieldnames = found
-            twice = sorted({column for column in found if column and found.count(column) > 1})
-            if twice:
-                raise ValueError(f"{name} has two columns {', '.join(map(repr, twice))}.")
-            missing = [c for c in columns if c not in found and _ALIASES.get(c) not in found]
-            if missing:
-                raise ValueError(
-                    f"{name} has no column {', '.join(map(repr, missing))} in its first line; it "
-                    f"has {', '.join(map(repr, found)) or 'none'}."
-                )
+            _check_columns(found, columns, name)
             for values in reader:
                 # Short rows have None.
                 row = Row({column: (values[column] or "").strip() for column in found})
@@ -70,6 +62,18 @@ def read_table(path: Path, columns: Iterable[str], optional: Iterable[str] = ())
     if not rows:
         raise ValueError(f"{name} has no rows.")
     return rows
+
+
+def _check_columns(found: Sequence[str], columns: Iterable[str], name: str) -> None:
+    twice = sorted({column for column in found if column and found.count(column) > 1})
+    if twice:
+        raise ValueError(f"{name} has two columns {', '.join(map(repr, twice))}.")
+    missing = [c for c in columns if c not in found and _ALIASES.get(c) not in found]
+    if missing:
+        raise ValueError(
+            f"{name} has no column {', '.join(map(repr, missing))} in its first line; it has "
+            f"{', '.join(map(repr, found)) or 'none'}."
+        )
 
 
 def find_folder(root: str | Path, markers: Sequence[str], source: str) -> Path:
