@@ -36,8 +36,8 @@ class DDTI(MaskedImages):
 
     Pedraza et al., "An open access thyroid ultrasound image database", Proc. SPIE 9287, 2015,
     doi 10.1117/12.2073532. Download it from http://cimalab.unal.edu.co or
-    http://cimalab.intec.co/applications/thyroid, under the terms stated there, and unpack it. Each case has an XML file, ``1.xml``, and its images,
-    ``1_1.jpg``, ``1_2.jpg``, ...
+    http://cimalab.intec.co/applications/thyroid, under the terms stated there, and unpack it.
+    Each case has an XML file, ``1.xml``, and its images, ``1_1.jpg``, ``1_2.jpg``, ...
 
     An item is (image, label, mask) as :class:`MaskedImages` describes it; the mask is the union
     of the outlines. The label follows from the case's TI-RADS category, not from histology:
