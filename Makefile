@@ -16,7 +16,7 @@ STUDY = PYTHONPATH="notebooks$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python -m
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-oldest lint notebooks pictures study study-grid study-train \
+.PHONY: help demo test test-fast test-oldest lint notebooks pictures study study-grid study-imagenet study-train \
 	needs-data compare bench bench-run docs dist clean
 
 help:  ## List the targets
@@ -50,6 +50,9 @@ study-train: needs-data $(STAMP)  ## Train a network of the study on DATA, into 
 
 study: needs-data $(STAMP)  ## Compare methods on DATA with the networks in MODELS, into out/study
 	$(STUDY) study.run --dataset "$(DATASET)" --data "$(DATA)" --models "$(MODELS)" $(ARGS)
+
+study-imagenet: $(STAMP)  ## Compare methods on photographs with ImageNet networks, into out/imagenet
+	$(STUDY) study.imagenet $(ARGS)
 
 study-grid: needs-data $(STAMP)  ## Compare the variants that the defaults were chosen from, into out/grid
 	$(STUDY) study.grid --dataset "$(DATASET)" --data "$(DATA)" --models "$(MODELS)" $(ARGS)

@@ -38,24 +38,26 @@ def square(photograph: Tensor) -> Tensor:
     return _resized(photograph[:, top : top + side, left : left + side])
 
 
-def crops(photograph: Tensor, n: int, seed: int) -> Tensor:
+def crops(photograph: Tensor, n: int, seed: int, size: int = SIDE) -> Tensor:
     """
-    Crop random squares and mirror every second one, (n, 3, 224, 224).
+    Crop random squares and mirror every second one, (n, 3, size, size).
 
     Args:
 
         photograph (Tensor): (3, height, width).
         n (int): Number of crops.
         seed (int): Seed of positions and sizes. The global generator is not used.
+        size (int, optional): Side of the result.
+                    Default: 224
     """
     generator = torch.Generator().manual_seed(seed)
     found = []
-    for i, (size, down, right) in enumerate(torch.rand(n, 3, generator=generator).tolist()):
+    for i, (share, down, right) in enumerate(torch.rand(n, 3, generator=generator).tolist()):
         # 60 % to 100 % of the shorter side.
-        side = round((0.6 + 0.4 * size) * min(photograph.shape[1:]))
+        side = round((0.6 + 0.4 * share) * min(photograph.shape[1:]))
         top = round(down * (photograph.shape[1] - side))
         left = round(right * (photograph.shape[2] - side))
-        crop = _resized(photograph[:, top : top + side, left : left + side])
+        crop = _resized(photograph[:, top : top + side, left : left + side], size)
         found.append(crop.flip(2) if i % 2 else crop)
     return torch.stack(found)
 
@@ -65,6 +67,6 @@ def normalized(images: Tensor) -> Tensor:
     return (images * 255 - 127) / 128
 
 
-def _resized(image: Tensor) -> Tensor:
-    size = (SIDE, SIDE)
-    return F.interpolate(image[None], size, mode="bilinear", antialias=True)[0].clamp(0, 1)
+def _resized(image: Tensor, size: int = SIDE) -> Tensor:
+    resized = F.interpolate(image[None], (size, size), mode="bilinear", antialias=True)
+    return resized[0].clamp(0, 1)

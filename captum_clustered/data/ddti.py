@@ -24,9 +24,9 @@ POINTS = re.compile(r'"points"\s*:\s*(\[[^\[\]]*\])')
 CLASSES = ("benign", "malignant")
 LABEL = {"2": 0, "3": 0, "4a": 1, "4b": 1, "4c": 1, "5": 1}
 SOURCE = (
-    "DDTI is linked at http://cimalab.unal.edu.co or http://cimalab.intec.co/applications/thyroid "
-    "(Pedraza et al., An open access thyroid ultrasound image database, Proc. SPIE 9287, 2015, doi "
-    "10.1117/12.2073532), under the terms stated there. It is downloaded and unpacked by hand."
+    "DDTI is linked at http://cimalab.unal.edu.co (Pedraza et al., An open access thyroid "
+    "ultrasound image database, Proc. SPIE 9287, 2015, doi 10.1117/12.2073532), under the terms "
+    "stated there. It is downloaded and unpacked by hand."
 )
 
 
@@ -35,9 +35,9 @@ class DDTI(MaskedImages):
     DDTI: thyroid ultrasound with outlines of nodules and a TI-RADS category.
 
     Pedraza et al., "An open access thyroid ultrasound image database", Proc. SPIE 9287, 2015,
-    doi 10.1117/12.2073532. Download it from http://cimalab.unal.edu.co or
-    http://cimalab.intec.co/applications/thyroid, under the terms stated there, and unpack it.
-    Each case has an XML file, ``1.xml``, and its images, ``1_1.jpg``, ``1_2.jpg``, ...
+    doi 10.1117/12.2073532. Download it from http://cimalab.unal.edu.co, under the terms
+    stated there, and unpack it. Each case has an XML file, ``1.xml``, and its images,
+    ``1_1.jpg``, ``1_2.jpg``, ...
 
     An item is (image, label, mask) as :class:`MaskedImages` describes it; the mask is the union
     of the outlines. The label follows from the case's TI-RADS category, not from histology:

@@ -16,8 +16,8 @@ class SquareCrop:
 
     A square, because resizing anything else to the network's input would change the proportions
     of the lesion, and a lesion that is taller than wide suggests malignancy. The square is moved
-    into the image where the lesion is near an edge. It is at most as large as the longer side of
-    the image; the shorter side is then padded with black.
+    into the image where the lesion is near an edge; an image that is smaller than the square is
+    padded with black.
 
     Attributes:
 
@@ -31,7 +31,7 @@ class SquareCrop:
         where = torch.nonzero(mask[0])
         first, last = where.amin(0).tolist(), where.amax(0).tolist()
         longer = max(high - low + 1 for low, high in zip(first, last, strict=True))
-        side = min(round(longer * (1 + 2 * self.margin)), max(mask.shape[-2:]))
+        side = round(longer * (1 + 2 * self.margin))
         top, left = (
             _start(low, high, side, size)
             for low, high, size in zip(first, last, mask.shape[-2:], strict=True)

@@ -70,7 +70,7 @@ class StudyData:
                 f"benign={self.benign} and malignant={self.malignant} must be given together: the "
                 "labels of both classes."
             )
-        both = sorted(set.intersection(*map(set, self._groups)))
+        both = sorted(set(self.benign) & set(self.malignant))
         if both:
             raise ValueError(f"{', '.join(both)} is in benign and in malignant; it can be in one.")
         if self.crop is not None and not 0 <= self.crop < float("inf"):

@@ -12,32 +12,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from captum_clustered import compare
 from captum_clustered.comparison import Comparison
-from captum_clustered.comparison.methods import default_methods
 from captum_clustered.comparison.metrics import default_metrics
 from captum_clustered.visualization.canvas import save_figure
 from study import auc
 from study.checkpoints import load_network
 from study.data import SPLITS, StudyData
-from study.fitted_clusters import fitted_clusters, fitted_method
+from study.fitted_clusters import fitted_clusters
+from study.front import draw_front, forward_seconds
 from study.images import batches, labels_of, patients_of, sample
+from study.methods import resolve, study_methods
 from study.networks import HEADS, LAYERS, on_device, target_layer
 from study.options import add_data_options, errors_of, take_data
 from study.stability import EMPTY, EMPTY_MAP, SENSITIVITY
 from study.tables import paper_table, sensitivity_table, verdicts_table
 
-FITTED = "ClusteredLayerCAM, fitted"
+# More than for a single image: clusters of many images are told apart better.
+FIT_CLUSTERS = 50
 SCORES = ("margin", "logit", "probability")
-
-
-def study_methods() -> list[str]:
-    """Return compare's default methods, with fitted clusters as one more variant of ours."""
-    clustered = [name for name in default_methods() if name.startswith("ClusteredLayerCAM")]
-    return [*clustered, FITTED, *(n for n in default_methods() if n not in clustered)]
 
 
 def study_metrics() -> list[str]:
@@ -55,8 +51,9 @@ class Options:
         fit_images (int or None): Number of training images to fit clusters on, None for all.
         score (str): The score to explain: "margin", "logit" or "probability".
         heads, layers (sequence of str): See :mod:`study.networks`.
-        methods, metrics (sequence of str): Names of :func:`captum_clustered.compare`, and
-                    "ClusteredLayerCAM, fitted".
+        methods (sequence of str): Names that :func:`study.methods.resolve` takes.
+        metrics (sequence of str): Names of :func:`captum_clustered.compare`.
+        fit_clusters (int): Number of fitted clusters.
         batch_size (int): Images in a batch.
     """
 
@@ -69,6 +66,7 @@ class Options:
     methods: Sequence[str] = ()
     metrics: Sequence[str] = ()
     batch_size: int = 16
+    fit_clusters: int = FIT_CLUSTERS
 
 
 def study(data: StudyData, models: Path, out: Path, options: Options) -> str:
@@ -106,6 +104,8 @@ def study(data: StudyData, models: Path, out: Path, options: Options) -> str:
             comparison = compare_layer(network, layer, images, data, folder, options)
             texts.append(f"## {head} head, {layer} layer")
             texts.append(write(comparison, patients_of(images), folder))
+            inputs = next(iter(batches(images, options.batch_size)))[0]
+            _write_front(comparison, network, inputs, folder)
             print("\n".join(["", *texts[-2:]]), flush=True)
     text = "\n\n".join(texts) + "\n"
     (out / "study.md").write_text(text, encoding="utf-8")
@@ -122,13 +122,15 @@ def compare_layer(
 ) -> Comparison:
     """Compare the methods at one layer; the folder keeps finished batches and fitted clusters."""
     target = target_layer(network, layer)
-    methods: list[Any] = list(options.methods or study_methods())
-    if FITTED in methods:
+
+    def fit() -> Tensor:
         reference = sample(data.part("train"), options.fit_images)
-        labels = fitted_clusters(
-            network, target, reference, folder / "clusters.pt", options.batch_size
+        path = folder / "clusters.pt"
+        return fitted_clusters(
+            network, target, reference, path, options.batch_size, options.fit_clusters
         )
-        methods[methods.index(FITTED)] = {FITTED: fitted_method(labels)}
+
+    methods = resolve(options.methods or study_methods(), fit)
     metrics: list[Any] = list(options.metrics or study_metrics())
     if SENSITIVITY in metrics:
         metrics.append({EMPTY: EMPTY_MAP})
@@ -165,6 +167,12 @@ def write(comparison: Comparison, patients: Sequence[str], folder: Path) -> str:
     return "\n\n".join(table.rstrip() for table in tables.values() if table)
 
 
+def _write_front(comparison: Comparison, network: nn.Module, inputs: Tensor, folder: Path) -> None:
+    place = next(network.parameters()).device
+    seconds = forward_seconds(network, inputs.to(place))
+    save_figure(draw_front(comparison, seconds), folder / "front.png")
+
+
 def _quality(network: nn.Module, head: str, images: Dataset[Any], options: Options) -> str:
     """Return the AUC on the explained images: maps of a network that guesses explain nothing."""
     scores = auc.probabilities(network, batches(images, options.batch_size))
@@ -196,6 +204,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--fit-images", type=int, help="Number of images to fit clusters on (default: all)."
+    )
+    parser.add_argument(
+        "--fit-clusters", type=int, default=FIT_CLUSTERS, help="Number of fitted clusters."
     )
     parser.add_argument("--score", choices=SCORES, default="margin", help="The score to explain.")
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS)

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -11,9 +12,15 @@ from captum.attr import LayerGradCam
 from captum.metrics import sensitivity_max
 from PIL import Image
 
-from captum_clustered import ClusteredLayerCAM, InputAttribution, metrics, scores
+from captum_clustered import (
+    ClusteredLayerCAM,
+    InputAttribution,
+    TestTimeAugmentation,
+    metrics,
+    scores,
+)
 from captum_clustered.cli.console import show
-from captum_clustered.cli.demo import Quality, measure, quality_table
+from captum_clustered.cli.demo import VIEWS, Quality, measure, quality_table
 from captum_clustered.data.preprocessing import make_preprocessing
 from captum_clustered.explain import ExplainerSettings, ImageExplainer
 from captum_clustered.models import load_model
@@ -41,37 +48,53 @@ class TestDemo:
         assert "Loaded pretrained" not in result.output
         assert re.search(r"daisy +985 +14\.\d\d% +explained", result.stdout)
         assert re.search(r"palace +698 +7\.\d\d% +explained", result.stdout)
-        rows = re.findall(r"mean +(\S+) +([\d.]+) +([\d.]+) %", result.stdout)
-        assert [row[0] for row in rows] == ["Clustered-CAM", "n_clusterings=10", "LayerGradCam"]
-        assert all(0 < float(row[1]) < 0.3 for row in rows)
-        assert all(20 < float(row[2]) < 60 for row in rows)
+        rows = re.findall(
+            r"^ (\S.*?) +([\d.]+) +([\d.]+) +([\d.]+) % +(\d+) %", result.stdout, re.M
+        )
+        assert [row[0] for row in rows] == [
+            "Clustered-CAM",
+            "Clustered-CAM, 2 views",
+            "LayerGradCam",
+            "LayerGradCam, 2 views",
+        ]
+        assert all(0 < float(row[2]) < 0.3 for row in rows)
+        assert all(20 < float(row[3]) < 60 for row in rows)
+        # Of eight photographs.
+        assert all(
+            float(row[4]) / 12.5 == pytest.approx(float(row[4]) // 12.5, abs=0.1) for row in rows
+        )
+
+
+def small():
+    """A small network's explainer, and an input."""
+    model = load_model("factories:net", None, "cpu")
+    settings = ExplainerSettings(layer="2", layer_input=True, n_clusters=4)
+    explainer = ImageExplainer(model, settings, make_preprocessing(None, size=32))
+    return explainer, torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
 class TestMeasure:
     def test_is_repeatable_and_leaves_the_generator(self):
-        model = load_model("factories:net", None, "cpu")
-        settings = ExplainerSettings(layer="2", layer_input=True, n_clusters=4)
-        explainer = ImageExplainer(model, settings, make_preprocessing(None, size=32))
-        inputs = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        explainer, inputs = small()
         before = torch.get_rng_state()
         first = measure(explainer, inputs, 1)
         assert torch.equal(torch.get_rng_state(), before)
         torch.rand(1)
-        assert measure(explainer, inputs, 1) == first
+        again = measure(explainer, inputs, 1)
+        for name in first:
+            assert again[name] == replace(first[name], cost=again[name].cost)
 
     def test_is_captums_and_ours(self):
-        model = load_model("factories:net", None, "cpu")
-        settings = ExplainerSettings(layer="2", layer_input=True, n_clusters=4)
-        explainer = ImageExplainer(model, settings, make_preprocessing(None, size=32))
-        inputs = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        explainer, inputs = small()
+        module = explainer.model.module
         options = {"target": 1, "attribute_to_layer_input": True}
-        methods = {
-            "Clustered-CAM": ClusteredLayerCAM(model.module, model.module[2], clusterer=4),
-            "  n_clusterings=10": ClusteredLayerCAM(
-                model.module, model.module[2], clusterer=4, n_clusterings=10
-            ),
-            "LayerGradCam": LayerGradCam(model.module, model.module[2]),
+        plain = {
+            "Clustered-CAM": ClusteredLayerCAM(module, module[2], clusterer=4),
+            "LayerGradCam": LayerGradCam(module, module[2]),
         }
+        viewed = {f"{name}, 2 views": TestTimeAugmentation(m, VIEWS) for name, m in plain.items()}
+        methods = plain | viewed
+        confidence = scores.probability(module)
         for name, quality in measure(explainer, inputs, 1).items():
             method = methods.pop(name)
             with torch.random.fork_rng(devices=[]):
@@ -80,10 +103,10 @@ class TestMeasure:
                     InputAttribution(method).attribute, inputs, relu_attributions=True, **options
                 )
             assert quality.sensitivity == pytest.approx(float(sensitivity))
-            drop = metrics.average_drop(
-                scores.probability(model.module), inputs, method.attribute(inputs, **options), 1
-            )
-            assert quality.average_drop == pytest.approx(float(drop))
+            measured = confidence, inputs, method.attribute(inputs, **options), 1
+            assert quality.average_drop == pytest.approx(float(metrics.average_drop(*measured)))
+            assert quality.increase == float(metrics.increase_in_confidence(*measured))
+            assert quality.cost > 0
         assert methods == {}
 
 
@@ -97,11 +120,17 @@ class TestWithoutTheExtra:
 
 
 class TestQualityTable:
-    def test_mean(self, capsys):
-        results = {
-            "a": {"x": Quality(0.1, 10.0), "y": Quality(1.0, 0.0)},
-            "b": {"x": Quality(0.3, 30.0), "y": Quality(2.0, 1.0)},
-        }
+    def test_means_and_the_median_of_the_cost(self, capsys):
+        results = [
+            {"x": Quality(1.0, 0.1, 10.0, 0.0), "y": Quality(2.0, 1.0, 0.0, 100.0)},
+            {"x": Quality(1.2, 0.3, 30.0, 0.0), "y": Quality(2.0, 2.0, 1.0, 0.0)},
+            {"x": Quality(9.0, 0.2, 20.0, 100.0), "y": Quality(2.0, 0.0, 2.0, 0.0)},
+        ]
         show(quality_table(results))
-        rows = [line.split() for line in capsys.readouterr().out.splitlines() if "mean" in line]
-        assert rows == [["mean", "x", "0.200", "20.0", "%"], ["mean", "y", "1.500", "0.5", "%"]]
+        lines = capsys.readouterr().out.splitlines()
+        assert "on 3 photographs" in lines[1]
+        rows = [line.split() for line in lines if line[:2] in (" x", " y")]
+        assert rows == [
+            ["x", "1.2", "0.200", "20.0", "%", "33", "%"],
+            ["y", "2.0", "1.000", "1.0", "%", "33", "%"],
+        ]

@@ -56,12 +56,3 @@ def test_an_image_that_is_smaller_is_padded_with_black():
     assert not pixels[22:].any()
     assert pixels[2, 0] == 3
     assert inside.sum() == 12 * 12
-
-
-def test_a_crop_is_not_larger_than_the_longer_side_of_the_image():
-    # 12 * (1 + 2 * 5) = 132, but the image has 20 rows and 30 columns: five rows more on each side.
-    pixels, inside = cropped(5, (4, 9, 16, 21))
-    assert pixels.shape == (30, 30)
-    assert pixels[5, :3].tolist() == [0, 1, 2]
-    assert not pixels[:5].any()
-    assert inside.sum() == 12 * 12

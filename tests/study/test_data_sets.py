@@ -7,6 +7,7 @@ import torch
 from made_up_thyroids import ddti, table, tn5000_splits
 from safetensors import safe_open
 from study import images, run, train
+from study.methods import FITTED
 
 LAYOUTS = {
     "ddti": ddti,
@@ -30,7 +31,7 @@ def trained(folder, name, *options):
     train.main([*data, "--out", models, "--epochs", "1", "--batch-size", "8"])
     arguments = [*data, "--models", models, "--out", str(folder / "out"), "--heads", "linear"]
     arguments += ["--layers", "last", "--limit", "4", "--fit-images", "4", "--batch-size", "4"]
-    methods = ["ClusteredLayerCAM", run.FITTED, "LayerGradCam"]
+    methods = ["ClusteredLayerCAM", FITTED, "LayerGradCam"]
     metrics = ["average drop", "energy lesion", "max-sensitivity"]
     return [*arguments, "--methods", *methods, "--metrics", *metrics]
 
