@@ -9,6 +9,7 @@ from typing import Union
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 from captum_clustered._ablation.coalitions import CoalitionDesign, Importance
 from captum_clustered._ablation.hooks import Tensors
@@ -16,7 +17,7 @@ from captum_clustered._ablation.layer_checks import check_finite, check_layer
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.torch_settings import without_autocast
 from captum_clustered._clustering.cluster_sums import cluster_sums
-from captum_clustered._clustering.clusterers import Clusterer
+from captum_clustered._clustering.clusterers import Clusterer, EachChannel
 from captum_clustered._clustering.features import channel_features, channel_first
 from captum_clustered._subclasses import plain
 
@@ -42,6 +43,8 @@ class AblationPlanner:
         layer_baselines: As in ``ClusteredLayerCAM.attribute``.
         with_baseline_score (bool): Whether to evaluate the baseline, too.
         layer_name (str): Name of the layer in error messages.
+        expected_channels (int or None): The layer's number of channels, if it is known before
+                    the pass, see :func:`expected_channels`.
     """
 
     n_examples: int
@@ -53,11 +56,13 @@ class AblationPlanner:
     layer_baselines: LayerBaselines
     with_baseline_score: bool
     layer_name: str
+    expected_channels: int | None = None
 
     @property
     def expected_evaluations(self) -> int:
         """Number of evaluations, estimated before clustering."""
-        k = self.clusterer.n_clusters or GUESSED_CLUSTERS
+        each = self.expected_channels if isinstance(self.clusterer, EachChannel) else None
+        k = self.clusterer.n_clusters or each or GUESSED_CLUSTERS
         coalitions = self.importance.n_coalitions(k, self.n_samples)
         return 1 + self.with_baseline_score + self.clusterer.n_clusterings * coalitions
 
@@ -103,6 +108,21 @@ class AblationPlanner:
             self.importance.design(n_clusters, partial(present, r), self.n_samples, self.seed)
             for r in range(self.clusterer.n_clusterings)
         )
+
+
+def expected_channels(layer: Module, attribute_to_layer_input: bool) -> int | None:
+    """
+    Return the number of channels of a layer as its parameters suggest it; None without any.
+
+    With the right number, one pass is enough if each channel is a cluster; another number costs
+    a second pass or evaluations that are not needed.
+    """
+    parameters = list(layer.parameters())
+    if not parameters:
+        return None
+    if attribute_to_layer_input:
+        return parameters[0].shape[:2][-1]
+    return parameters[-1].shape[0]
 
 
 def format_baselines(layer_baselines: LayerBaselines, tensors: Tensors) -> Tensors:

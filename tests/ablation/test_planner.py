@@ -1,8 +1,9 @@
 import pytest
 import torch
+from torch import nn
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
-from captum_clustered._ablation.planner import AblationPlanner, format_baselines
+from captum_clustered._ablation.planner import AblationPlanner, expected_channels, format_baselines
 from captum_clustered._clustering.clusterers import make_clusterer
 
 LAYER = torch.rand(2, 4, 3, 3)
@@ -19,6 +20,7 @@ def planner(clusterer=3, n_clusterings=1, importance="ablation", with_baseline_s
         layer_baselines=None,
         with_baseline_score=with_baseline_score,
         layer_name="mine",
+        expected_channels=kw.get("expected_channels"),
     )
 
 
@@ -33,10 +35,26 @@ def planner(clusterer=3, n_clusterings=1, importance="ablation", with_baseline_s
         ({"clusterer": torch.tensor([0, 1, 1, 0])}, 1 + 2),
         # A callable does not say how many clusters it makes.
         ({"clusterer": lambda features: [0, 0, 1, 1]}, 1 + 10),
+        ({"clusterer": None, "expected_channels": 4}, 1 + 4),
+        ({"clusterer": None}, 1 + 10),
     ],
 )
 def test_evaluations_to_expect(kwargs, expected):
     assert planner(**kwargs).expected_evaluations == expected
+
+
+@pytest.mark.parametrize(
+    ("layer", "of_output", "of_input"),
+    [
+        (nn.ReLU(), None, None),
+        (nn.Conv2d(3, 5, 2, bias=False), 5, 3),
+        (nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.BatchNorm1d(4), nn.Tanh()), 4, 3),
+        (nn.BatchNorm2d(7), 7, 7),
+    ],
+)
+def test_channels_that_the_parameters_suggest(layer, of_output, of_input):
+    assert expected_channels(layer, attribute_to_layer_input=False) == of_output
+    assert expected_channels(layer, attribute_to_layer_input=True) == of_input
 
 
 @pytest.mark.parametrize("importance", ["ablation", "shapley"])

@@ -90,6 +90,18 @@ def test_a_number_of_clusters_unknown_before_clustering_costs_at_most_one_more_p
     assert trunk.passes == 4
 
 
+@pytest.mark.parametrize("at_input", [False, True])
+def test_each_channel_alone_costs_one_pass_if_the_layer_has_parameters(at_input):
+    net, x = MlpHead(channels=30).double(), images()
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=None)
+    labels = ClusteredLayerCAM(net, net.conv, clusterer=torch.arange(4 if at_input else 30))
+    expected = labels.attribute(x, 0, attribute_to_layer_input=at_input)
+    trunk = Counter(net.trunk)
+    found = cam.attribute(x, 0, attribute_to_layer_input=at_input)
+    assert trunk.passes == 1
+    torch.testing.assert_close(found, expected)
+
+
 def test_running_out_of_memory_is_not_tried_again():
     net = MlpHead().double()
     trunk = Counter(net.trunk)
