@@ -132,21 +132,24 @@ def _lloyd(points: Tensor, squares: Tensor, centers: Tensor) -> tuple[Tensor, Te
     total, size = sums[..., :-1], sums[..., -1:]
     scores, member, old = points.new_empty(3, n_examples, n_runs, n_clusters, n_channels)
     flat_scores, transposed = scores.flatten(1, 2), points.transpose(1, 2)
+    # The examples that have not converged. On an accelerator, where a check would wait for the
+    # device, all iterations run on all examples; they do not change the labels of a converged one.
+    active = range(n_examples)
     for step in range(MAX_ITER + 1):
         # |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2): the nearest center has the largest score.
         torch.mul(torch.linalg.vecdot(means, means), -0.5, out=bias)
-        torch.bmm(flat, transposed, out=flat_scores)
+        _products(flat, transposed, flat_scores, active)
         top = scores.amax(2, keepdim=True)
         # Comparing with the maximum is several times faster than argmax, and its result needs
         # no conversion for the sums. A channel with two nearest centers belongs to both here,
         # and to the first one in the labels.
         torch.eq(scores, top, out=member)
-        # On an accelerator, where a check would wait for the device, all iterations run. They
-        # do not change the labels of a converged example.
         is_checked = points.device.type == "cpu" and step % CHECK_EVERY == CHECK_EVERY - 1
-        if step == MAX_ITER or (is_checked and torch.equal(member, old)):
+        if is_checked:
+            active = (member != old).flatten(1).any(1).nonzero().flatten().tolist()
+        if step == MAX_ITER or not active:
             break
-        torch.bmm(member.flatten(1, 2), points, out=sums)
+        _products(member.flatten(1, 2), points, sums, active)
         # Move each center to the mean of its members; one without members stays.
         difference = torch.addcmul(total, size, means, value=-1)
         means.addcdiv_(difference, size.clamp_(min=1))
@@ -156,3 +159,12 @@ def _lloyd(points: Tensor, squares: Tensor, centers: Tensor) -> tuple[Tensor, Te
     # not finite have no nearest center; the caller reports them later.
     numbers = torch.arange(n_clusters, device=points.device, dtype=points.dtype)[:, None]
     return torch.where(member > 0, numbers, n_clusters - 1).amin(2).long(), inertia
+
+
+def _products(left: Tensor, right: Tensor, out: Tensor, active: Sequence[int]) -> None:
+    """Write matrix products of the active examples into ``out``."""
+    if len(active) == len(out):
+        torch.bmm(left, right, out=out)
+    else:
+        for i in active:
+            torch.mm(left[i], right[i], out=out[i])

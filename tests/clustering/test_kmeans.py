@@ -59,6 +59,27 @@ def test_an_example_does_not_depend_on_its_batch():
     assert torch.equal(together, alone)
 
 
+def test_an_example_that_has_converged_is_left_alone(monkeypatch):
+    slow = feature_maps(n=3, channels=300)
+    # Two distinct rows, found by the seeding.
+    quick = torch.eye(36, dtype=torch.float64)[:2].repeat(150, 1)
+    rows = torch.stack([slow[0], quick, slow[1], slow[2]])
+    seen = []
+    products = kmeans_module._products
+
+    def record(left, right, out, active):
+        seen.append(list(active))
+        products(left, right, out, active)
+
+    monkeypatch.setattr(kmeans_module, "_products", record)
+    together = kmeans(rows, 10, seeds=[3])
+    assert seen[0] == [0, 1, 2, 3]
+    assert 1 not in seen[-1]
+    assert seen[-1]
+    alone = torch.cat([kmeans(row[None], 10, seeds=[3]) for row in rows], 1)
+    assert torch.equal(together, alone)
+
+
 def test_a_run_depends_on_its_own_seed_alone():
     rows = feature_maps(channels=50)
     together = kmeans(rows, 5, seeds=[3, 4])
