@@ -134,7 +134,7 @@ def _lloyd(points: Tensor, squares: Tensor, centers: Tensor) -> tuple[Tensor, Te
     flat_scores, transposed = scores.flatten(1, 2), points.transpose(1, 2)
     # The examples that have not converged. On an accelerator, where a check would wait for the
     # device, all iterations run on all examples; they do not change the labels of a converged one.
-    active = range(n_examples)
+    active = list(range(n_examples))
     for step in range(MAX_ITER + 1):
         # |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2): the nearest center has the largest score.
         torch.mul(torch.linalg.vecdot(means, means), -0.5, out=bias)
@@ -146,7 +146,8 @@ def _lloyd(points: Tensor, squares: Tensor, centers: Tensor) -> tuple[Tensor, Te
         torch.eq(scores, top, out=member)
         is_checked = points.device.type == "cpu" and step % CHECK_EVERY == CHECK_EVERY - 1
         if is_checked:
-            active = (member != old).flatten(1).any(1).nonzero().flatten().tolist()
+            changed = (member != old).flatten(1).any(1).tolist()
+            active = [i for i in active if changed[i]]
         if step == MAX_ITER or not active:
             break
         _products(member.flatten(1, 2), points, sums, active)
