@@ -88,7 +88,7 @@ def _run(request: AblationRequest, attempt: Attempt) -> AblationScores | Attempt
         except (torch.cuda.OutOfMemoryError, MemoryError):
             raise
         except CountCallsFirst:
-            return replace(attempt, n_calls=_count_calls(request), is_counted=True)
+            return _counted(attempt, _count_calls(request))
         except Exception as error:
             following = _after_error(request, attempt, run, error)
             if following is None:
@@ -99,7 +99,7 @@ def _run(request: AblationRequest, attempt: Attempt) -> AblationScores | Attempt
         if run.calls != attempt.n_calls:
             if run.calls == 0 or attempt.is_counted or scores:
                 raise _changed_calls()
-            return replace(attempt, n_calls=run.calls, is_counted=True)
+            return _counted(attempt, run.calls)
         if run.error is not None:
             raise PlanError(run.error)
         assert run.plan is not None  # noqa: S101 - the layer was called and planned
@@ -123,6 +123,11 @@ def _after_error(
         return None
     chunk = chunk_size(request.perturbations_per_eval, run.plan.n_elements)
     return replace(attempt, lazy=False, chunk=min(chunk, attempt.chunk or chunk), plan=run.plan)
+
+
+def _counted(attempt: Attempt, n_calls: int) -> Attempt:
+    # Not the plan of another call, whose tensors differ.
+    return replace(attempt, n_calls=n_calls, is_counted=True, chunk=None, plan=None)
 
 
 def _count_calls(request: AblationRequest) -> int:
