@@ -131,7 +131,8 @@ def _by_either_engine(
             cause = error.cause
         except Exception as error:  # noqa: BLE001
             # An error of the model, not of vmap, is raised again by the loop.
-            failure = f"{type(error).__name__}: {error}"
+            # Further lines are advice to users of vmap.
+            failure = f"{type(error).__name__}: {error}".splitlines()[0]
     if cause is not None:
         # Not inside the except block, so that the user sees this exception alone.
         raise cause

@@ -42,8 +42,8 @@ class LazyTensor(Tensor):
     function gets the computed one.
 
     Code that bypasses torch's functions finds a tensor without values and fails; it does not
-    return a wrong number. Only a test such as ``type(x) is Tensor`` behaves differently without
-    an error.
+    return a wrong number. Only tests of the type, ``type(x) is Tensor`` and
+    ``isinstance(x, torch.FloatTensor)``, behave differently without an error.
     """
 
     # A rule returns NotImplemented if it does not fit the arguments.
@@ -69,8 +69,10 @@ class LazyTensor(Tensor):
             found = NotImplemented if rule is None else rule(func, args[0], args[1:], kwargs)
             if found is not NotImplemented:
                 return found
-        args, kwargs = pytree.tree_map_only(LazyTensor, materialize, (args, kwargs))
-        return func(*args, **kwargs)
+        values, kwargs = pytree.tree_map_only(LazyTensor, materialize, (args, kwargs))
+        found = func(*values, **kwargs)
+        # A function in place returns its argument, and the model may rely on that.
+        return args[0] if args and found is values[0] else found
 
 
 def state_of(tensor: LazyTensor) -> Any:

@@ -1,5 +1,7 @@
 """Ablated tensors that wait: equal to those that do not, for each function that is known."""
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -152,6 +154,38 @@ def test_an_activation_in_place_changes_it_and_not_the_layer():
     assert F.relu(waiting, inplace=True) is waiting
     torch.testing.assert_close(materialize(waiting), torch.where(mask, before, baseline).relu())
     torch.testing.assert_close(value, before)
+
+
+@pytest.mark.parametrize(
+    "in_place",
+    [
+        torch.relu_,
+        Tensor.relu_,
+        lambda a: F.relu(a, inplace=True),
+        lambda a: F.leaky_relu(a, inplace=True),
+        lambda a: a.mul_(2),
+        Tensor.contiguous,
+    ],
+)
+def test_what_returns_its_argument_does_so(in_place):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Identity()
+
+        def forward(self, x):
+            x = self.layer(x)
+            assert in_place(x) is x
+            return x.mean((2, 3)) ** 2
+
+    net, x = Net(), images()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cam = ClusteredLayerCAM(net, net.layer, clusterer=torch.tensor([0, 1]))
+        _, clusters = cam.attribute(x.clone(), 0, return_clusters=True)
+    right = in_place(x.clone()).mean((2, 3))[:, 0] ** 2
+    torch.testing.assert_close(clusters.score, right)
+    torch.testing.assert_close(clusters.importances, torch.stack([right, 0 * right], 1))
 
 
 def test_what_is_written_once_computed_stays():
