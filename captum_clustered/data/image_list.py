@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -197,6 +198,14 @@ def _numbers(
         if not is_folder:
             raise
         # Folders may be patients or years: then there are no labels.
-        known = {}
+        names = [name.casefold() for name in classes or ()]
+        known = {word: names.index(word.casefold()) for word in words if word.casefold() in names}
+        others = [word for word in words if word not in known]
+        if known:
+            warnings.warn(
+                f"{printable(data)} has folders that are no classes, {', '.join(others)}; their "
+                "images have no labels.",
+                stacklevel=4,
+            )
     names = [] if all(word.isdecimal() for word in known) else list(known)
     return [known.get(item.label, NO_LABEL) for item in items], names

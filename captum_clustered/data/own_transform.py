@@ -92,9 +92,8 @@ def _statistics(
         return (), ()
     std = 1 / contrast
     # Measured with single precision.
-    rounded = (tuple(round(v, 5) for v in part.tolist()) for part in (-black * std, std))
-    mean, deviation = rounded
-    return mean, deviation
+    mean, deviation = ([round(v, 5) for v in part.tolist()] for part in (-black * std, std))
+    return tuple(mean), tuple(deviation)
 
 
 def _resized(places: npt.NDArray[Any]) -> float | None:
@@ -112,7 +111,8 @@ def _resized(places: npt.NDArray[Any]) -> float | None:
 def _known(size: int, width: float | None, height: float | None) -> tuple[int, ...] | None:
     if width is None or height is None:
         return None
-    if abs(width / size - 1) < 0.01 and abs(height / size - 1) < 0.01:
-        return (size, size)
-    keeps_proportions = abs(width / height * HEIGHT / WIDTH - 1) < 0.02
-    return (round(height),) if keeps_proportions and height > 0.99 * size else None
+    if min(width, height) < 0.99 * size:
+        return None
+    if abs(width / height * HEIGHT / WIDTH - 1) < 0.02:
+        return (round(height),)
+    return (round(height), round(width))

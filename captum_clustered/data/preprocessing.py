@@ -74,18 +74,18 @@ class Preprocessing:
     @property
     def description(self) -> str:
         """What is done to an image, in one line; guesses are called so."""
-        square = f"{self.size} x {self.size}"
-        steps = {
-            None: f"input of {square}, placed in a way that is not known",
-            1: f"shorter side resized to {(self.resize or (0,))[0]}, center cropped to {square}",
-            2: f"resized to {square}",
-        }
-        parts = [steps[None if self.resize is None else len(self.resize)]]
+        square, sides = f"{self.size} x {self.size}", " x ".join(map(str, self.resize or ()))
+        if self.resize is None:
+            parts = [f"input of {square}, placed in a way that is not known"]
+        else:
+            parts = [f"{'shorter side ' if len(self.resize) == 1 else ''}resized to {sides}"]
+            parts += [f"center cropped to {square}"] if sides != square else []
         if self.n_channels == 1:
             parts.append("gray")
         if self.mean:
-            parts += ["values from 0 to 1", f"minus {_listed(self.mean)}"]
-            parts += [f"divided by {_listed(self.std)}"]
+            parts.append("values from 0 to 1")
+            if any(self.mean) or set(self.std) != {1}:
+                parts += [f"minus {_listed(self.mean)}", f"divided by {_listed(self.std)}"]
         else:
             parts.append("values changed in a way that is not known")
         if self.value_range is not None:

@@ -56,6 +56,13 @@ def test_a_network_with_a_single_logit_has_two_classes(tmp_path):
     assert items(tmp_path / "list.csv", n_classes=1).labels == [1, 0]
 
 
+def test_a_folder_beside_those_of_the_classes_has_no_labels_and_is_named(tree):
+    picture(tree / "normal" / "d.png")
+    with pytest.warns(UserWarning, match="folders that are no classes, normal; their images have"):
+        found = items(tree, ["malignant", "Benign"])
+    assert found.labels == [1, 1, 0, None]
+
+
 def test_folders_that_are_no_classes_are_no_labels(tree):
     found = items(tree, n_classes=5)
     assert found.labels == [None] * 3

@@ -30,6 +30,15 @@ def test_the_center_is_cropped(side, size):
     assert (found.size, found.resize) == (size, (side,))
 
 
+def test_a_square_is_cropped():
+    found = as_preprocessing(v2.Compose([v2.Resize((300, 300)), v2.CenterCrop(260), *TO_TENSOR]))
+    assert (found.size, found.resize) == (260, (300, 300))
+    assert (found.mean, found.std) == ((0, 0, 0), (1, 1, 1))
+    assert found.description == (
+        "Compose: resized to 300 x 300, center cropped to 260 x 260, values from 0 to 1"
+    )
+
+
 def test_masks_and_maps_move_as_with_the_weights_of_torchvision():
     preset = ResNet18_Weights.DEFAULT.transforms
     found, expected = as_preprocessing(preset()), make_preprocessing(preset)
