@@ -17,7 +17,7 @@ from captum_clustered.data.preprocessing import Preprocessing
 __all__ = ["as_preprocessing"]
 
 # Size of the test images, and three of their gray values.
-WIDTH, HEIGHT = 512, 256
+WIDTH, HEIGHT = 256, 128
 LEVELS = (0, 102, 255)
 
 
@@ -47,8 +47,10 @@ def as_preprocessing(transform: Callable[[Image.Image], Tensor]) -> Preprocessin
     if isinstance(transform, Preprocessing):
         return transform
     name = getattr(transform, "__qualname__", type(transform).__name__)
-    across = np.broadcast_to(np.linspace(0, 255, WIDTH).round(), (HEIGHT, WIDTH))
-    down = np.broadcast_to(np.linspace(0, 255, HEIGHT).round()[:, None], (HEIGHT, WIDTH))
+    # Whole gray values that grow by the same step from pixel to pixel.
+    down, across = (
+        np.indices((HEIGHT, WIDTH)) * np.array([256 // HEIGHT, 256 // WIDTH])[:, None, None]
+    )
     if not torch.equal(_applied(transform, across, name), _applied(transform, across, name)):
         raise ValueError(f"{name} is random; give the transform of evaluation.")
     flat = [_applied(transform, np.full((HEIGHT, WIDTH), v), name) for v in LEVELS]
@@ -56,12 +58,12 @@ def as_preprocessing(transform: Callable[[Image.Image], Tensor]) -> Preprocessin
     mean, std = _statistics(*(image.flatten(1).median(1).values for image in flat))
     resize = None
     if mean:
-        centers = [((n - 1) * np.arange(2) + 0.5) / n for n in (WIDTH, HEIGHT)]
         resized = []
-        for image, ends, dim in ((across, centers[0], 1), (down, centers[1], 2)):
+        for image, n_pixels, dim in ((across, WIDTH, 1), (down, HEIGHT, 2)):
             values = _applied(transform, image, name) * torch.tensor(std).view(-1, 1, 1)
             profile = (values + torch.tensor(mean).view(-1, 1, 1)).mean(0).median(dim - 1).values
-            resized.append(_resized(ends[0] + profile.numpy() * (ends[1] - ends[0])))
+            pixels = profile.numpy() * 255 / (256 // n_pixels)
+            resized.append(_resized((pixels + 0.5) / n_pixels))
         resize = _known(size, *resized)
     return Preprocessing(transform, size, mean, std, resize, n_channels, name)
 
@@ -100,11 +102,13 @@ def _resized(places: npt.NDArray[Any]) -> float | None:
     """Return the length of the resized side, from the place in the image of each pixel."""
     size = len(places)
     pixels = np.arange(size) + 0.5
-    # Edges are blurred, or clipped.
-    inner = slice(size // 4, size - size // 4)
+    # Edges are blurred.
+    edge = size // 16 + 1
+    inner = slice(edge, size - edge)
     slope, start = np.polyfit(pixels[inner], places[inner], 1)
     is_line = np.abs(places[inner] - (start + slope * pixels[inner])).max() < 0.02
-    is_centered = abs(start + slope * size / 2 - 0.5) < 0.01
+    # An odd number of pixels cannot be cropped evenly.
+    is_centered = abs(start + slope * size / 2 - 0.5) < 0.002 + 0.6 * slope
     return float(1 / slope) if is_line and is_centered and slope > 0 else None
 
 

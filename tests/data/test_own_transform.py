@@ -24,7 +24,7 @@ def test_the_whole_image_is_resized():
     assert found.guesses == ()
 
 
-@pytest.mark.parametrize(("side", "size"), [(256, 224), (232, 224), (480, 448), (64, 64)])
+@pytest.mark.parametrize(("side", "size"), [(256, 224), (232, 224), (480, 448), (64, 64), (33, 32)])
 def test_the_center_is_cropped(side, size):
     found = as_preprocessing(of(v2.Resize(side), v2.CenterCrop(size)))
     assert (found.size, found.resize) == (size, (side,))
