@@ -200,6 +200,14 @@ class MethodOptions:
         ),
     ] = None
 
+    views: Annotated[
+        Union[list[str], None],
+        Option(
+            help="Views to average the maps over, separated by commas: identity,hflip or "
+            "'identity,hflip+zoom(1.15)' (default: none)."
+        ),
+    ] = None
+
     def settings(self, layer: str, target: int | None = None) -> ExplainerSettings:
         """Return these and the layer as the library takes them."""
         from captum_clustered.explain import ExplainerSettings
@@ -208,6 +216,7 @@ class MethodOptions:
             name: value.value if isinstance(value, Enum) else value
             for name, value in vars(self).items()
         }
+        values["views"] = tuple(names_of(self.views) or ())
         return ExplainerSettings(layer=layer, target=target, **values)
 
 

@@ -211,6 +211,7 @@ def _explain_data(prepared: Prepared, folder: Path, **options: Any) -> None:
                 attribute_to_layer_input=settings.layer_input,
                 layer_baselines=settings.layer_baselines,
                 perturbations_per_eval=settings.perturbations_per_eval,
+                views=settings.views,
                 names=items.names,
                 about=prepared.about,
                 progress=progress,

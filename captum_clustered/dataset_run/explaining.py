@@ -19,6 +19,7 @@ from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run.loading import LoadedBatch
 from captum_clustered.input_attribution import LINEAR
 from captum_clustered.scores import ScoreWrapper, class_scores
+from captum_clustered.test_time_augmentation import TestTimeAugmentation
 
 PREDICTION, LABEL = "prediction", "label"
 Columns = dict[str, Any]
@@ -33,6 +34,7 @@ class RunSettings:
     resolution: str = "layer"
     layer_baselines: Union[float, None] = None
     perturbations_per_eval: Union[int, None] = None
+    views: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         target = self.target
@@ -55,8 +57,9 @@ class BatchExplainer:
 
     def __init__(self, cam: ClusteredLayerCAM, settings: RunSettings, device: torch.device) -> None:
         self._score = TargetScore(cam.forward_func)
-        self._cam = copy.copy(cam)
-        self._cam.forward_func = self._score
+        cam = copy.copy(cam)
+        cam.forward_func = self._score
+        self._method = TestTimeAugmentation(cam, settings.views) if settings.views else cam
         self._settings = settings
         self._device = device
         self.map_shape: list[int] = []
@@ -83,8 +86,8 @@ class BatchExplainer:
         # A copy: if the model writes into it and fails, the images are tried again one by one.
         inputs = inputs.to(self._device, non_blocking=True, copy=True)
         targets = self._targets(labels)
-        self._score.start(targets)
-        attribution, clusters = self._cam.attribute(
+        self._score.start(targets, len(inputs))
+        attribution, clusters = self._method.attribute(
             inputs,
             attribute_to_layer_input=self._settings.attribute_to_layer_input,
             layer_baselines=self._settings.layer_baselines,
@@ -172,11 +175,17 @@ class TargetScore(ScoreWrapper):
         super().__init__(forward_func, _same)
         self.prediction: Tensor | None = None
         self._target: Tensor | None = None
+        self._n_images: int | None = None
         self._range = (0, 0)
 
-    def start(self, target: Tensor | None) -> None:
-        """Prepare for a batch with a class per image, on the CPU, or None for the predicted one."""
-        self.prediction, self._target = None, target
+    def start(self, target: Tensor | None, n_images: int | None = None) -> None:
+        """
+        Prepare for a batch with a class per image, on the CPU, or None for the predicted one.
+
+        The examples may be several views of ``n_images`` images; the class of an image is that of
+        its first view.
+        """
+        self.prediction, self._target, self._n_images = None, target, n_images
         # Here, on the CPU, the check does not wait for a GPU.
         self._range = (0, 0) if target is None else (int(target.min()), int(target.max()))
 
@@ -202,8 +211,10 @@ class TargetScore(ScoreWrapper):
     def select(self, scores: Tensor) -> Tensor:
         """Return the targets' scores, (M, N), of M evaluations' scores (M, N, n_classes)."""
         if self.prediction is None:
-            self.prediction = scores[UNABLATED].argmax(1)
+            self.prediction = scores[UNABLATED, : self._n_images].argmax(1)
         target = self.prediction if self._target is None else self._target.to(scores.device)
+        # Views of a batch are one after the other.
+        target = target.repeat(scores.shape[1] // len(target))
         return scores.gather(2, target.expand(len(scores), -1)[..., None])[..., 0]
 
 

@@ -28,6 +28,7 @@ from captum_clustered.dataset_run.loading import BatchReader, in_threads
 from captum_clustered.dataset_run.reading import Run
 from captum_clustered.dataset_run.store import Manifest, RunStore
 from captum_clustered.dataset_run.trial import Trial
+from captum_clustered.views import view_names
 
 # Default number of items in a chunk, rounded down to whole batches.
 CHUNK_ITEMS = 512
@@ -45,6 +46,7 @@ def explain_dataset(
     attribute_to_layer_input: bool = False,
     layer_baselines: float | None = None,
     perturbations_per_eval: int | None = None,
+    views: Sequence[str] = (),
     resolution: str = "layer",
     names: Sequence[str] | None = None,
     fit: str | int | None = None,
@@ -83,6 +85,10 @@ def explain_dataset(
                     Default: None (zero)
         perturbations_per_eval (int, optional): As in ``ClusteredLayerCAM.attribute``.
                     Default: None
+        views (Sequence[str], optional): Views that the maps are averaged over, as in
+                    :class:`TestTimeAugmentation`: ("identity", "hflip"). The prediction, scores,
+                    importances and sizes are those of the first view.
+                    Default: () (no views)
         resolution (str, optional): Size of the stored maps: the "layer"'s, or the "input"'s
                     by interpolation.
                     Default: "layer"
@@ -144,6 +150,7 @@ def explain_dataset(
         resolution,
         layer_baselines,
         perturbations_per_eval,
+        view_names(views),
     )
     sizes = {"batch_size": batch_size, "chunk_size": chunk_size}
     for argument, size in {**sizes, "memory": memory}.items():
@@ -159,6 +166,8 @@ def explain_dataset(
     given = {
         **describe_method(cam),
         **vars(settings),
+        # JSON gives lists back.
+        "views": list(settings.views),
         "fit": n_fit,
         "data": hash_names(names),
     }

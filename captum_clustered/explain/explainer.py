@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 import numpy.typing as npt
 import torch
-from captum.attr import LayerGradCam
+from captum.attr import LayerAttribution, LayerGradCam
 from torch import Tensor
 
 from captum_clustered._argument_checks import check_choice
@@ -22,9 +22,11 @@ from captum_clustered.explain.explanation import Explanation, findings_of
 from captum_clustered.explain.saved_clusters import read_clusters
 from captum_clustered.explain.settings import ExplainerSettings
 from captum_clustered.models.base import AnyModel, as_model
-from captum_clustered.models.choice import check_class, choose_layer
+from captum_clustered.models.choice import LayerChoice, check_class, choose_layer
 from captum_clustered.scores import SCORES, class_scores
+from captum_clustered.test_time_augmentation import TestTimeAugmentation
 from captum_clustered.tokens import token_grid, tokens_to_map
+from captum_clustered.views import make_views
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -123,6 +125,7 @@ class ImageExplainer:
                 f"n_clusters={settings.n_clusters} is more than the {n_channels} channels of layer "
                 f"{choice.name!r}: each channel is a cluster.",
             )
+        _check_views(settings.views, choice)
         if settings.target is not None:
             check_class(model, choice.n_classes, settings.target)
         self.settings = settings = replace(
@@ -210,7 +213,14 @@ class ImageExplainer:
             warnings.simplefilter("always", UserWarning)
             explanation = self._explain(inputs, name, target)
         messages = dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning)
-        notes = filter(None, [*self.notes, *messages, explanation.gradcam_missing])
+        notes = [*self.notes, *messages]
+        if self.settings.views:
+            notes.append(
+                f"The maps are means over the views {', '.join(self.settings.views)}; the clusters "
+                "are those of the input itself."
+            )
+        if explanation.gradcam_missing:
+            notes.append(explanation.gradcam_missing)
         return replace(explanation, notes=tuple(notes), **self._original(original))
 
     def as_maps(self, values: Tensor) -> Array:
@@ -249,14 +259,17 @@ class ImageExplainer:
         if target is None:
             target = predicted if settings.target is None else settings.target
         check_class(model, self.n_classes, target)
+        arguments: dict[str, Any] = {
+            "target": target,
+            "attribute_to_layer_input": settings.layer_input,
+            "layer_baselines": settings.layer_baselines,
+            "perturbations_per_eval": settings.perturbations_per_eval,
+        }
         attribution, clusters = self.cam.attribute(
-            inputs.clone(),
-            target,
-            attribute_to_layer_input=settings.layer_input,
-            layer_baselines=settings.layer_baselines,
-            perturbations_per_eval=settings.perturbations_per_eval,
-            return_clusters=True,
+            inputs.clone(), return_clusters=True, **arguments
         )
+        if settings.views:
+            attribution = self._over_views(self.cam).attribute(inputs.clone(), **arguments)
         gradcam, gradcam_missing = self._gradcam(inputs, target)
         found = Explanation(
             attribution=self.as_maps(attribution)[0],
@@ -284,13 +297,27 @@ class ImageExplainer:
         if not self._choice.has_channels_first:
             return None, "LayerGradCam is left out: it takes channels in dimension 1 only."
         try:
-            attribution: Tensor = self.gradcam_method().attribute(
+            attribution: Tensor = self._over_views(self.gradcam_method()).attribute(
                 inputs.clone(), target, attribute_to_layer_input=self.settings.layer_input
             )
         except Exception as error:  # noqa: BLE001
             # A model without gradients (quantized, or under no_grad) is explained all the same.
             return None, f"LayerGradCam is left out: it fails on this model: {one_line(error)}"
         return attribution, ""
+
+    def _over_views(self, method: LayerAttribution) -> LayerAttribution:
+        views = self.settings.views
+        return TestTimeAugmentation(method, views) if views else method
+
+
+def _check_views(views: tuple[str, ...], choice: LayerChoice) -> None:
+    # Images are inputs of four dimensions.
+    moving = [view.name for view in make_views(views) if view.spatial_dims]
+    if moving and len(choice.shape) != 4:
+        raise ValueError(
+            f"views: {moving[0]!r} moves positions, and layer {choice.name!r} of shape "
+            f"{tuple(choice.shape)} is no map. For tokens, TestTimeAugmentation takes a grid."
+        )
 
 
 def _clusterer(clusters: Any, n_clusters: int, n_channels: int) -> int | Tensor:

@@ -9,6 +9,8 @@ from typing import Any, Union
 
 from torch import Tensor
 
+from captum_clustered.views import view_names
+
 __all__ = ["ExplainerSettings", "SavedClusters"]
 
 SavedClusters = Union[str, "os.PathLike[str]", Tensor, Sequence[int], None]
@@ -49,6 +51,10 @@ class ExplainerSettings:
                     Default: None (zero)
         perturbations_per_eval (int, optional): As in ``ClusteredLayerCAM.attribute``.
                     Default: None (all)
+        views (tuple[str, ...], optional): Views that maps are averaged over, as texts of
+                    :func:`captum_clustered.views.make_view`: ("identity", "hflip"). Clusters
+                    are those of the input itself.
+                    Default: () (no views)
     """
 
     layer: str = ""
@@ -67,9 +73,10 @@ class ExplainerSettings:
     n_prefix: int | None = None
     layer_baselines: float | None = None
     perturbations_per_eval: int | None = None
+    views: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Keep saved clusters as JSON can: a path, or a tuple of numbers."""
+        """Keep saved clusters and views as JSON can: a path, a tuple of numbers or of texts."""
         clusters = self.clusters
         if isinstance(clusters, Tensor):
             clusters = clusters.tolist()
@@ -78,6 +85,7 @@ class ExplainerSettings:
         if clusters is not None and not isinstance(clusters, str):
             clusters = tuple(map(int, clusters))
         object.__setattr__(self, "clusters", clusters)
+        object.__setattr__(self, "views", view_names(self.views))
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as values that JSON has."""

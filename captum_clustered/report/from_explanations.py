@@ -41,7 +41,7 @@ def explain_report(paths: Sequence[Path], left_out: Path) -> content.Report:
     n_maps = sum(len(METHODS) + Explanation.load(path).sizes.size for path in paths)
     side = largest_side(n_maps, MAP_BYTES + CLUSTER_BYTES)
     images, rows, facts, classes = [], [], [], {}
-    is_reduced = is_average = False
+    is_reduced = is_average = has_views = False
     scores: dict[str, None] = {}
     for path in paths:
         explanation = Explanation.load(path)
@@ -56,10 +56,15 @@ def explain_report(paths: Sequence[Path], left_out: Path) -> content.Report:
         classes[explanation.prediction] = explanation.class_name(explanation.prediction)
         scores[_score(explanation)] = None
         is_average |= explanation.settings.n_clusterings > 1
+        has_views |= bool(explanation.settings.views)
     one, remarks = len(images) == 1, []
     if is_reduced:
         remarks.append(f"Maps of more than {side} x {side} values were shrunk to that.")
-    if not is_average:
+    if has_views:
+        remarks.append(
+            "Maps are means over views of the image; clusters are those of the image itself."
+        )
+    elif not is_average:
         remarks.append("The map of a cluster is its share of the map of Clustered-CAM.")
     return content.Report(
         title=f"Explanation{'' if one else 's'} of {counted(len(images), 'image')}",
@@ -140,8 +145,10 @@ def _facts(explanation: Explanation) -> dict[str, str]:
     facts["Preprocessing"] = explanation.preprocessing
     for each in fields(ExplainerSettings):
         value = getattr(settings, each.name)
-        if each.name not in ("layer", "layer_input") and value is not None:
+        if each.name not in ("layer", "layer_input") and value not in (None, ()):
             title = each.name.removeprefix("n_").replace("_", " ").capitalize()
+            if each.name == "views":
+                value = ", ".join(value)
             # Saved clusters are a number for each channel.
             is_saved = isinstance(value, tuple)
             facts[title] = f"given for {len(value)} channels" if is_saved else str(value)

@@ -167,6 +167,8 @@ def _facts(explanation: Explanation) -> str:
         facts.append(f"{SCORES[settings.score].label} {explanation.score:.3g}")
     where = "input of layer" if settings.layer_input else "layer"
     facts.append(f"{shortened(explanation.model, 40)}, {where} {shortened(settings.layer, 40)}")
+    if settings.views:
+        facts.append(f"maps: means over the views {', '.join(settings.views)}")
     if explanation.preprocessing:
         facts.append(f"preprocessing: {explanation.preprocessing}")
     return "   |   ".join(facts)
@@ -184,6 +186,8 @@ def _caption(explanation: Explanation) -> str:
             f"; those of seed {settings.seed}, one of {settings.n_clusterings} clusterings that "
             "the map averages"
         )
+    if settings.views:
+        caption += "; those of the input itself, not of the views"
     return caption
 
 

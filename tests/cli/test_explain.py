@@ -16,6 +16,7 @@ from captum_clustered import ClusteredLayerCAM, scores, tokens_to_map
 from captum_clustered.data.preprocessing import make_preprocessing
 from captum_clustered.explain import ExplainerSettings, Explanation
 from captum_clustered.models import load_model
+from captum_clustered.test_time_augmentation import TestTimeAugmentation
 from captum_clustered.visualization import draw_explanation
 
 
@@ -224,6 +225,25 @@ class TestOptions:
         assert result.exit_code == 0
         np.testing.assert_array_equal(arrays("again/photo.npz")["labels"], labels)
 
+    def test_views(self, explain, run):
+        result = explain("--views", "identity,hflip+zoom(1.15)", "--target", "1")
+        assert result.exit_code == 0
+        note = "Note: The maps are means over the views identity, hflip+zoom(1.15); the clusters"
+        assert result.stdout.count(note) == 1
+        found = Explanation.load("out/photo.npz")
+        views = ("identity", "hflip+zoom(1.15)")
+        assert found.settings.views == views
+        module, inputs = tiny()
+        cam = ClusteredLayerCAM(module, module[1])
+        for method, maps in (
+            (cam, found.attribution),
+            (LayerGradCam(module, module[1]), found.gradcam),
+        ):
+            mean = TestTimeAugmentation(method, views).attribute(inputs, 1)
+            np.testing.assert_allclose(maps, mean[0, 0], rtol=1e-4, atol=1e-6)
+        _, clusters = cam.attribute(inputs, 1, return_clusters=True)
+        np.testing.assert_allclose(found.importances, clusters.importances[0], rtol=1e-4)
+
     def test_the_usual_layer_is_taken_and_printed(self, run, photo):
         usual = ("--model", "factories:net", "--size", "32", "--out", "out")
         result = run("explain", photo, *usual)
@@ -241,6 +261,7 @@ class TestOptions:
         [
             (("--clusters", "nowhere.pt"), "There is no file nowhere.pt"),
             (("--clusters", "photo.png"), "photo.png cannot be read"),
+            (("--views", "identity,hflipp"), "gain. Did you mean 'hflip' or 'vflip'?"),
             (("--layer", "", "--layer-input"), "layer_input needs the name of a layer"),
         ],
     )

@@ -92,6 +92,35 @@ def test_options_of_the_method_are_stored_and_continue(start, run, workplace):
     assert "perturbations_per_eval was 2 and is None" in result.stderr
 
 
+def test_views(start, run, workplace):
+    views = ("--views", "identity,hflip", "--fit", "4")
+    assert start(*views).exit_code == 0
+    assert Run("out").manifest.settings["views"] == ["identity", "hflip"]
+    settings = json.loads((workplace / "out" / "command.json").read_text())["settings"]
+    assert settings["views"] == ["identity", "hflip"]
+    image = ("explain", "data/odd/1.png", "--model", "factories:net", "--size", "32")
+    options = ("--layer", "1", "--views", "identity,hflip", "--clusters", "out", "--out", "one")
+    assert run(*image, *options).exit_code == 0
+    found = Run("out")
+    position = found.table()["item"].to_pylist().index("odd/1.png")
+    stored = found.attributions(found.table())[position]
+    with np.load("one/1.npz") as arrays:
+        limit = np.abs(arrays["attribution"]).max() / 1000
+        np.testing.assert_allclose(stored, arrays["attribution"], atol=limit)
+    assert start(*views).exit_code == 0
+    assert run("clusters", "out").exit_code == 0
+    result = start("--fit", "4")
+    assert result.exit_code == 1
+    assert "views was ['identity', 'hflip'] and is []" in result.stderr
+
+
+def test_views_of_tokens_are_a_sentence(start):
+    options = ("--model", "factories:tokens", "--layer", "block", "--channel-dim", "-1")
+    result = start(*options, "--views", "identity,hflip")
+    assert result.exit_code == 1
+    assert "views: 'hflip' moves positions, and layer 'block' of shape" in result.stderr
+
+
 def test_the_same_command_goes_on(start, workplace):
     assert start().exit_code == 0
     path = workplace / "out" / "chunks" / "chunk-0000001.parquet"

@@ -14,6 +14,7 @@ from torch.utils.data import TensorDataset
 from captum_clustered import ClusteredLayerCAM, scores
 from captum_clustered.dataset_run import Run
 from captum_clustered.dataset_run import run as run_module
+from captum_clustered.test_time_augmentation import TestTimeAugmentation
 
 COLUMNS = ["index", "scale", "attribution"]
 
@@ -62,6 +63,52 @@ def test_baselines_and_perturbations_reach_the_method(tmp_path):
         run(tmp_path)
     with pytest.raises(ValueError, match="layer_baselines must be a number for a run; got Tensor"):
         run(tmp_path, layer_baselines=torch.zeros(1))
+
+
+def test_views(tmp_path):
+    views = ("identity", "vflip", "hflip")
+    found = run(tmp_path, views=views)
+    maps = found.attributions(found.table(COLUMNS))
+    mean, predictions = TestTimeAugmentation(method(), views), set()
+    for row in found.table().to_pylist():
+        index = row["index"]
+        if index in UNREADABLE:
+            assert row["error"] == "image file is truncated"
+            continue
+        # Prediction, score, importances and sizes are those of the image itself, the first view.
+        _, clusters = expected(index)
+        torch.testing.assert_close(torch.tensor(row["importances"]), clusters.importances[0])
+        assert row["sizes"] == clusters.sizes[0].tolist()
+        assert row["score"] == pytest.approx(float(clusters.score), abs=1e-5)
+        x = Pictures()[index][0][None]
+        seen = [int(method().forward_func(image).argmax()) for image in (x, x.flip(-1), x.flip(-2))]
+        assert row["prediction"] == row["target"] == seen[0]
+        predictions.add(tuple(seen))
+        attribution = mean.attribute(x, seen[0])
+        limit = float(attribution.abs().max()) * 2**-11
+        torch.testing.assert_close(
+            torch.tensor(maps[index]), attribution[0, 0], atol=limit, rtol=1e-3
+        )
+    # The views of some image have other predictions.
+    assert any(len(set(seen)) > 1 for seen in predictions)
+
+
+@pytest.mark.parametrize("target", [1, "label"])
+def test_a_mirror_image_has_the_mirrored_map(tmp_path, target):
+    x = torch.randn(1, 2, 12, 10, generator=torch.Generator().manual_seed(0))
+    pair = TensorDataset(torch.cat([x, x.flip(-1)]), torch.tensor([2, 2]))
+    found = run(tmp_path, pair, views=["identity", "hflip"], target=target)
+    one, other = found.attributions(found.table(COLUMNS))
+    np.testing.assert_allclose(one, other[:, ::-1], rtol=1e-3, atol=1e-4)
+    assert found.manifest.settings["views"] == ["identity", "hflip"]
+
+
+def test_views_take_memory(tmp_path):
+    sizes = []
+    for views in ((), ("identity", "hflip", "vflip", "hflip+vflip")):
+        options = {"batch_size": None, "chunk_size": 64, "memory": 10**6}
+        sizes.append(run(tmp_path / str(len(views)), views=views, **options).manifest.batch_size)
+    assert sizes[0] == 4 * sizes[1] < 64
 
 
 def test_images_that_cannot_be_read_are_listed_with_the_reason(tmp_path):
@@ -212,6 +259,7 @@ def test_a_consensus_gives_way_to_fitted_clusters(tmp_path):
         ({"cam": lambda: method(seed=1)}, "seed was 0 and is 1"),
         ({"target": "label"}, "target was prediction and is label"),
         ({"attribute_to_layer_input": True}, "attribute_to_layer_input was False and is True"),
+        ({"views": ["identity", "hflip"]}, r"views was \[\] and is \['identity', 'hflip'\]"),
         ({"resolution": "input"}, "resolution was layer and is input"),
         ({"fit": 5}, "fit was 0 and is 5"),
         ({"batch_size": 4}, "batch_size was 2 and is 4"),
@@ -312,6 +360,7 @@ def test_sizes_are_chosen_once(tmp_path, monkeypatch):
         ({"target": -1}, "target=-1 must be"),
         ({"target": 3}, "target 3 is out of range"),
         ({"resolution": "full"}, "resolution='full' must be 'layer' or 'input'"),
+        ({"views": ["hflipp"]}, "'hflipp' is not one of .*Did you mean 'hflip'"),
         ({"fit": 0}, "fit=0 must be 'all' or"),
         ({"fit": "some"}, "fit='some' must be 'all' or"),
         ({"batch_size": 0}, "batch_size=0 must be an int of at least 1"),

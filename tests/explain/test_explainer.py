@@ -145,6 +145,27 @@ class TestResults:
         np.testing.assert_allclose(found.gradcam, gradcam[0, 0], rtol=1e-5)
         np.testing.assert_allclose(found.probabilities, net(inputs)[0].softmax(0).detach())
 
+    def test_with_views_maps_are_means_and_clusters_those_of_the_input(self, net, preprocessing):
+        inputs = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        settings = {"target": 2, "n_clusters": 4, "layer_baselines": 0.25}
+        # The first view is not the input itself.
+        explain = explainer_of(net, preprocessing, views=("hflip", "identity"), **settings)
+        plain = explainer_of(net, preprocessing, **settings)
+        found, one, mirrored = explain(inputs), plain(inputs), plain(inputs.flip(-1))
+        for name in ("attribution", "gradcam"):
+            mean = (getattr(one, name) + getattr(mirrored, name)[:, ::-1]) / 2
+            np.testing.assert_allclose(getattr(found, name), mean, rtol=1e-4, atol=1e-7)
+            # An image and its mirror image have the same maps, but for the side.
+            other = getattr(explain(inputs.flip(-1)), name)
+            np.testing.assert_allclose(getattr(found, name), other[:, ::-1], rtol=1e-4, atol=1e-7)
+        for name in ("importances", "maps", "labels", "sizes", "score", "probabilities"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(one, name))
+        assert found.notes == (
+            "The maps are means over the views hflip, identity; the clusters are those of the "
+            "input itself.",
+        )
+        assert one.notes == ()
+
     def test_number_of_samples_reaches_the_method(self, net, preprocessing):
         # Beyond 10 clusters Shapley values are sampled.
         options = {"importance": "shapley", "n_clusters": 11, "target": 0}
@@ -176,6 +197,16 @@ class TestResults:
         assert found.gradcam is None
         assert found.notes == (found.gradcam_missing,)
         assert "LayerGradCam is left out: it takes channels in dimension 1" in found.gradcam_missing
+
+    def test_views_of_tokens_must_move_no_positions(self, preprocessing):
+        net = small_factories.tokens().eval()
+        tokens = {"layer": "block", "channel_dim": -1, "target": 1}
+        with pytest.raises(ValueError, match=r"views: 'hflip' moves positions.*'block' of shape"):
+            explainer_of(net, preprocessing, views=("identity", "hflip"), **tokens)
+        inputs = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        found = explainer_of(net, preprocessing, views=("gain(0.5)",), **tokens)(inputs)
+        expected = explainer_of(net, preprocessing, **tokens)(0.5 * inputs)
+        np.testing.assert_allclose(found.attribution, expected.attribution, rtol=1e-4)
 
     def test_a_method_that_fails_is_named(self, net, preprocessing):
         class Silent(nn.Module):
@@ -236,6 +267,7 @@ class TestSavedClusters:
         ({"scaling": "none"}, "scaling='none' must be"),
         ({"n_samples": 0}, "n_samples=0 must be"),
         ({"layer": "9"}, "has no layer '9'"),
+        ({"views": ("hflipp",)}, "'hflipp' is not one of .*Did you mean 'hflip'"),
     ],
 )
 def test_mistakes_show_before_any_image(net, preprocessing, settings, message):

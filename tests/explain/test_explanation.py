@@ -34,7 +34,9 @@ def explanation():
         input_image=generator.integers(0, 256, (4, 6, 3), dtype=np.uint8),
         original_image=generator.integers(0, 256, (5, 9, 3), dtype=np.uint8),
         seen=(0.0, 0.25, 1.0, 0.75),
-        settings=ExplainerSettings("layer4", target=1, clusters=(0, 2, 2, 0), layer_baselines=0.5),
+        settings=ExplainerSettings(
+            "layer4", target=1, clusters=(0, 2, 2, 0), views=("identity", "hflip")
+        ),
         class_names={0: "cat", 1: "<dog>"},
         image="a/$b.png",
         model="net",

@@ -67,12 +67,20 @@ def test_a_consensus_is_said_not_to_be_that_of_the_clusters(tmp_path):
     assert found.scale.endswith("These are the first of the 5 clusterings that the map averages.")
 
 
+def test_views_are_named_and_clusters_are_said_to_be_the_images(tmp_path):
+    report = report_of(tmp_path, views=("identity", "zoom(1.15)"))
+    assert dict(report.facts)["Views"] == "identity, zoom(1.15)"
+    assert report.remarks == [
+        "Maps are means over views of the image; clusters are those of the image itself."
+    ]
+
+
 def test_every_setting_that_is_given_is_named(tmp_path):
     facts = dict(report_of(tmp_path, layer_baselines=0.5, clusters=(0, 1, 1)).facts)
     assert facts.items() >= {"Model": "a network", "Layer": "layer4", "Seed": "0"}.items()
     assert facts.items() >= {"Clusterings": "1", "Layer baselines": "0.5"}.items()
     assert facts["Clusters"] == "given for 3 channels"
-    assert not {"Target", "Perturbations per eval"} & set(facts)
+    assert not {"Target", "Perturbations per eval", "Views"} & set(facts)
 
 
 def test_several_runs_in_a_folder_have_all_their_settings_named(tmp_path):

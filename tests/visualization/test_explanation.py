@@ -153,6 +153,12 @@ class TestFigure:
         lines = words(drawn(explanation([1.0]), n_clusterings=5, seed=3))
         assert any("those of seed 3, one of 5 clusterings" in line for line in lines)
 
+    def test_views_are_named_and_clusters_are_said_to_be_the_inputs(self):
+        lines = words(drawn(explanation([1.0]), views=("identity", "hflip")))
+        assert any("maps: means over the views identity, hflip" in line for line in lines)
+        assert any(line.endswith("those of the input itself, not of the views") for line in lines)
+        assert not any("views" in line for line in words(drawn(explanation([1.0]))))
+
     def test_zeros_without_warnings(self, tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
