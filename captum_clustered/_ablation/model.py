@@ -74,9 +74,9 @@ def modules_behind(forward_func: Callable[..., Any], layer: Module) -> list[Modu
             continue
         seen[id(value)] = value
         if isinstance(value, Module):
-            modules = {id(module): module for module in value.modules()}
-            if id(layer) in modules:
-                found |= modules
+            if id(value) not in found:
+                modules = {id(module): module for module in value.modules()}
+                found |= modules if id(layer) in modules else {}
             # A module that wraps a function, or keeps another module out of its children.
             pending += _own_attributes(value).values()
         else:

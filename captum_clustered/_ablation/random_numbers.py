@@ -50,11 +50,19 @@ class PrivateNumbers(TorchDispatchMode):
         states (dict, optional): The states with which they begin, by device.
     """
 
+    # Without this, torch refuses operations that take functions, such as flex_attention.
+    supports_higher_order_operators = True
+
     def __init__(self, seed: int | None = None, states: States | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.generators: dict[torch.device, torch.Generator] = {}
         self._seed, self._starts = seed, dict(states or {})
         self._outer = _innermost()
+
+    @classmethod
+    def is_infra_mode(cls) -> bool:
+        """Tell torch.compile that it need not refuse to run in this context."""
+        return True
 
     def __enter__(self) -> PrivateNumbers:
         super().__enter__()  # type: ignore[no-untyped-call]
@@ -99,7 +107,7 @@ class PrivateNumbers(TorchDispatchMode):
     ) -> Any:
         """Run an operation; give it a private generator if it draws numbers."""
         kwargs = kwargs or {}
-        if torch.Tag.nondeterministic_seeded not in func.tags:
+        if torch.Tag.nondeterministic_seeded not in getattr(func, "tags", ()):
             return func(*args, **kwargs)
         given = _named(func, args, kwargs)
         device = _device(given)

@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 import torch
 
@@ -74,3 +76,14 @@ def test_passes_that_fail_midway_leave_the_generator(can_draw):
         numbers.evaluate(passes)
     assert torch.equal(torch.get_rng_state(), before)
     assert numbers.were_drawn
+
+
+def test_operations_that_take_functions_run():
+    flex = pytest.importorskip("torch.nn.attention.flex_attention")
+    q = torch.ones(1, 1, 128, 16)
+    with PrivateNumbers(seed=0) as numbers, torch.no_grad(), warnings.catch_warnings():
+        # It advises to compile it.
+        warnings.simplefilter("ignore")
+        found = flex.flex_attention(q, q, q)
+    torch.testing.assert_close(found, q)
+    assert not numbers.generators
