@@ -127,9 +127,10 @@ def say_usual_layer(given: str, used: str) -> None:
 
 def say_preprocessing(preprocessing: Preprocessing) -> None:
     """Print what is done to an image, and what to give if some of it is a guess."""
-    hint = (
-        " Give it, or let the factory return (model, transform)." if preprocessing.guesses else ""
-    )
+    hint = ""
+    if preprocessing.guesses:
+        options = ", ".join(f"--{name}" for name in preprocessing.guesses)
+        hint = f" Give {options}, or let the factory return (model, transform)."
     note(f"Preprocessing: {preprocessing.description}.{hint}")
 
 

@@ -120,7 +120,7 @@ class TestArrays:
             "resized to 32 x 32, values from 0 to 1, minus 0.485, 0.456, 0.406, divided by "
             "0.229, 0.224, 0.225 (mean, std: a guess)"
         )
-        assert f"Preprocessing: {line}. Give it, or let the factory" in explain().stdout
+        assert f"Preprocessing: {line}. Give --mean, --std, or let the factory" in explain().stdout
         assert json.loads(str(arrays()["settings"]))["preprocessing"] == line
         result = explain("--mean", "0.5", "--std", "0.5")
         assert "minus 0.5, divided by 0.5.\n" in result.stdout
