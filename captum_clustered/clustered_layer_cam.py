@@ -346,6 +346,20 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         labels = tuple(label.clone() for label in self._fitted.labels)
         return _format_output(len(labels) > 1, labels)
 
+    def __repr__(self) -> str:
+        """Say in one line which layer is explained and how."""
+        model = self.forward_func
+        modules = model.named_modules() if isinstance(model, Module) else ()
+        layer = next((name for name, module in modules if module is self.layer), "")
+        clusterer: Any = self.clusterer
+        if isinstance(clusterer, Tensor):
+            clusterer = f"labels of {len(clusterer)} channels"
+        return (
+            f"{type(self).__name__}({type(self.layer).__name__} {layer!r}, "
+            f"clusterer={' '.join(str(clusterer).split())}, scaling={self.scaling!r}, "
+            f"importance={self.importance!r}, n_clusterings={self.n_clusterings})"
+        )
+
     def has_convergence_delta(self) -> bool:
         """Return True: :meth:`attribute` takes ``return_convergence_delta``."""
         return True

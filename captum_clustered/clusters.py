@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,7 +15,7 @@ __all__ = ["Clusters", "order_clusters"]
 TensorOrTensors = Union[Tensor, tuple[Tensor, ...]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Clusters:
     r"""
     The clusters of each example's channels, and their importances and maps.
@@ -49,6 +50,16 @@ class Clusters:
     score: Tensor
     baseline_score: Tensor
 
+    def __repr__(self) -> str:
+        """Say in one line how many there are, and of what."""
+        parts = self.maps if isinstance(self.maps, tuple) else (self.maps,)
+        kinds = [
+            f"{maps.shape[1]} clusters with maps {' x '.join(map(str, maps.shape[2:]))}"
+            for maps in parts
+        ]
+        n = len(self.score)
+        return f"Clusters({n} example{'' if n == 1 else 's'}, {' and '.join(kinds)})"
+
     def first(self, n: int) -> Clusters:
         """Return the clusters of the first n examples."""
         values: dict[str, Any] = {
@@ -56,6 +67,10 @@ class Clusters:
             for name, value in vars(self).items()
         }
         return Clusters(**values)
+
+
+# torch.load reads them by its defaults, which unpickle nothing else.
+torch.serialization.add_safe_globals([Clusters])
 
 
 def order_clusters(

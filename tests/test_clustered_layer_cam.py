@@ -503,3 +503,14 @@ def test_numpy_integers_are_integers():
         for kind in (np.int64, int)
     )
     assert torch.equal(found, expected)
+
+
+def test_it_is_said_in_one_line():
+    net = GapLinear()
+    assert repr(ClusteredLayerCAM(net, net.relu)) == (
+        "ClusteredLayerCAM(ReLU 'relu', clusterer=10, scaling='density', importance='ablation', "
+        "n_clusterings=1)"
+    )
+    labels = torch.zeros(6, dtype=torch.int64)
+    cam = ClusteredLayerCAM(lambda x: net(x), net.conv, clusterer=labels)
+    assert repr(cam).startswith("ClusteredLayerCAM(Conv2d '', clusterer=labels of 6 channels, ")

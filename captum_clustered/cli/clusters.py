@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from matplotlib.figure import Figure
 from rich.console import Group
@@ -12,6 +12,7 @@ from typer import Argument, Option
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._errors import UserError, explained, printable
+from captum_clustered._scalings import SCALINGS
 from captum_clustered._storage.layout import (
     CLUSTER_EXAMPLES,
     CLUSTER_MEANS,
@@ -19,13 +20,15 @@ from captum_clustered._storage.layout import (
     CLUSTERS,
 )
 from captum_clustered.cli.console import out, sentences, show, titled
-from captum_clustered.cli.options import ClassNames
+from captum_clustered.cli.options import ClassNames, DrawingOptions, expanded
+from captum_clustered.cli.originals import Original
 from captum_clustered.cli.prepared import Prepared
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Example, Run, cluster_summary
 from captum_clustered.scores import SCORES
 from captum_clustered.visualization import SheetCell, SheetRow, draw_contact_sheet
 from captum_clustered.visualization.canvas import save_figure, shortened
+from captum_clustered.visualization.scale import signed_text
 
 __all__ = ["clusters"]
 
@@ -35,10 +38,20 @@ MAX_CLUSTERS = 12
 MAX_CLASSES = 4
 
 
+@expanded
 def clusters(
     folder: Annotated[Path, Argument(help="Folder of a run with --fit or --clusters.")],
     examples: Annotated[int, Option(min=1, help="Number of images per cluster.")] = 6,
     class_names: ClassNames = None,
+    masks: Annotated[
+        Path | None,
+        Option(
+            help="Folder of masks with the names of the images, or the column of masks in the "
+            "table; their outlines are drawn."
+        ),
+    ] = None,
+    *,
+    drawing: DrawingOptions,
 ) -> None:
     """
     Show the importance of each cluster over a whole data set.
@@ -50,12 +63,12 @@ def clusters(
     with sentences():
         run = Run(folder)
         summary = cluster_summary(run, examples)
-        prepared = Prepared.load_again(folder, class_names)
+        prepared = Prepared.load_again(folder, class_names, masks)
         prepared.check_same(run)
         with explained(f"Nothing can be written to {printable(folder)}"):
             summary.save(folder)
         show(_table(summary, prepared))
-        figure = _sheet(summary, prepared, run)
+        figure = _sheet(summary, prepared, run, drawing.options())
         with explained(f"{printable(folder / CLUSTER_SHEET)} cannot be written"):
             save_figure(figure, folder / CLUSTER_SHEET)
         names = (CLUSTER_MEANS, CLUSTER_EXAMPLES, CLUSTER_SHEET)
@@ -86,7 +99,7 @@ def _table(summary: ClusterSummary, prepared: Prepared) -> Group:
     return group
 
 
-def _sheet(summary: ClusterSummary, prepared: Prepared, run: Run) -> Figure:
+def _sheet(summary: ClusterSummary, prepared: Prepared, run: Run, look: dict[str, Any]) -> Figure:
     """Draw the most important clusters with their images."""
     cam, settings = _with_labels(prepared, run), prepared.explainer.settings
     targets = _frequent(summary)
@@ -94,10 +107,11 @@ def _sheet(summary: ClusterSummary, prepared: Prepared, run: Run) -> Figure:
     def facts(cluster: int) -> str:
         means = [mean for mean in summary.means if mean.cluster == cluster]
         lines = [f"{means[0].channels} channels", f"mean {_signed(means[0])}"]
+        # Of one class, it is the mean of all.
         lines += [
             f"{shortened(prepared.class_name(mean.target), 16)} {_signed(mean)}"
             for mean in means
-            if mean.target in targets
+            if mean.target in targets and len(means) > 2
         ]
         return "\n".join(lines)
 
@@ -112,31 +126,56 @@ def _sheet(summary: ClusterSummary, prepared: Prepared, run: Run) -> Figure:
     ]
     total = next(mean.images for mean in summary.means)
     some = "" if len(shown) == len(summary.clusters) else f"; the first {len(shown)} are shown"
+    at_input = "input of " if settings.layer_input else ""
+    scaling = SCALINGS[settings.scaling]
     return draw_contact_sheet(
         rows,
         "Clusters of channels and the images where they matter most",
-        f"{total} images, {prepared.model.name}, layer {settings.layer}; "
+        f"{total} images, {prepared.model.name}, {at_input}layer {settings.layer}; "
         f"{IMPORTANCES[settings.importance].label} of the {SCORES[settings.score].label}{some}. "
-        "Yellow supports the class, blue counts against it. Each row has one color scale.",
+        "Yellow supports the class, blue counts against it. Each row has one color scale."
+        + (" Dotted: the outline of the mask." if prepared.items.has_masks else ""),
+        f"{scaling.unit}\nper position" if scaling.is_additive else scaling.unit,
+        **look,
     )
 
 
 def _cell(example: Example, prepared: Prepared, cam: ClusteredLayerCAM) -> SheetCell:
     with explained(f"{example.item} cannot be read again"):
-        inputs = prepared.items[example.index][0][None]
+        inputs = prepared.items[example.index][0][None].to(prepared.model.device)
+        original = Original.read(prepared.items, example.index, prepared.preprocessing)
+        # As explain does it; the model may write into its input.
+        predicted, probabilities = prepared.explainer.outputs(inputs)
         _, found = cam.attribute(
-            inputs.to(prepared.model.device),
+            inputs.clone(),
             example.target,
             attribute_to_layer_input=prepared.explainer.settings.layer_input,
             layer_baselines=prepared.explainer.settings.layer_baselines,
             return_clusters=True,
         )
-    item = shortened(Path(example.item).name, 26)
-    name = shortened(prepared.class_name(example.target), 18)
+    names = {
+        "explained": example.target,
+        "true": example.label,
+        "predicted": predicted,
+    }
+    if predicted == example.target:
+        del names["explained"]
+    classes = [
+        f"{what}: {shortened(prepared.class_name(index), 18)}"
+        for what, index in names.items()
+        if index is not None
+    ]
+    lines = [
+        f"{signed_text(example.importance)}  {shortened(Path(example.item).name, 22)}",
+        *classes[:-1],
+        f"{classes[-1]} {probabilities[predicted]:.0%}",
+    ]
     return SheetCell(
-        prepared.preprocessing.picture(inputs),
+        original.picture,
         prepared.explainer.as_maps(found.maps)[example.cluster],
-        f"{item}\n{example.importance:+.3g}, {name}",
+        "\n".join(lines),
+        original.mask,
+        original.seen,
     )
 
 

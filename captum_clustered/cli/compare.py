@@ -41,6 +41,7 @@ from captum_clustered.cli.explain import (
 from captum_clustered.cli.images_to_compare import list_images
 from captum_clustered.cli.options import (
     LOGIT,
+    DrawingOptions,
     LayerInput,
     NetworkOptions,
     ResumableFolder,
@@ -52,10 +53,12 @@ from captum_clustered.cli.options import (
     names_of,
     target_of,
 )
+from captum_clustered.cli.originals import Original
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.comparison import Comparison
 from captum_clustered.comparison import compare as compare_methods
 from captum_clustered.comparison.methods import default_methods
+from captum_clustered.comparison.pictures import GalleryImage
 from captum_clustered.comparison.result import significance
 from captum_clustered.data._labels import class_list
 from captum_clustered.data.base import MaskedImages
@@ -127,6 +130,8 @@ def compare(
     ] = None,
     batch_size: Annotated[int, Option(min=1, help="Number of images in a batch.")] = 8,
     seed: Seed = 0,
+    *,
+    drawing: DrawingOptions,
 ) -> None:
     """
     Compare methods on a folder of images, by many metrics and against controls.
@@ -157,6 +162,7 @@ def compare(
             target=on,
             attribute_to_layer_input=layer_input,
             seed=seed,
+            look=drawing.options(),
         )
     if failures:
         show_error(failure_table(failures, "Left out", "Image or method"))
@@ -178,6 +184,7 @@ def compare_folder(
     clusters: Path | None = None,
     layer: str = "",
     batch_size: int = 8,
+    look: dict[str, Any] | None = None,
     **options: Any,
 ) -> list[tuple[str, str]]:
     """
@@ -195,6 +202,8 @@ def compare_folder(
                     Default: "" (the usual choice)
         batch_size (int, optional): Number of images in a batch.
                     Default: 8
+        look (dict, optional): Of the gallery, as in :meth:`Comparison.plot`.
+                    Default: None (the usual one)
         **options: Of :func:`captum_clustered.comparison.compare`.
 
     Returns:
@@ -233,6 +242,8 @@ def compare_folder(
         options["methods"] = [*(options.get("methods") or default_methods()), method]
     comparison = _compare(model, chosen, data, folder / STATE, options)
     comparison.names = data.names
+    comparison.classes = dict(enumerate(listed.classes))
+    comparison.gallery = [_on_original(item, data, preprocessing) for item in comparison.gallery]
     failures = data.failures + comparison.left_out()
     if comparison.frame.empty:
         raise UserError(
@@ -261,9 +272,26 @@ def compare_folder(
             by="correct", details=False
         )
     _write(
-        comparison, data, replace(model, class_names=listed.classes or None), facts, text, folder
+        comparison,
+        data,
+        replace(model, class_names=listed.classes or None),
+        facts,
+        text,
+        folder,
+        look or {},
     )
     return failures
+
+
+def _on_original(
+    image: GalleryImage, data: ImageBatches, preprocessing: Preprocessing
+) -> GalleryImage:
+    """Show an image of the gallery as it was before preprocessing."""
+    name = data.names[image.number]
+    with explained(f"{name} cannot be read again"):
+        index = data.images.names.index(name)
+        found = Original.read(data.images, index, preprocessing)
+    return replace(image, **vars(found))
 
 
 def _checked_layer(
@@ -311,6 +339,7 @@ def _write(
     facts: dict[str, str],
     text: str,
     folder: Path,
+    look: dict[str, Any],
 ) -> None:
     frame = comparison.frame.copy()
     frame.insert(1, "file", [data.names[number] for number in frame["image"]])
@@ -324,7 +353,7 @@ def _write(
         written = ["results.csv", "summary.md"]
         for kind in FIGURES:
             try:
-                figure = comparison.plot(kind)
+                figure = comparison.plot(kind, **(look if kind == "gallery" else {}))
             except ValueError as error:
                 note(f"{kind}.png is left out: {error}")
                 continue

@@ -43,7 +43,12 @@ class Prepared:
 
     @classmethod
     def load(
-        cls, data: str, root: str | None, network: NetworkOptions, settings: ExplainerSettings
+        cls,
+        data: str,
+        root: str | None,
+        network: NetworkOptions,
+        settings: ExplainerSettings,
+        masks: Path | None = None,
     ) -> Prepared:
         """Load the model and list the data."""
         model, preprocessing = network.load()
@@ -55,14 +60,17 @@ class Prepared:
                 transform=preprocessing,
                 classes=model.class_names,
                 n_classes=explainer.n_classes,
+                masks=masks,
             )
         for text in remarks():
             note(text)
         return cls(data, root, network, explainer, items)
 
     @classmethod
-    def load_again(cls, folder: Path, class_names: str | None = None) -> Prepared:
-        """Load what ``command.json`` of a run says, with other names of classes if given."""
+    def load_again(
+        cls, folder: Path, class_names: str | None = None, masks: Path | None = None
+    ) -> Prepared:
+        """Load what ``command.json`` of a run says, with names of classes and masks if given."""
         path = folder / COMMAND
         if not path.is_file():
             raise UserError(f"{printable(folder)} was not made by captum-clustered run.")
@@ -74,7 +82,7 @@ class Prepared:
             settings = ExplainerSettings(**content["settings"])
         try:
             with as_user_error():
-                return cls.load(content["data"], content["root"], network, settings)
+                return cls.load(content["data"], content["root"], network, settings, masks)
         except UserError as error:
             raise UserError(
                 f"What {printable(path)} names cannot be loaded: {error} Its paths are relative to "

@@ -73,6 +73,7 @@ class BatchRun:
         if not parts:
             return result
         indices, logits = _joined(parts)
+        probabilities = SCORES[self.score].probability(lambda outputs: outputs)(logits)
         logits = class_scores(logits)
         predictions, n_classes = logits.argmax(1), logits.shape[1]
         target = self._target(predictions, whole.select(indices), n_classes)
@@ -85,6 +86,7 @@ class BatchRun:
         if not any(is_class):
             return result
         predictions, target = predictions[is_class], target[is_class]
+        probabilities = probabilities[is_class]
         indices = list(compress(indices, is_class))
         batch = whole.select(indices)
         result.images = [
@@ -92,6 +94,7 @@ class BatchRun:
                 "image": start + indices[i],
                 "label": None if batch.labels is None else int(batch.labels[i]),
                 "prediction": int(predictions[i]),
+                "probability": float(probabilities[i, predictions[i]]),
                 "target": int(target[i]),
             }
             for i in range(len(indices))

@@ -16,6 +16,7 @@ from torch import Tensor
 from captum_clustered._maps import ClusterAttribution
 from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.visualization.arrays import shrunk, stretched
+from captum_clustered.visualization.interpolation import WHOLE
 
 # Longer side of pictures, and of maps larger than a layer's, such as a mask's.
 SIDE = 224
@@ -108,11 +109,25 @@ class KeptClusters:
 
 @dataclass(frozen=True)
 class GalleryImage:
-    """One image, its number in the data and its maps, of the methods that did not fail."""
+    """
+    An image of the gallery.
+
+    Attributes:
+
+        number (int): Its number in the data.
+        picture (numpy.ndarray): (H, W, 1 or 3): the network's input, or the original image.
+        maps (dict): Method -> its map, of the methods that did not fail.
+        mask (numpy.ndarray or None): The object, (H, W).
+        facts (dict): Its label, prediction, probability of the prediction, and target.
+        seen (tuple): The part of the picture that the network saw.
+    """
 
     number: int
     picture: NDArray[np.uint8]
     maps: dict[str, NDArray[np.float32]]
+    mask: NDArray[np.bool_] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    seen: tuple[float, ...] = WHOLE
 
 
 @dataclass
@@ -170,18 +185,20 @@ class Pictures:
             len(self.images), known, lambda maps: shrunk(maps, MAP_SIDE)
         )
 
-    def gallery(self, numbers: list[int]) -> list[GalleryImage]:
-        """Return those images of the batch that belong to the gallery, by their numbers."""
+    def gallery(self, images: list[dict[str, Any]]) -> list[GalleryImage]:
+        """Return those images of the batch that belong to the gallery; their facts are given."""
         if self.images is None:
             return []
         return [
             GalleryImage(
-                number,
+                facts["image"],
                 self.images[i],
                 {name: maps[i] for name, maps in self.maps.items() if not np.isnan(maps[i]).all()},
+                None if self.masks is None else self.masks[i],
+                facts,
             )
-            for i, number in enumerate(numbers)
-            if number < N_GALLERY
+            for i, facts in enumerate(images)
+            if facts["image"] < N_GALLERY
         ]
 
     def _of_all(self, indices: list[int], values: Tensor) -> NDArray[np.float32]:

@@ -25,6 +25,12 @@ _REFERENCE = "#000000"
 _METHOD = "#0072B2"
 _STYLES: list[Any] = ["-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1))]
 _CURVE_METRICS = {"insertion", "deletion", "insertion - deletion"}
+# What is done to pixels, by the curve's name.
+_DONE = {
+    "insertion blur": "inserted",
+    "deletion 0.0": "set to zero",
+    "deletion blur": "blurred",
+}
 _PANELS_PER_ROW = 3
 # Letters of the small print, slightly fewer than fit.
 _LETTERS_PER_INCH = 16
@@ -93,7 +99,7 @@ def curves(comparison: Comparison) -> Figure:
     for axis, key in zip(axes, kinds, strict=True):
         axis.set_title(titles[key], fontsize=10)
         _draw_curves(axis, comparison, key)
-        axis.set_xlabel("share of pixels", fontsize=9)
+        axis.set_xlabel(f"share of pixels {_DONE[key]}, most important first", fontsize=8)
         axis.tick_params(labelsize=8)
         axis.grid(color="#DDDDDD", linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
@@ -103,8 +109,8 @@ def curves(comparison: Comparison) -> Figure:
     return figure
 
 
-def gallery(comparison: Comparison) -> Figure:
-    """Draw the first images, a row each, under every method."""
+def gallery(comparison: Comparison, **look: Any) -> Figure:
+    """Draw the first images, a row each, under every method; ``look`` is of visualize_methods."""
     shown = comparison.gallery
     if not shown:
         raise ValueError("kind='gallery' needs 2-D images; there are none to show.")
@@ -114,11 +120,15 @@ def gallery(comparison: Comparison) -> Figure:
         maps,
         [item.picture for item in shown],
         label="map scaled to 0 to 1, as in the metrics",
-        names=_names(comparison),
+        names=[_facts(comparison, item) for item in shown],
+        masks=None if all(item.mask is None for item in shown) else [item.mask for item in shown],
+        seen=[item.seen for item in shown],
         use_pyplot=False,
+        **look,
     )
     for axis, method in zip(axes[0, 1:], methods, strict=True):
-        axis.set_title(_broken(method), fontsize=7, color=_look(comparison, method)[0])
+        control = "\n(control)" if method in comparison.controls else ""
+        axis.set_title(f"{_broken(method)}{control}", fontsize=7)
     return figure
 
 
@@ -129,18 +139,19 @@ def _mask(image: GalleryImage, method: str) -> Any:
     return explanation_mask(maps, torch.empty(1, 1, *image.picture.shape[:2]))[0, 0].numpy()
 
 
-def _names(comparison: Comparison) -> list[str]:
-    """Return each shown image's name and class."""
-    facts = comparison.frame.drop_duplicates("image").set_index("image")
-    names = []
-    for number in (image.number for image in comparison.gallery):
-        name = comparison.name_of(number)
-        # A name must fit beside a picture; file names differ at their ends.
-        name = name if len(name) <= 16 else f"…{name[-15:]}"
-        # An image without values has no row.
-        target = f"\nclass {facts.loc[number, 'target']}" if number in facts.index else ""
-        names.append(f"{name}{target}")
-    return names
+def _facts(comparison: Comparison, image: GalleryImage) -> str:
+    """Return an image's name, its true class and the predicted one."""
+    name, facts = comparison.name_of(image.number), image.facts
+    # A name must fit beside a picture; file names differ at their ends.
+    lines = [name if len(name) <= 16 else f"…{name[-15:]}"]
+    label, predicted = facts.get("label"), facts["prediction"]
+    if label is not None:
+        lines.append(f"true: {comparison.class_name(label)}")
+    probability = f" {facts['probability']:.0%}" if "probability" in facts else ""
+    lines.append(f"predicted: {comparison.class_name(predicted)}{probability}")
+    if facts["target"] != predicted:
+        lines.append(f"explained: {comparison.class_name(facts['target'])}")
+    return "\n".join(lines)
 
 
 def _draw_curves(axis: Any, comparison: Comparison, key: str) -> None:

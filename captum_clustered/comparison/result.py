@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _METRICS_PER_TABLE = 4
 
 
-@dataclass
+@dataclass(repr=False)
 class Comparison:
     r"""
     Results of :func:`compare`.
@@ -57,6 +57,7 @@ class Comparison:
         gallery (list): Pictures of the first images and their maps.
         seed (int): Seed of resamples.
         names (list or None): Names of the images in figures instead of their numbers.
+        classes (dict): Class -> its name in figures instead of its number.
     """
 
     frame: pd.DataFrame
@@ -70,6 +71,15 @@ class Comparison:
     gallery: list[GalleryImage] = field(default_factory=list, repr=False)
     seed: int = 0
     names: list[str] | None = field(default=None, repr=False)
+    classes: dict[int, str] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        """Say in one line what was compared."""
+        n_failures = f", {len(self.failures)} failures" if len(self.failures) else ""
+        return (
+            f"Comparison({len(self.methods)} methods, {self.frame['image'].nunique()} images, "
+            f"{len(self.directions)} metrics, reference {self.reference!r}{n_failures})"
+        )
 
     @classmethod
     def from_batches(
@@ -189,6 +199,10 @@ class Comparison:
         """Return the name of an image, or its number in words."""
         return f"image {number}" if self.names is None else self.names[number]
 
+    def class_name(self, index: int) -> str:
+        """Return the name of a class, or its number in words."""
+        return self.classes.get(index, f"class {index}")
+
     def heading(self, metric: str) -> str:
         """Return a metric's name with an arrow towards better values."""
         return metric + ARROWS[self.directions[metric]]
@@ -255,7 +269,7 @@ class Comparison:
         """
         self.frame.to_csv(path, index=False)
 
-    def plot(self, kind: str = "metrics") -> Figure:
+    def plot(self, kind: str = "metrics", **look: Any) -> Figure:
         """
         Return a figure; needs matplotlib.
 
@@ -265,6 +279,8 @@ class Comparison:
                         "curves": mean insertion and deletion curves. "gallery": the first
                         images under all methods.
                         Default: "metrics"
+            **look: Of the gallery: ``opacity``, ``outline`` and ``keep_colors``, as in
+                        :func:`captum_clustered.visualization.overlay`.
 
         Returns:
             matplotlib.figure.Figure: The figure; pyplot does not hold it.
@@ -279,7 +295,7 @@ class Comparison:
         kinds = {"metrics": plots.metrics, "curves": plots.curves, "gallery": plots.gallery}
         if kind not in kinds:
             raise ValueError(f"kind={kind!r} must be one of {', '.join(map(repr, kinds))}.")
-        return kinds[kind](self)
+        return kinds[kind](self, **look)
 
     def _groups(self, by: str | None) -> list[tuple[Any, pd.DataFrame]]:
         if by is None:

@@ -202,7 +202,7 @@ def compare(
     with progress(desc="comparison", total=n_batches) if show_progress else NullProgress() as bar:
         for result, pictures in _results(first, stream, run, store, device):
             found.append(result)
-            gallery += pictures.gallery(result.numbers()) if pictures else []
+            gallery += pictures.gallery(result.images) if pictures else []
             bar.update(1)
     if store is not None:
         others = [f for result in found if not result.n_images for f in result.failures]

@@ -39,7 +39,8 @@ class BatchResult:
 
         fingerprint (str): A hash of the batch.
         n_images (int): Number of its images, including failed ones.
-        images (list): For each image its index, label, prediction and target.
+        images (list): For each image its index, label, prediction with its probability, and
+                    target.
         values (dict): Method -> metric -> one value for each image, None where it failed.
         costs (dict): Method -> costs of its maps, and their number of images.
         metric_seconds (dict): Method -> metric -> seconds.
@@ -49,7 +50,7 @@ class BatchResult:
 
     fingerprint: str = ""
     n_images: int = 0
-    images: list[dict[str, int | None]] = field(default_factory=list)
+    images: list[dict[str, Any]] = field(default_factory=list)
     values: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
     costs: dict[str, dict[str, float]] = field(default_factory=dict)
     metric_seconds: dict[str, dict[str, float]] = field(default_factory=dict)

@@ -68,7 +68,7 @@ class StoredComparison:
             numbers = result.numbers()
             if numbers and numbers[0] < N_GALLERY:
                 pictures = Pictures.read(pictures_path(self.folder, index))
-                gallery += pictures.gallery(numbers)
+                gallery += pictures.gallery(result.images)
         return Comparison.from_batches(
             self.results,
             methods=list(self.settings["methods"]),

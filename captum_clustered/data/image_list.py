@@ -67,6 +67,7 @@ class ImageList(Dataset[tuple[Any, ...]]):
 
         root (Path): The folder that names are relative to.
         names (list of str): The items' names. Bytes that are no text are written ``\\xff``.
+        has_masks (bool): Whether items have masks.
         classes (list of str): The names of the labels 0, 1, ...; empty if they are not known.
 
     Raises:
@@ -113,7 +114,7 @@ class ImageList(Dataset[tuple[Any, ...]]):
         self._items = items
         encoded = (os.fsencode(item.name) for item in items)
         self.names = [name.decode("utf-8", errors="backslashreplace") for name in encoded]
-        self._has_masks = masks is not None
+        self.has_masks = masks is not None
         self._mask_files = (
             None if masks is None or not is_folder else list_masks(Path(masks), recursive)
         )
@@ -149,10 +150,9 @@ class ImageList(Dataset[tuple[Any, ...]]):
         if label == NO_LABEL and self._label_source is not None:
             raise ValueError(f"{self._label_source} has no line for {name}.")
         parts = (value, None if label == NO_LABEL else label)
-        if not self._has_masks:
+        if not self.has_masks:
             return parts
-        masks = [read_mask(file, image.size) for file in self._files_of_mask(index)]
-        mask = torch.stack(masks).any(0)
+        mask = self.mask(index, image.size)
         if isinstance(self.transform, Preprocessing):
             mask = self.transform.mask(mask)
         return (*parts, mask[None])
@@ -161,6 +161,11 @@ class ImageList(Dataset[tuple[Any, ...]]):
         """Read the image of an item, as :func:`read_image` or the preprocessing does."""
         read = self.transform.read if isinstance(self.transform, Preprocessing) else read_image
         return read(self.root / self._items[index].name)
+
+    def mask(self, index: int, size: tuple[int, int]) -> Tensor:
+        """Read the mask of an item whose image has this width and height, (height, width)."""
+        masks = [read_mask(file, size) for file in self._files_of_mask(index)]
+        return torch.stack(masks).any(0)
 
     def _files_of_mask(self, index: int) -> list[Path]:
         item = self._items[index]

@@ -22,6 +22,8 @@ __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing", "make_preprocessing
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 DEFAULT_SIZE = 224
+# Longer side of original images in figures, which have less room for them.
+LARGEST = 1024
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,21 @@ class Preprocessing:
             ends.append((start / side, (start + self.size) / side))
         (top, bottom), (left, right) = ends
         return top, left, bottom, right
+
+    def shown(
+        self, image: Image.Image
+    ) -> tuple[npt.NDArray[np.uint8], tuple[float, float, float, float]] | None:
+        """
+        Return an image for figures, (H, W, 3) and at most 1024 long, and the part that is seen.
+
+        It is None if it is not known where the transform places an image.
+        """
+        if self.resize is None:
+            return None
+        seen = self.seen((image.height, image.width))
+        image = image.convert("RGB")
+        image.thumbnail((LARGEST, LARGEST))
+        return np.array(image), seen
 
     def picture(self, inputs: Tensor) -> npt.NDArray[np.uint8]:
         """Return what the network sees of an input ([1,] C, H, W), as (H, W, 3) in 0..255."""

@@ -65,6 +65,14 @@ class Run:
             )
         self.manifest: Manifest = manifest
 
+    def __repr__(self) -> str:
+        """Say in one line where it is and what it holds."""
+        manifest = self.manifest
+        settings = ", ".join(
+            f"{k} {manifest.settings.get(k)}" for k in ("model", "layer", "target")
+        )
+        return f"Run({str(self.folder)!r}: {manifest.n_items} items, {settings})"
+
     @property
     def is_complete(self) -> bool:
         """Whether all chunks exist; their content is not checked."""

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["ImageExplainer"]
 
 Array = npt.NDArray[Any]
-# Longer side of the original images that are kept. Figures have less room for them.
-LARGEST = 1024
 ImageSource = Union[str, "os.PathLike[str]", "Image.Image", Tensor]
 
 
@@ -173,7 +171,7 @@ class ImageExplainer:
 
     def findings(self, image: ImageSource) -> list[int]:
         """Return a multi-label network's classes of at least 50 %, the most probable first."""
-        _, probabilities = self._outputs(self.prepare(image))
+        _, probabilities = self.outputs(self.prepare(image))
         return findings_of(probabilities)
 
     def __call__(
@@ -236,15 +234,10 @@ class ImageExplainer:
         return LayerGradCam(self.score, self.layer)
 
     def _original(self, image: Image.Image | None) -> dict[str, Any]:
-        # A transform of one's own may place images anywhere.
-        if image is None or self.preprocessing.resize is None:
-            return {}
-        seen = self.preprocessing.seen((image.height, image.width))
-        image = image.convert("RGB")
-        image.thumbnail((LARGEST, LARGEST))
-        return {"original_image": np.array(image), "seen": seen}
+        shown = None if image is None else self.preprocessing.shown(image)
+        return {} if shown is None else dict(zip(("original_image", "seen"), shown, strict=True))
 
-    def _outputs(self, inputs: Tensor) -> tuple[int, Array]:
+    def outputs(self, inputs: Tensor) -> tuple[int, Array]:
         """Return the predicted class of an input and the probability of each class."""
         # A copy, since the model may write into its input.
         with torch.no_grad():
@@ -255,7 +248,7 @@ class ImageExplainer:
 
     def _explain(self, inputs: Tensor, name: str, target: int | None) -> Explanation:
         settings, model = self.settings, self.model
-        predicted, probabilities = self._outputs(inputs)
+        predicted, probabilities = self.outputs(inputs)
         if target is None:
             target = predicted if settings.target is None else settings.target
         check_class(model, self.n_classes, target)

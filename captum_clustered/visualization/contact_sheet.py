@@ -18,7 +18,7 @@ from captum_clustered.visualization.palette import OPACITY
 from captum_clustered.visualization.scale import Scale, draw_color_bar
 
 # Inches.
-_CELL, _CAPTION, _GAP, _TEXT, _TITLE, _MARGIN = 1.7, 0.58, 0.12, 2.7, 1.0, 0.3
+_CELL, _CAPTION, _GAP, _TEXT, _TITLE, _MARGIN = 1.7, 0.7, 0.12, 2.7, 1.0, 0.3
 # The color bar, and the room for its numbers and its label.
 _BAR, _BAR_TEXT = 0.12, 0.85
 # Of the subtitle, on average.
@@ -34,7 +34,7 @@ class SheetCell:
 
         image (Tensor, numpy.ndarray or PIL.Image.Image): As in :func:`visualize_layer_attr`.
         map (Tensor or numpy.ndarray): As ``attr`` in :func:`visualize_layer_attr`.
-        caption (str): Written below the image, at most three lines.
+        caption (str): Written below the image, at most four lines.
         mask (Tensor or numpy.ndarray, optional): The object, whose outline is drawn.
                     Default: None
         seen (tuple, optional): The part of the image that the network saw, as in

@@ -69,7 +69,8 @@ def visualize_methods(
                     unit.
                     Default: "attribution"
         masks (Tensor or sequence, optional): The objects, (N, H, W) or (N, 1, H, W), or N
-                    masks as in :func:`visualize_layer_attr`. Outlined in all panels.
+                    masks as in :func:`visualize_layer_attr`, with None for a missing one.
+                    Outlined in all panels.
                     Default: None
         seen (Sequence[tuple], optional): The part of each image that the network saw, as in
                     :func:`captum_clustered.visualization.overlay`.
@@ -122,7 +123,8 @@ def visualize_methods(
         for method, found in attributions.items()
     }
     outlines = [
-        None if masks is None else as_mask(masks[i], p.shape[:2]) for i, p in enumerate(pictures)
+        None if masks is None or masks[i] is None else as_mask(masks[i], p.shape[:2])
+        for i, p in enumerate(pictures)
     ]
     present = [values for found in maps.values() for values in found if values is not None]
     if scale == "own":
@@ -148,7 +150,9 @@ def visualize_methods(
     for axis, title in zip(axes[0], ["input", *titles], strict=True):
         axis.set_title(title, fontsize=9, parse_math=False)
     bar = shared if scale == "shared" else Scale(1.0, shared.has_negative)
-    place = {"ax": list(axes.ravel()), "pad": 0.01, "fraction": 0.05, "aspect": 25}
+    # As wide for many rows as for a few.
+    aspect = 15 + 10 * len(pictures)
+    place = {"ax": list(axes.ravel()), "pad": 0.01, "fraction": 0.05, "aspect": aspect}
     draw_color_bar(figure, bar, label, look, **place)
     draw_legend(figure, bar, present, look, has_mask=masks is not None)
     show(use_pyplot)

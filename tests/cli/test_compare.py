@@ -15,6 +15,7 @@ from captum_clustered.cli import compare as command
 from captum_clustered.comparison import compare
 from captum_clustered.data import ImageBatches, ImageList, make_preprocessing
 from captum_clustered.models import load_model
+from captum_clustered.visualization import visualize_methods
 
 FAST = ("--metrics", "average drop,complexity")
 
@@ -140,6 +141,26 @@ class TestResults:
         for method in ("LayerGradCam", "Fake-CAM", "center Gaussian"):
             assert method in result.stdout
             assert method in text
+
+    def test_the_gallery_shows_original_images_and_names_of_classes(
+        self, run_compare, monkeypatch, images
+    ):
+        given = []
+        monkeypatch.setattr(
+            "captum_clustered.comparison.plots.visualize_methods",
+            lambda maps, pictures, **options: (
+                given.append((pictures, options)) or visualize_methods(maps, pictures, **options)
+            ),
+        )
+        result = run_compare(*FAST, "--class-names", "cat,dog,bird", "--opacity", "0.2")
+        assert result.exit_code == 0, result.output
+        ((pictures, options),) = given
+        for picture, name in zip(pictures, ["a.png", "b.png", "c.png"], strict=True):
+            with Image.open(images / name) as file:
+                assert (picture == np.asarray(file.convert("RGB"))).all()
+        assert options["seen"] == [(0, 0, 1, 1)] * 3
+        assert options["opacity"] == 0.2
+        assert all(any(c in name for c in ("cat", "dog", "bird")) for name in options["names"])
 
     def test_curves_are_left_out_without_their_metrics(self, run_compare, workplace):
         result = run_compare(*FAST)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from captum_clustered.cli import clusters as cli_clusters
@@ -249,6 +250,37 @@ def test_clusters_of_a_transformer_are_drawn_as_maps(start, run, monkeypatch):
     )
     assert run("clusters", "out").exit_code == 0
     assert {cell[1].shape for cell in drawn} == {(4, 4)}
+
+
+def test_the_sheet_shows_original_images_with_their_classes(start, run, workplace, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        cli_clusters,
+        "draw_contact_sheet",
+        lambda rows, *texts, **look: given.append((rows, texts, look)) or Figure(),
+    )
+    assert start("--fit", "all", "--n-clusters", "2").exit_code == 0
+    masks = workplace / "masks"
+    masks.mkdir()
+    for path in (workplace / "data").rglob("*.png"):
+        Image.new("L", (32, 32), 255).save(masks / path.name)
+    result = run("clusters", "out", "--examples", "2", "--masks", "masks", "--outline")
+    assert result.exit_code == 0, result.output
+    ((rows, _, look),) = given
+    assert look == {"outline": True, "keep_colors": False}
+    with (workplace / "out" / "cluster_examples.csv").open() as file:
+        summary = list(csv.DictReader(file))
+    cells = [cell for row in rows for cell in row.cells]
+    for cell, example in zip(cells, summary, strict=True):
+        with Image.open(workplace / "data" / example["item"]) as file:
+            assert (cell.image == np.asarray(file)).all()
+        assert cell.mask.all()
+        assert cell.mask.shape == (32, 32)
+        assert cell.seen == (0, 0, 1, 1)
+        lines = cell.caption.split("\n")
+        assert lines[0].endswith(Path(example["item"]).name)
+        assert lines[-1].startswith("predicted: ")
+        assert lines[-1].endswith("%")
 
 
 def test_clusters_of_each_image_cannot_be_summed_up(start, run):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from nets import GapLinear, images
+from nets import GapLinear, MlpHead, images
 from small_comparisons import FAST, pictures, run
 
 from captum_clustered.comparison import compare
@@ -222,6 +222,33 @@ def test_a_gallery_with_names():
     result.names = [f"a-rather-long-name-{i}.png" for i in range(6)]
     labels = [axis.get_ylabel() for axis in result.plot("gallery").axes]
     assert "…long-name-0.png" in labels[0]
+
+
+def test_the_gallery_says_what_each_image_is_and_outlines_its_object():
+    inputs, labels, masks = pictures()
+    result = run(metrics=["complexity"], data=(inputs, labels, masks), target=2)
+    result.names = [f"{i}.png" for i in range(len(inputs))]
+    result.classes = {0: "benign", 1: "malignant"}
+    outputs = MlpHead()(inputs).softmax(1)
+    figure = result.plot("gallery", keep_colors=True)
+    columns = len(result.methods) + 1
+    for i, item in enumerate(result.gallery):
+        predicted = int(outputs[i].argmax())
+        assert (item.mask == masks[i].numpy()).all()
+        lines = figure.axes[i * columns].get_ylabel().replace("\n", " ")
+        assert lines.startswith(f"{i}.png true: {result.class_name(int(labels[i]))} predicted: ")
+        assert f"{result.class_name(predicted)} {outputs[i, predicted]:.0%}" in lines
+        assert ("explained: class 2" in lines) == (predicted != 2)
+    titles = [axis.get_title() for axis in figure.axes[1:columns]]
+    marked = [m for m, title in zip(result.methods, titles, strict=True) if "(control)" in title]
+    assert marked == result.controls
+    (legend,) = figure.legends
+    assert "outline of the mask" in [text.get_text() for text in legend.get_texts()]
+
+
+def test_a_result_is_said_in_one_line():
+    result = run(metrics=["complexity"], methods=["LayerGradCam", "random"])
+    assert repr(result) == ("Comparison(6 methods, 6 images, 1 metrics, reference 'LayerGradCam')")
 
 
 def test_each_image_and_each_reason_of_a_method_once():

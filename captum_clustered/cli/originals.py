@@ -1,0 +1,54 @@
+"""Images of a data set as figures show them, read again."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from captum_clustered.data import ImageList, MaskedImages, Preprocessing
+
+__all__ = ["Original"]
+
+
+@dataclass(frozen=True)
+class Original:
+    """
+    An image as it was before preprocessing, or the network's input if that cannot be undone.
+
+    Attributes:
+
+        picture (numpy.ndarray): (H, W, 3).
+        seen (tuple): The part of it that the network saw.
+        mask (numpy.ndarray or None): The object, (H, W).
+    """
+
+    picture: NDArray[np.uint8]
+    seen: tuple[float, ...] = (0.0, 0.0, 1.0, 1.0)
+    mask: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def read(
+        cls, images: ImageList | MaskedImages, index: int, preprocessing: Preprocessing
+    ) -> Original:
+        """Read an item of a list of images and, if it has one, its mask."""
+        if isinstance(images, ImageList):
+            image = images.image(index)
+            masks = [images.mask(index, image.size)] if images.has_masks else []
+        else:
+            raw = copy(images)
+            raw.transforms = raw.transform = raw.target_transform = None
+            image, _, *masks = raw[index]
+        shown = preprocessing.shown(image)
+        if shown is None:
+            inputs, _, *masks = images[index]
+            return cls(preprocessing.picture(inputs), mask=masks[0][0].numpy() if masks else None)
+        picture, seen = shown
+        if not masks:
+            return cls(picture, seen)
+        mask = Image.fromarray(np.asarray(masks[0]).squeeze().astype(bool))
+        resized = mask.resize(picture.shape[1::-1], Image.Resampling.NEAREST)
+        return cls(picture, seen, np.array(resized))
