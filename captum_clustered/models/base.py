@@ -99,12 +99,14 @@ class Model:
             )
         given = {"size": size, "mean": mean, "std": std}
         names = [name for name, value in given.items() if value is not None]
+        without = f"To do without the transform of {self.name}, let a factory return (model, None)."
         if names:
-            raise ValueError(
-                f"{', '.join(names)} cannot be given: {self.name} has its own transform. Let its "
-                "factory return (model, None) to do without it."
-            )
-        own = as_preprocessing(self.preprocess)
+            raise ValueError(f"{', '.join(names)} cannot be given beside a transform. {without}")
+        try:
+            own = as_preprocessing(self.preprocess)
+        except ValueError as error:
+            # A module may have a method of this name that is something else.
+            raise ValueError(f"{error} {without}") from error
         return replace(own, value_range=chosen_range(value_range, window) or own.value_range)
 
 

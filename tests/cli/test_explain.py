@@ -131,7 +131,10 @@ class TestArrays:
         image = Image.open(photo).resize((32, 32), Image.Resampling.BILINEAR)
         np.testing.assert_array_equal(arrays()["input_image"], np.asarray(image))
         result = run("explain", photo, *usual, "--size", "32")
-        assert "size cannot be given: factories:with_transform has its own" in result.stderr
+        assert (
+            "size cannot be given beside a transform. To do without the transform of factories"
+            in result.stderr
+        )
 
     @pytest.mark.parametrize("options", [("--range", "0,4095"), ("--window", "2048,4096")])
     def test_twelve_bits_in_sixteen(self, explain, options):

@@ -126,9 +126,7 @@ class TestFactory:
             "halved: resized to 32 x 32, values from 0 to 1, minus 0.5, divided by 0.5"
         )
         assert example_input(model).shape == (1, 3, 32, 32)
-        with pytest.raises(
-            ValueError, match=r"size, std cannot be given: .* has its own transform"
-        ):
+        with pytest.raises(ValueError, match=r"size, std cannot be given .*, let a factory return"):
             model.preprocessing(64, std=(0.5,))
 
     def test_what_a_module_carries(self):
@@ -140,6 +138,16 @@ class TestFactory:
         # A factory's word counts more.
         assert load_model(lambda: (module, None)).preprocess is None
         assert load_model(module, class_names=["a", "b"]).class_name(1) == "b"
+
+    def test_a_method_that_is_called_preprocess_and_is_something_else(self):
+        class Net(nn.Module):
+            def preprocess(self, batch, device):
+                return batch.to(device)
+
+        message = r"transform of an RGB image; it fails: TypeError: .*let a factory return"
+        with pytest.raises(ValueError, match=message):
+            load_model(Net()).preprocessing()
+        assert load_model(lambda: (Net(), None)).preprocessing().size == 224
 
     @pytest.mark.parametrize("names", ["benign", ["benign"], [0, 1], ["benign", ""]])
     def test_names_of_classes_are_two_or_more_texts(self, names):
