@@ -100,6 +100,16 @@ class Explanation:
         return self.input_image if self.original_image is None else self.original_image
 
     @property
+    def seen_picture(self) -> npt.NDArray[np.uint8]:
+        """The part of :attr:`picture` that the network sees; its input if that was padded."""
+        if min(self.seen) < 0 or max(self.seen) > 1:
+            return self.input_image
+        height, width = self.picture.shape[:2]
+        top, left, bottom, right = self.seen
+        rows = slice(round(top * height), round(bottom * height))
+        return self.picture[rows, round(left * width) : round(right * width)]
+
+    @property
     def prediction(self) -> int:
         """The most probable class."""
         return int(self.probabilities.argmax())

@@ -94,7 +94,7 @@ def _image(explanation: Explanation, side: int) -> content.ShownImage:
         else packed_map(values, shared, side)
         for values in maps
     ]
-    picture, height, width = packed_picture(explanation.input_image)
+    picture, height, width = packed_picture(explanation.seen_picture)
     scale = (
         "Each map is colored relative to its own largest absolute value, for their units differ."
         if shared is None

@@ -19,7 +19,7 @@ from captum_clustered.visualization.palette import OPACITY, TABLE, to_rgba
 from captum_clustered.visualization.scale import Scale
 
 # Lines are this share of the image's shorter side wide, and dashes this many times as long.
-_LINE, _DASH = 1 / 250, 8
+_LINE, _DASH = 1 / 150, 6
 _WHITE = np.ones(3)
 
 
