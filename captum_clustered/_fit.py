@@ -65,7 +65,9 @@ def fit_labels(
             formatted = format_inputs(first)
             state = ModelState(cam.forward_func, cam.layer, formatted)
             numbers = PassNumbers(
-                state.devices, state.is_training, is_parallel=len(cam._device_ids() or ()) > 1
+                state.devices,
+                state.is_training or cam._can_draw,
+                is_parallel=len(cam._device_ids() or ()) > 1,
             )
             seen = numbers.evaluate(
                 partial(

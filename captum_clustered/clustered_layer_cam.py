@@ -145,6 +145,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         self.channel_dim = channel_dim
         # How often a forward pass called the layer last time.
         self._n_calls: int | None = None
+        # Whether the model was found to draw random numbers in evaluation mode.
+        self._can_draw: bool | None = None
         self.clusterer = clusterer
         self._check_settings()
         self._fitted: FixedLabels | None = None

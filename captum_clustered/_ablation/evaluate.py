@@ -77,7 +77,7 @@ def evaluate(
     device_ids = cam._device_ids()
     # DataParallel runs replicas in threads.
     is_parallel = device_ids is not None and len(device_ids) > 1
-    numbers = PassNumbers(state.devices, state.is_training, is_parallel)
+    numbers = PassNumbers(state.devices, state.is_training or cam._can_draw, is_parallel)
     arguments = CallArguments(formatted, additional_forward_args)
 
     def run() -> Tensor:
@@ -99,8 +99,10 @@ def evaluate(
             lambda: _by_either_engine(request, device_ids, is_parallel)
         )
         arguments.settle()
-    # Counted again only if it changes.
+    # Found out again only if it changes.
     cam._n_calls = scores.n_calls
+    if not state.is_training:
+        cam._can_draw = numbers.can_draw
     if failure:
         warnings.warn(
             f"{cam.get_name()} ran the model once for each ablation instead of once for all, "

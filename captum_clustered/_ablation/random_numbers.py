@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+aten = torch.ops.aten
 T = TypeVar("T")
 States = dict[torch.device, Tensor]
 
@@ -31,6 +32,8 @@ class _Active(threading.local):
 
 _active = _Active()
 _swap_lock = threading.Lock()
+# What operations do that take a generator only in newer versions of torch.
+_LIKE = {aten.rand_like.default: Tensor.uniform_, aten.randn_like.default: Tensor.normal_}
 # Operations with these arguments draw nothing if they are 0.
 _PROBABILITIES = ("dropout_p", "dropout")
 
@@ -117,7 +120,9 @@ class PrivateNumbers(TorchDispatchMode):
         if device is None or draws_nothing or given.get("generator") is not None:
             return func(*args, **kwargs)
         generator = self._generator(device)
-        if func is torch.ops.aten.native_dropout.default:
+        if func in _LIKE:
+            return _LIKE[func](aten.empty_like.default(*args, **kwargs), generator=generator)
+        if func is aten.native_dropout.default:
             return _dropout(given["input"], given["p"], generator)
         with_generator = _with_generator(func)
         if with_generator is not None:
@@ -128,7 +133,8 @@ class PrivateNumbers(TorchDispatchMode):
         if found is not NotImplemented:
             return found
         # Attention and recurrent networks on a GPU take the global generator alone. It has the
-        # private state only while the operation is queued.
+        # private state only while the operation is queued: microseconds, in which what another
+        # thread draws might be repeated.
         with _swap_lock:
             before = _state(device, None)
             try:
@@ -151,13 +157,13 @@ class PassNumbers:
     Args:
 
         devices (set[torch.device]): The GPUs of the model.
-        can_draw (bool): Whether to expect that the model draws numbers.
+        can_draw (bool or None): Whether the model draws numbers; None if this is not known.
         is_parallel (bool): Whether the model draws in threads of its own, as DataParallel does.
                     These are not watched; the generators of GPUs are set back after each pass.
     """
 
     def __init__(
-        self, devices: set[torch.device], can_draw: bool, is_parallel: bool = False
+        self, devices: set[torch.device], can_draw: bool | None, is_parallel: bool = False
     ) -> None:
         self._rewound = devices if is_parallel else set()
         self._devices = {torch.device("cpu"), *devices} - self._rewound
@@ -171,8 +177,15 @@ class PassNumbers:
         """Whether a watched pass has drawn numbers."""
         return self._private is not None and bool(self._private.generators)
 
+    @property
+    def can_draw(self) -> bool | None:
+        """Whether the model draws numbers, as far as is known now."""
+        return self._can_draw if self._private is None else self.were_drawn
+
     def evaluate(self, passes: Callable[[], T]) -> T:
         """Return the result of a function that runs passes; it may be called twice."""
+        if self._can_draw is False:
+            return passes()
         outer = _innermost()
         self._before = {device: _state(device, outer) for device in self._devices}
         if not self._can_draw:

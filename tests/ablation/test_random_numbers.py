@@ -1,7 +1,9 @@
+import threading
 import warnings
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from captum_clustered._ablation.random_numbers import PassNumbers, PrivateNumbers
 
@@ -64,7 +66,7 @@ def test_an_operation_without_a_generator_of_its_own_gets_the_private_state(monk
     assert torch.equal(found, torch.cat([torch.rand(4, generator=generator) for _ in "ab"]))
 
 
-@pytest.mark.parametrize("can_draw", [False, True])
+@pytest.mark.parametrize("can_draw", [None, True])
 def test_passes_that_fail_midway_leave_the_generator(can_draw):
     def passes():
         with numbers.one_pass():
@@ -78,6 +80,9 @@ def test_passes_that_fail_midway_leave_the_generator(can_draw):
     assert numbers.were_drawn
 
 
+@pytest.mark.skipif(
+    not hasattr(TorchDispatchMode, "supports_higher_order_operators"), reason="needs a newer torch"
+)
 def test_operations_that_take_functions_run():
     flex = pytest.importorskip("torch.nn.attention.flex_attention")
     q = torch.ones(1, 1, 128, 16)
@@ -87,3 +92,32 @@ def test_operations_that_take_functions_run():
         found = flex.flex_attention(q, q, q)
     torch.testing.assert_close(found, q)
     assert not numbers.generators
+
+
+@pytest.mark.parametrize(
+    ("draw", "like"), [(torch.rand, torch.rand_like), (torch.randn, torch.randn_like)]
+)
+def test_numbers_like_a_tensor(draw, like):
+    with PrivateNumbers(seed=3):
+        found = like(torch.ones(4, dtype=torch.float64))
+    generator = torch.Generator().manual_seed(3)
+    assert torch.equal(found, draw(4, dtype=torch.float64, generator=generator))
+
+
+def test_what_is_known_not_to_draw_runs_once_beside_a_thread_that_draws():
+    runs = []
+
+    def passes():
+        with numbers.one_pass():
+            runs.append(1)
+            thread = threading.Thread(target=torch.rand, args=(1,))
+            thread.start()
+            thread.join()
+
+    numbers = PassNumbers(set(), None)
+    numbers.evaluate(passes)
+    assert len(runs) == 2
+    assert numbers.can_draw is False
+    numbers = PassNumbers(set(), numbers.can_draw)
+    numbers.evaluate(passes)
+    assert len(runs) == 3
