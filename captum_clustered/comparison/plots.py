@@ -119,7 +119,7 @@ def gallery(comparison: Comparison, **look: Any) -> Figure:
     figure, axes = visualize_methods(
         maps,
         [item.picture for item in shown],
-        label="map scaled to 0 to 1, as in the metrics",
+        label="positive part of the map, scaled to 0 to 1",
         names=[_facts(comparison, item) for item in shown],
         masks=None if all(item.mask is None for item in shown) else [item.mask for item in shown],
         seen=[item.seen for item in shown],
@@ -135,8 +135,9 @@ def gallery(comparison: Comparison, **look: Any) -> Figure:
 def _mask(image: GalleryImage, method: str) -> Any:
     if method not in image.maps:
         return None
+    # At the layer's resolution: figures interpolate more smoothly than metrics.
     maps = torch.from_numpy(image.maps[method])[None, None]
-    return explanation_mask(maps, torch.empty(1, 1, *image.picture.shape[:2]))[0, 0].numpy()
+    return explanation_mask(maps, maps)[0, 0].numpy()
 
 
 def _facts(comparison: Comparison, image: GalleryImage) -> str:
