@@ -20,6 +20,7 @@ from captum_clustered._clustering.kmeans import kmeans
 from captum_clustered.comparison.peers import PeerCAM
 
 FORWARD = "plain forward"
+EACH_CHANNEL = "  each channel alone, clusterer=None"
 LAYERS = {
     "resnet50": "layer4",
     "vgg16": "features",
@@ -99,6 +100,7 @@ def make_calls(case: Case) -> dict[str, Callable[[], object]]:
     for k in (5, 32, 128):
         calls[f"  {k} clusters"] = lambda k=k: clustered(case, clusterer=k)  # type: ignore[misc]
     calls |= {
+        EACH_CHANNEL: lambda: clustered(case, clusterer=None),
         "  n_clusterings=5": lambda: clustered(case, n_clusterings=5),
         "  shapley, 8 clusters, exact": lambda: clustered(case, clusterer=8, importance="shapley"),
         "  the same, perturbations_per_eval=64": lambda: clustered(
@@ -116,7 +118,7 @@ def make_calls(case: Case) -> dict[str, Callable[[], object]]:
 
 
 def make_per_channel_calls(case: Case) -> dict[str, Callable[[], object]]:
-    """Return calls on one image that run the model for each channel of the layer."""
+    """Return calls on one image that ablate each channel of the layer, and ours with clusters."""
     one = case.first()
 
     def torch_cam() -> None:
@@ -133,6 +135,7 @@ def make_per_channel_calls(case: Case) -> dict[str, Callable[[], object]]:
     return {
         FORWARD: lambda: forward(one),
         "ClusteredLayerCAM": lambda: clustered(one),
+        EACH_CHANNEL: lambda: clustered(one, clusterer=None),
         "grad-cam AblationCAM": lambda: grad_cam("AblationCAM"),
         "grad-cam ScoreCAM": lambda: grad_cam("ScoreCAM"),
         "torch-cam ScoreCAM": torch_cam,
