@@ -49,12 +49,20 @@ class Evaluations:
             first += design.n_coalitions
         return torch.cat(parts)
 
-    def ablated_sums(self, terms: Iterable[tuple[slice, Tensor]]) -> Tensor:
-        """
-        Sum a linear function's terms over the channels that each evaluation ablates.
+    def split(self, values: Tensor) -> list[Tensor]:
+        """Return values (N, C) with zeros outside each cluster: (K, N, C) for each clustering."""
+        return [
+            torch.where(
+                labels == torch.arange(design.n_clusters, device=labels.device)[:, None, None],
+                values,
+                0,
+            )
+            for labels, design in zip(self.labels, self.designs, strict=True)
+        ]
 
-        The terms are added up by cluster, and the clusters by evaluation. So the cost of many
-        evaluations of disjoint clusters is that of going through the terms once.
+    def cluster_sums(self, terms: Iterable[tuple[slice, Tensor]]) -> list[Tensor]:
+        """
+        Sum terms over the channels of each cluster.
 
         Args:
 
@@ -62,26 +70,33 @@ class Evaluations:
                         channels occur once.
 
         Returns:
-            Tensor: Shape (stop - start, N, O).
+            list[Tensor]: Sums (K, N, O) for each clustering.
         """
         _, n_examples, _ = self.labels.shape
         example = torch.arange(n_examples, device=self.labels.device)
-        totals: list[Tensor] = []
+        sums: list[Tensor] = []
         for channels, part in terms:
             rows = part.flatten(0, 1)
-            totals = totals or [
+            sums = sums or [
                 rows.new_zeros(design.n_clusters * n_examples, rows.shape[1])
                 for design in self.designs
             ]
-            for labels, total in zip(self.labels, totals, strict=True):
+            for labels, total in zip(self.labels, sums, strict=True):
                 index = labels[:, channels].T * n_examples + example
                 add_rows(total, index.flatten(), rows)
-        by_cluster = [total.view(-1, n_examples, total.shape[1]) for total in totals]
-        parts = [torch.zeros_like(by_cluster[0][:1])]
+        return [total.view(-1, n_examples, total.shape[1]) for total in sums]
+
+    def ablated_sums(self, cluster_sums: Sequence[Tensor]) -> Tensor:
+        """
+        Return the sums over the clusters that each evaluation ablates, (stop - start, N, O).
+
+        Takes sums (K, N, O) for each clustering.
+        """
+        parts = [torch.zeros_like(cluster_sums[0][:1])]
         if self.with_baseline_score:
-            parts.append(by_cluster[0].sum(0, keepdim=True))
-        for total, design in zip(by_cluster, self.designs, strict=True):
-            parts.append(design.ablated_sums(total))
+            parts.append(cluster_sums[0].sum(0, keepdim=True))
+        for sums, design in zip(cluster_sums, self.designs, strict=True):
+            parts.append(design.ablated_sums(sums))
         return torch.cat(parts)[self.start : self.stop]
 
 
@@ -113,9 +128,9 @@ class ChannelAblation:
             self._mask = self._current(self.evaluations.masks())
         return self._mask
 
-    def ablated_sum(self, terms: Iterable[tuple[slice, Tensor]]) -> Tensor:
-        """Return the sum (N, O) of the ablated channels' terms, see Evaluations.ablated_sums."""
-        return self._current(self.evaluations.ablated_sums(terms))
+    def ablated_sum(self, cluster_sums: Sequence[Tensor]) -> Tensor:
+        """Return the sum (N, O) over the ablated clusters, see Evaluations.ablated_sums."""
+        return self._current(self.evaluations.ablated_sums(cluster_sums))
 
     def _current(self, values: Tensor) -> Tensor:
         # Indices past the end (fewer clusters than expected) repeat the last evaluation.

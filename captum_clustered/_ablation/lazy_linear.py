@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from captum_clustered._ablation.evaluations import ChannelAblation
@@ -22,7 +23,10 @@ from captum_clustered._ablation.torch_settings import without_autocast
 from captum_clustered._clustering.features import at_least_float32
 
 # Terms that are computed at a time: they should stay in the cache until they are added up.
-MAX_TERMS = 2**19
+MAX_TERMS = 2**18
+# Up to this number of clusters, a product of the weights and each cluster's channels is faster than
+# adding up the terms of each channel.
+MAX_PRODUCTS = 32
 
 
 @dataclass
@@ -58,26 +62,35 @@ class _State:
     def materialize(self) -> Tensor:
         if self.computed is None:
             check_size(self.unablated, self.limit)
-            self.computed = self._without(self.unablated, self._terms())
+            with without_autocast(self.difference):
+                self.computed = self._without(self.unablated, self._cluster_sums())
         return self.computed
 
     def rows(self, unablated: Tensor, weight: Tensor) -> Tensor:
         """Return one output for each example, of weights (F,) or (N, F)."""
         with without_autocast(weight):
             terms = (self.difference * weight).view(len(self.difference), -1, self._width).sum(2)
-        return self._without(unablated, iter([(slice(None), terms.T[..., None])]))
+            parts = [(slice(None), terms.T[..., None])]
+            return self._without(unablated, self.ablation.evaluations.cluster_sums(parts))
 
     @property
     def _width(self) -> int:
         """Columns of each channel."""
         return self.difference.shape[1] // self.ablation.n_channels
 
-    def _without(self, unablated: Tensor, terms: Iterator[tuple[slice, Tensor]]) -> Tensor:
+    def _without(self, unablated: Tensor, cluster_sums: Sequence[Tensor]) -> Tensor:
         if _version(self.weight) != self.version:
             raise CannotBeLazyError("The model has written into the weight.")
-        with without_autocast(self.difference):
-            ablated = self.ablation.ablated_sum(terms)
-            return (unablated - ablated.view(unablated.shape)).to(unablated.dtype)
+        ablated = self.ablation.ablated_sum(cluster_sums)
+        return (unablated - ablated.view(unablated.shape)).to(unablated.dtype)
+
+    def _cluster_sums(self) -> list[Tensor]:
+        evaluations = self.ablation.evaluations
+        n_clusters = sum(design.n_clusters for design in evaluations.designs)
+        if self._width == 1 and n_clusters <= MAX_PRODUCTS:
+            weight = self.weight.to(self.difference.dtype)
+            return [F.linear(part, weight) for part in evaluations.split(self.difference)]
+        return evaluations.cluster_sums(self._terms())
 
     def _terms(self) -> Iterator[tuple[slice, Tensor]]:
         """Yield the terms of some channels at a time, (c, N, O)."""
@@ -88,7 +101,12 @@ class _State:
         step = max(1, MAX_TERMS // self.unablated.numel())
         for start in range(0, self.ablation.n_channels, step):
             channels = slice(start, start + step)
-            yield channels, torch.bmm(left[channels], right[channels].to(left.dtype))
+            part = right[channels].to(left.dtype)
+            if self._width == 1:
+                # Several times faster than the matrix product, which copies each column.
+                yield channels, left[channels] * part.contiguous()
+            else:
+                yield channels, torch.bmm(left[channels], part)
 
 
 class LinearOfAblated(LazyTensor):

@@ -64,7 +64,11 @@ def close(found, expected):
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("size", [(2, 2), (1, 1)])
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
-def test_each_evaluation_equals_the_layer_of_the_ablated_tensor(design, size, dtype):
+@pytest.mark.parametrize("max_products", [0, 99])
+def test_each_evaluation_equals_the_layer_of_the_ablated_tensor(
+    design, size, dtype, max_products, monkeypatch
+):
+    monkeypatch.setattr(lazy_linear, "MAX_PRODUCTS", max_products)
     weight, bias = weights(size, dtype)
     for index in range(2 + 2 * design.n_coalitions):
         waiting, expected = (
@@ -88,8 +92,8 @@ def test_a_part_of_the_evaluations():
     all_of_them = Evaluations(BOTH_LABELS, (design, design), True, 0, 30)
     terms = torch.randn(C, N, OUT)
     some = Evaluations(BOTH_LABELS, (design, design), True, 5, 9)
-    expected = all_of_them.ablated_sums([(slice(None), terms)])[5:9]
-    assert torch.equal(some.ablated_sums([(slice(None), terms)]), expected)
+    sums = some.cluster_sums([(slice(None), terms)])
+    assert torch.equal(some.ablated_sums(sums), all_of_them.ablated_sums(sums)[5:9])
     assert torch.equal(some.masks(), all_of_them.masks()[5:9])
 
 
@@ -98,7 +102,11 @@ def test_sums_by_hand():
     evaluations = Evaluations(labels, (LeaveOneOut(2),), True, 0, 4)
     terms = torch.tensor([1.0, 2.0, 4.0])[:, None, None]
     # Nothing, everything, cluster 0 and cluster 1 are ablated.
-    assert evaluations.ablated_sums([(slice(None), terms)]).flatten().tolist() == [0, 7, 5, 2]
+    sums = evaluations.cluster_sums([(slice(None), terms)])
+    assert sums[0].flatten().tolist() == [5, 2]
+    assert evaluations.ablated_sums(sums).flatten().tolist() == [0, 7, 5, 2]
+    (parts,) = evaluations.split(torch.tensor([[1.0, 2.0, 4.0]]))
+    assert parts[:, 0].tolist() == [[1, 0, 4], [0, 2, 0]]
 
 
 def test_the_output_without_ablation_is_that_of_the_layer():
@@ -151,7 +159,7 @@ def test_at_the_end_other_outputs_are_not_computed(monkeypatch):
     def refuse(*args):
         raise AssertionError("computed")
 
-    monkeypatch.setattr(torch, "bmm", refuse)
+    monkeypatch.setattr(type(waiting.__dict__["_state"]), "_cluster_sums", refuse)
     for read in ("column", "last column", "gather", "method"):
         assert not isinstance(READS[read](waiting), LinearOfAblated)
     with pytest.raises(AssertionError, match="computed"):
