@@ -16,7 +16,7 @@ STUDY = PYTHONPATH="notebooks$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python -m
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-oldest lint notebooks pictures study study-grid study-imagenet study-train \
+.PHONY: help demo test test-fast test-oldest fuzz zoo lint notebooks pictures study study-grid study-imagenet study-train \
 	needs-data compare bench bench-run docs dist clean
 
 help:  ## List the targets
@@ -30,6 +30,13 @@ test: $(STAMP)  ## Run all tests, with coverage
 
 test-fast: $(STAMP)  ## Run the tests of the core, the metrics and the figures: the inner loop
 	$(PYTEST) tests/test_*.py tests/clustering tests/ablation tests/behavior tests/metrics tests/visualization $(ARGS)
+
+fuzz: $(STAMP)  ## Half an hour of random networks, a minute of threads: new ones each time
+	FUZZ_SECONDS=1800 THREAD_SECONDS=60 $(PYTEST) tests/fuzz $(ARGS)
+
+zoo: $(STAMP)  ## Check published architectures of six libraries and write docs/zoo.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[zoo]"
+	PYTHONPATH=benchmarks $(BIN)/python -m zoo $(ARGS)
 
 lint: $(STAMP)  ## Check style, import order, dependencies and types
 	$(BIN)/ruff check .

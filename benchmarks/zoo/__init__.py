@@ -1,0 +1,1 @@
+"""Many published architectures, with random weights: does the method work, and on which layer?"""
