@@ -34,6 +34,8 @@ _DONE = {
 _PANELS_PER_ROW = 3
 # Letters of the small print, slightly fewer than fit.
 _LETTERS_PER_INCH = 16
+# Letters in a line of a method's name, which may be a long text with arguments.
+_LETTERS_OF_NAME = 36
 
 
 def metrics(comparison: Comparison) -> Figure:
@@ -43,8 +45,10 @@ def metrics(comparison: Comparison) -> Figure:
     n_columns = min(_PANELS_PER_ROW, len(names))
     n_rows = math.ceil(len(names) / n_columns)
     methods = comparison.methods
+    labels = [textwrap.fill(method, _LETTERS_OF_NAME) for method in methods]
+    each = max(0.23, *(0.13 * (label.count("\n") + 1) for label in labels))
     width = 1.9 + 3.0 * n_columns
-    figure = _figure(width, n_rows * (0.75 + 0.23 * len(methods)))
+    figure = _figure(width, n_rows * (0.75 + each * len(methods)))
     axes = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
     places = np.arange(len(methods))[::-1]
     for axis, name in zip(axes.flat, names, strict=False):
@@ -61,7 +65,7 @@ def metrics(comparison: Comparison) -> Figure:
         direction = comparison.directions[name]
         better = f"\n{direction} is better" if direction else ""
         axis.set_title(f"{name}{better}", fontsize=9)
-        axis.set_yticks(places, methods, fontsize=8)
+        axis.set_yticks(places, labels, fontsize=8)
         axis.set_ylim(-0.7, len(methods) - 0.3)
         axis.tick_params(axis="x", labelsize=8)
         axis.locator_params(axis="x", nbins=5)
@@ -104,7 +108,8 @@ def curves(comparison: Comparison) -> Figure:
         axis.grid(color="#DDDDDD", linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("mean probability of the class", fontsize=9)
-    handles, labels = axes[0].get_legend_handles_labels()
+    handles, names = axes[0].get_legend_handles_labels()
+    labels = [textwrap.fill(name, _LETTERS_OF_NAME) for name in names]
     figure.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
     return figure
 

@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -189,6 +190,18 @@ def test_clusters_have_their_sizes_and_share_one_legend():
     tables = result.to_markdown(by="class", details=False)
     assert text.startswith(tables.rstrip("\n"))
     assert "forward examples/image" not in tables
+
+
+@pytest.mark.parametrize("kind", ["metrics", "curves"])
+def test_a_long_name_of_a_method_has_room(kind):
+    name = "TestTimeAugmentation(ClusteredLayerCAM(clusterer=3), views=['identity', 'zoom(1.15)'])"
+    figure = run(methods=[name], metrics=["insertion"]).plot(kind)
+    with warnings.catch_warnings():
+        # Where labels leave no room, the layout is given up with a warning.
+        warnings.simplefilter("error")
+        figure.draw_without_rendering()
+    axes = figure.axes[0].get_window_extent()
+    assert axes.width > figure.bbox.width / 3
 
 
 def test_tables_and_figures_when_nothing_worked():
