@@ -49,13 +49,13 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
     cluster j is its drop (the target score minus the score with the cluster ablated) or its
     Shapley value. The attribution of channel c in cluster j is
 
-    - ``scaling="density"``: :math:`d_j |D_c| / \sum_{c' \in j} \sum_x |D_{c'}(x)|`. Each
-      cluster's importance is spread over the positions where the cluster is active. The map
-      is in units of the score and sums to the sum of the importances.
     - ``scaling="drop"``: :math:`d_j (m_c / M_j) D_c`, where :math:`m_c` is the mean of
       :math:`|D_c|` over the positions and :math:`M_j` the sum of :math:`m_c` over the
       cluster. Each channel gets a share of its cluster's importance and weights its map with
       it. If each channel is its own cluster, this is Ablation-CAM.
+    - ``scaling="density"``: :math:`d_j |D_c| / \sum_{c' \in j} \sum_x |D_{c'}(x)|`. Each
+      cluster's importance is spread over the positions where the cluster is active. The map
+      is in units of the score and sums to the sum of the importances.
 
     The method is by Eskandari, Du and AlZoubi, "Clustered-CAM: Visual Explanations
     for Deep Convolutional Networks for Thyroid Nodule Ultrasound Image Classification",
@@ -72,7 +72,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         device_ids: list[int] | None = None,
         *,
         clusterer: ClustererType = 10,
-        scaling: str = "density",
+        scaling: str = "drop",
         importance: str = "ablation",
         n_clusterings: int = 1,
         n_samples: int = 25,
@@ -109,8 +109,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
                         The features of a channel are its map, flattened to P positions
                         and scaled to unit length.
                         Default: 10
-            scaling (str, optional): "density" or "drop", see above.
-                        Default: "density"
+            scaling (str, optional): "drop" or "density", see above.
+                        Default: "drop"
             importance (str, optional): "ablation": the drop in the score when the cluster
                         is ablated. "shapley": the cluster's Shapley value among all
                         clusters, exact for up to 10 clusters (2^k evaluations), else
@@ -363,8 +363,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         )
 
     def has_convergence_delta(self) -> bool:
-        """Return True: :meth:`attribute` takes ``return_convergence_delta``."""
-        return True
+        """Return whether :meth:`attribute` has a delta with this ``scaling``."""
+        return SCALINGS[self.scaling].is_additive
 
     @classmethod
     def get_name(cls) -> str:

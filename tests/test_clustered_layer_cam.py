@@ -45,7 +45,8 @@ def test_four_channels_in_two_clusters_by_hand():
         return net(x).mean(2).square().sum(1)
 
     x = torch.tensor([[[2.0, 0.0], [3.0, 3.0], [0.0, -4.0], [0.0, 0.0]]])
-    cam = ClusteredLayerCAM(forward, net, clusterer=torch.tensor([0, 1, 0, 1]))
+    labels = torch.tensor([0, 1, 0, 1])
+    cam = ClusteredLayerCAM(forward, net, clusterer=labels, scaling="density")
     attribution, delta, clusters = cam.attribute(
         x, return_convergence_delta=True, return_clusters=True
     )
@@ -153,7 +154,7 @@ def test_a_negative_logit_does_not_turn_the_map_around():
 def test_each_channel_alone_with_density_equals_layer_grad_cam(dims):
     net = GapLinear(dims=dims).double()
     x = images(size=(6, 5, 4)[:dims])
-    cam = ClusteredLayerCAM(net, net.relu, clusterer=torch.arange(6))
+    cam = ClusteredLayerCAM(net, net.relu, clusterer=torch.arange(6), scaling="density")
     for target in (0, [0, 2, 1], torch.tensor([1, 1, 0])):
         expected = LayerGradCam(net, net.relu).attribute(x, target)
         torch.testing.assert_close(cam.attribute(x, target), expected, rtol=1e-6, atol=1e-12)
@@ -206,7 +207,9 @@ def test_shapley_equals_captums_on_the_clustered_layer():
 @pytest.mark.parametrize("baseline", [0.0, -0.7])
 def test_shapley_with_density_is_complete(k, baseline):
     net, x = MlpHead(channels=14).double(), images()
-    cam = ClusteredLayerCAM(net, net.conv, clusterer=k, importance="shapley", n_samples=3)
+    cam = ClusteredLayerCAM(
+        net, net.conv, clusterer=k, scaling="density", importance="shapley", n_samples=3
+    )
     attribution, delta, clusters = cam.attribute(
         x,
         target=0,
@@ -221,7 +224,7 @@ def test_shapley_with_density_is_complete(k, baseline):
 
 def test_delta_of_ablation_is_the_interaction_of_the_clusters():
     net = Interacting()
-    cam = ClusteredLayerCAM(net, net.layer, clusterer=EACH)
+    cam = ClusteredLayerCAM(net, net.layer, clusterer=EACH, scaling="density")
     _, delta = cam.attribute(
         TWO_CHANNELS, target=0, relu_attributions=True, return_convergence_delta=True
     )
@@ -283,6 +286,7 @@ def test_a_layer_with_two_tensors_gives_a_tuple_in_one_game():
         net,
         net.split,
         clusterer=(torch.tensor([0, 0]), torch.tensor([0, 1, 1])),
+        scaling="density",
         importance="shapley",
     )
     attribution, delta, clusters = cam.attribute(
@@ -375,9 +379,12 @@ def test_an_all_zero_layer_gives_zeros():
     net = GapLinear().double()
     net.conv.weight.data.zero_()
     net.conv.bias.data.fill_(-1)
-    attribution, delta, clusters = ClusteredLayerCAM(net, net.relu, clusterer=3).attribute(
+    cam = ClusteredLayerCAM(net, net.relu, clusterer=3, scaling="density")
+    attribution, delta, clusters = cam.attribute(
         images(), 0, return_convergence_delta=True, return_clusters=True
     )
+    shared = ClusteredLayerCAM(net, net.relu, clusterer=3, scaling="drop").attribute(images(), 0)
+    assert (shared == 0).all()
     assert (attribution == 0).all()
     assert (delta == 0).all()
     assert (clusters.importances == 0).all()
@@ -409,7 +416,9 @@ def test_get_name_and_captum_flags():
     net = MlpHead()
     cam = ClusteredLayerCAM(net, net.conv)
     assert cam.get_name() == "Clustered Layer CAM"
-    assert cam.has_convergence_delta()
+    for scaling, has_delta in (("drop", False), ("density", True)):
+        cam.scaling = scaling
+        assert cam.has_convergence_delta() is has_delta
     assert cam.multiplies_by_inputs
     assert cam.attribute.__wrapped__  # NoiseTunnel calls it
 

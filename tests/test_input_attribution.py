@@ -112,7 +112,7 @@ def test_infidelity_accepts_the_attribution():
 
 def test_delta_is_handed_on_and_noise_tunnel_works():
     net, x = MlpHead().double(), images()
-    cam = ClusteredLayerCAM(net, net.conv, clusterer=3)
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=3, scaling="density")
     adapter = InputAttribution(cam)
     assert adapter.has_convergence_delta()
     assert adapter.multiplies_by_inputs

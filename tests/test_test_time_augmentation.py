@@ -567,7 +567,8 @@ def test_clusters_of_several_tensors_of_tokens_and_of_a_zoom():
     _, found = TestTimeAugmentation(method, [zoom(2)]).attribute(x, 1, return_clusters=True)
     # The margin is outside of the view.
     assert found.maps[..., 2:6, 2:6].any()
-    assert found.maps.abs().sum() == found.maps[..., 2:6, 2:6].abs().sum()
+    found.maps[..., 2:6, 2:6] = 0
+    assert not found.maps.any()
 
 
 def test_clusters_of_tokens_are_brought_back_on_the_grid():

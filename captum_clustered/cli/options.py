@@ -31,7 +31,7 @@ Importance = Enum(  # type: ignore[misc]
 )
 Score = Enum("Score", [(name, name) for name in SCORES], type=str)  # type: ignore[misc]
 
-DENSITY, ABLATION, LOGIT = Scaling("density"), Importance("ablation"), Score("logit")
+DROP, ABLATION, LOGIT = Scaling("drop"), Importance("ablation"), Score("logit")
 
 ModelName = Annotated[
     str,
@@ -166,7 +166,7 @@ class MethodOptions:
             help="density spreads the importance over the positions where the cluster is active; "
             "drop multiplies the feature maps by it."
         ),
-    ] = DENSITY
+    ] = DROP
     importance: Annotated[
         Importance, Option(help="ablation: the drop in the score; shapley: the Shapley value.")
     ] = ABLATION

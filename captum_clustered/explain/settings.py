@@ -64,7 +64,7 @@ class ExplainerSettings:
     multi_label: bool = False
     n_clusters: int = 10
     clusters: SavedClusters = None
-    scaling: str = "density"
+    scaling: str = "drop"
     importance: str = "ablation"
     n_clusterings: int = 1
     n_samples: int = 25

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from captum.attr import LayerAttribution
+from captum.attr import LayerAttribution, LayerGradCam
 from sklearn.cluster import AgglomerativeClustering
 from torch import Tensor, nn
 
@@ -25,12 +25,13 @@ from study.checkpoints import load_network
 from study.data import StudyData
 from study.fitted_clusters import Factory, fitted_clusters
 from study.images import batches, patients_of, sample
+from study.methods import VIEWS, viewed
 from study.networks import HEADS, N_CHANNELS, on_device, target_layer
 from study.options import add_data_options, errors_of, take_data
 from study.run import SCORES
 from study.stability import EMPTY, EMPTY_MAP, SENSITIVITY
 from study.tables import sensitivity_table, verdicts_table
-from study.variants import Centered, PositiveClusters, RawRows, SoftClusters
+from study.variants import PositiveClusters, PowerOfActivity
 
 # The metrics of the verdicts that take one or two forward passes; insertion and deletion take 20.
 METRICS = (
@@ -43,6 +44,7 @@ METRICS = (
     SENSITIVITY,
 )
 SEED = 0
+DEFAULT = "default (10 clusters, drop, ablation)"
 
 
 def clustered(cls: type[LayerAttribution] = ClusteredLayerCAM, **kwargs: Any) -> Factory:
@@ -62,34 +64,30 @@ def _stored(value: Any) -> str:
 
 def variants(fit: Callable[[int], Tensor], n_channels: int) -> dict[str, Factory]:
     """
-    Return the variants by name; each changes one setting of the library's defaults.
+    Return the variants by name; most change one setting of the library's defaults.
 
     Args:
 
         fit (Callable): Maps a number of clusters to fitted labels (C,).
         n_channels (int): Number of channels C.
     """
-    found = {"default (k-means 10, density, ablation)": clustered()}
-    found |= {f"{k} clusters": clustered(clusterer=k) for k in (5, 20, 50, 100)}
-    found |= {f"n_clusterings {r}": clustered(n_clusterings=r) for r in (3, 5, 10)}
-    found["drop"] = clustered(scaling="drop")
-    found["drop, n_clusterings 10"] = clustered(scaling="drop", n_clusterings=10)
+    found: dict[str, Factory] = {DEFAULT: clustered()}
+    found |= {f"{k} clusters": clustered(clusterer=k) for k in (20, 50, 100)}
+    found["each channel"] = clustered(clusterer=None)
+    found |= {f"n_clusterings {r}": clustered(n_clusterings=r) for r in (5, 10)}
+    found["density"] = clustered(scaling="density")
+    found["density, 50 clusters"] = clustered(scaling="density", clusterer=50)
+    found["power 1/2"] = clustered(PowerOfActivity, power=0.5)
+    found["power 1/2, each channel"] = clustered(PowerOfActivity, power=0.5, clusterer=None)
     found["shapley, 8 clusters"] = clustered(clusterer=8, importance="shapley")
     found["ward"] = clustered(clusterer=AgglomerativeClustering(10))
-    found["centered rows"] = clustered(clusterer=Centered(10))
-    found["raw rows"] = clustered(RawRows)
-    found |= {
-        f"soft clusters, {t}": clustered(SoftClusters, temperature=t) for t in (1, 0.25, 0.05)
-    }
-    found |= {
-        f"positive clusters, {k} clusters": clustered(PositiveClusters, clusterer=k)
-        for k in (10, 100)
-    }
-    found |= {f"fitted {k}": clustered(clusterer=fit(k)) for k in (5, 10, 20, 50)}
-    found["fitted 10, drop"] = clustered(clusterer=fit(10), scaling="drop")
-    found["fitted 8, shapley"] = clustered(clusterer=fit(8), importance="shapley")
-    found["fitted 50, shapley"] = clustered(clusterer=fit(50), importance="shapley")
-    found["fitted 10, positive clusters"] = clustered(PositiveClusters, clusterer=fit(10))
+    found["positive clusters"] = clustered(PositiveClusters)
+    found |= {f"fitted {k}": clustered(clusterer=fit(k)) for k in (10, 50, 100)}
+    found["fitted 50, density"] = clustered(clusterer=fit(50), scaling="density")
+    found["fitted 50, power 1/2"] = clustered(PowerOfActivity, power=0.5, clusterer=fit(50))
+    for name in (DEFAULT, "each channel", "fitted 50"):
+        found |= {f"{name}, {views}": viewed(found[name], name, views) for views in VIEWS}
+    found |= {f"LayerGradCam, {views}": viewed(LayerGradCam, "", views) for views in VIEWS}
     # Control: does similarity matter, or only that there are clusters?
     generator = torch.Generator().manual_seed(SEED)
     found["random clusters, 10"] = clustered(

@@ -64,11 +64,13 @@ def resolve(names: Sequence[str], fit: Callable[[], Tensor]) -> list[Any]:
                 f"methods has {name!r}: views can be added to {FITTED!r} and to "
                 f"{', '.join(map(repr, METHODS))}."
             )
-        found.append({name: _viewed(factory, base, views) if views else factory})
+        found.append({name: viewed(factory, base, views) if views else factory})
     return found
 
 
-def _viewed(factory: Factory, name: str, views: str) -> Factory:
+def viewed(factory: Factory, name: str, views: str) -> Factory:
+    """Return a method with "2 views" or "4 views"; ``name`` stands for a factory without one."""
+
     def method(forward_func: Callable[..., Tensor], layer: nn.Module) -> LayerAttribution:
         return TestTimeAugmentation(factory(forward_func, layer), VIEWS[views])
 

@@ -20,7 +20,7 @@ def net():
 @pytest.mark.parametrize("nt_type", ["smoothgrad", "smoothgrad_sq", "vargrad"])
 def test_noise_tunnel_averages_over_noisy_inputs(net, nt_type):
     x, target, samples = images(), [0, 1, 2], 4
-    cam = ClusteredLayerCAM(net, net.conv, clusterer=3)
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=3, scaling="density")
     arguments = {"target": target, "return_convergence_delta": True}
     torch.manual_seed(0)
     found, delta = NoiseTunnel(cam).attribute(

@@ -142,7 +142,7 @@ def test_data_parallel_without_a_gpu_is_the_model_itself(net, x):
 )
 @pytest.mark.parametrize("perturbations_per_eval", [None, 3])
 def test_torchs_default_device_does_not_matter(net, x, options, perturbations_per_eval):
-    cam = ClusteredLayerCAM(net, net.conv, **options)
+    cam = ClusteredLayerCAM(net, net.conv, scaling="density", **options)
     arguments = {"perturbations_per_eval": perturbations_per_eval, "return_convergence_delta": True}
     expected = cam.attribute(x, 1, **arguments)
     with torch.device("meta"), warnings.catch_warnings():

@@ -76,8 +76,9 @@ def test_hdbscans_noise_is_one_more_cluster_the_last_of_its_example():
 
 def test_hdbscans_clusters_partition_the_channels_in_an_attribution():
     net, x = MlpHead(channels=12).double(), images()
+    clusterer = HDBSCAN(min_cluster_size=2, copy=True)
     cam = ClusteredLayerCAM(
-        net, net.conv, clusterer=HDBSCAN(min_cluster_size=2, copy=True), importance="shapley"
+        net, net.conv, clusterer=clusterer, scaling="density", importance="shapley"
     )
     _, delta, clusters = cam.attribute(x, 0, return_convergence_delta=True, return_clusters=True)
     assert clusters.sizes.sum(1).tolist() == [12, 12, 12]

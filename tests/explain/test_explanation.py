@@ -106,7 +106,7 @@ def test_the_file_is_for_others_too(explanation, tmp_path):
     assert facts["class_name"] == "<dog>"
     assert facts["probability"] == 0.125
     assert facts["layer"] == "layer4"
-    assert facts["scaling"] == "density"
+    assert facts["scaling"] == "drop"
 
 
 def test_classes_and_clusters_in_their_order(explanation):

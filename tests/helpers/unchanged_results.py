@@ -51,9 +51,9 @@ ABLATION, SHAPLEY = "ablation", "shapley"
 
 # Ours -> the package's names in tables.
 METHODS = {
-    "default": "ClusteredLayerCAM",
-    "three clusterings": "ClusteredLayerCAM(clusterer=3, n_clusterings=3)",
-    "shapley": "ClusteredLayerCAM(clusterer=4, importance='shapley')",
+    "default": "ClusteredLayerCAM(clusterer=10, scaling='density')",
+    "three clusterings": "ClusteredLayerCAM(clusterer=3, n_clusterings=3, scaling='density')",
+    "shapley": "ClusteredLayerCAM(clusterer=4, importance='shapley', scaling='density')",
     "drop": "ClusteredLayerCAM(clusterer=5, scaling='drop')",
     "Grad-CAM": "LayerGradCam",
     "HiResCAM": "LayerGradientXActivation",
@@ -294,6 +294,7 @@ def explained_by_command(*options: str) -> Results:
             *("--layer", "relu"),
             *("--size", "16"),
             *("--out", folder + "/out"),
+            *(() if "--scaling" in options else ("--scaling", DENSITY)),
             *options,
         ]
         # The command line looks for the model in the current directory, too.
@@ -490,7 +491,7 @@ for _scaling in (DENSITY, DROP):
 @case("defaults")
 def defaults() -> Results:
     net = Network(20, 10)
-    cam = ClusteredLayerCAM(net, net.relu)
+    cam = ClusteredLayerCAM(net, net.relu, scaling=DENSITY)
     attribution, clusters = cam.attribute(images(), 0, return_clusters=True)
     return {
         "attribution": attribution,
@@ -886,7 +887,7 @@ def comparison_with_other_settings() -> Results:
     net = Network()
     x = images(3, 8)
     methods = {
-        "four": "ClusteredLayerCAM(clusterer=4, n_clusterings=2)",
+        "four": "ClusteredLayerCAM(clusterer=4, n_clusterings=2, scaling='density')",
         "own": "own",
         "Grad-CAM": METHODS["Grad-CAM"],
     }

@@ -64,7 +64,7 @@ def test_an_image_has_the_clusters_of_its_one_map(tmp_path):
 
 
 def test_maps_share_a_scale_where_they_share_a_unit(tmp_path):
-    maps = report_of(tmp_path / "density").images[0].maps
+    maps = report_of(tmp_path / "density", scaling="density").images[0].maps
     assert maps[0].limit == maps[1].limit
     image = report_of(tmp_path / "drop", scaling="drop").images[0]
     for found in image.maps:

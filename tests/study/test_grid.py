@@ -26,7 +26,7 @@ def test_the_grid_prints_differences_and_stability(tmp_path, capsys, monkeypatch
 
     def few(fit, n_channels):
         asked.append((fit(3).max().item() < 3, n_channels))
-        return {"drop": grid.clustered(scaling="drop")}
+        return {"density": grid.clustered(scaling="density")}
 
     monkeypatch.setattr(grid, "variants", few)
     arguments = ["--data", str(root), "--models", str(tmp_path / "models")]
@@ -45,13 +45,13 @@ def test_every_variant_can_be_made():
     made = grid.variants(lambda k: torch.arange(1280) % k, 1280)
     for factory in made.values():
         assert factory(net, net.layer).layer is net.layer
-    assert "default (k-means 10, density, ablation)" in made
+    assert grid.DEFAULT in made
 
 
 def test_a_variant_that_is_not_there_is_named_with_those_that_are(tmp_path):
     networks(tmp_path / "models")
     root = data(tmp_path, n_train=2, n_val=8)
     arguments = ["--data", str(root), "--models", str(tmp_path / "models"), "--fit-images", "2"]
-    arguments += ["--out", str(tmp_path / "out"), "--limit", "2", "--variants", "dorp"]
-    with pytest.raises(SystemExit, match=r"--variants has \['dorp'\]; there are .*'drop'"):
+    arguments += ["--out", str(tmp_path / "out"), "--limit", "2", "--variants", "denisty"]
+    with pytest.raises(SystemExit, match=r"--variants has \['denisty'\]; there are .*'density'"):
         grid.main(arguments)

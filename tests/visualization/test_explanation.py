@@ -126,7 +126,7 @@ class TestFigure:
     @pytest.mark.parametrize("factor", [0.25, 4.0])
     def test_same_scale_for_both_methods(self, factor):
         given = explanation([1.0, 2.0], factor)
-        figure = drawn(given)
+        figure = drawn(given, scaling="density")
         # Input, two overlays of two layers each, their bar.
         axes = figure.axes
         assert [len(axes[i].images) for i in range(3)] == [1, 2, 2]
