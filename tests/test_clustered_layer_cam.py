@@ -517,7 +517,7 @@ def test_numpy_integers_are_integers():
 def test_it_is_said_in_one_line():
     net = GapLinear()
     assert repr(ClusteredLayerCAM(net, net.relu)) == (
-        "ClusteredLayerCAM(ReLU 'relu', clusterer=10, scaling='density', importance='ablation', "
+        "ClusteredLayerCAM(ReLU 'relu', clusterer=10, scaling='drop', importance='ablation', "
         "n_clusterings=1)"
     )
     labels = torch.zeros(6, dtype=torch.int64)
