@@ -41,9 +41,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
     score. For most models, all ablations run in one forward pass.
 
     It takes the arguments of Captum's ``LayerGradCam`` and returns attributions of the same
-    shape. Both methods are equal if each channel is its own cluster, ``scaling`` is
-    "density", the layer has no negative values, and global average pooling and a linear
-    head follow the layer.
+    shape.
 
     Let A (N, C, \*spatial) be the layer, B the baseline and D = A - B. The importance d_j of
     cluster j is its drop (the target score minus the score with the cluster ablated) or its
@@ -54,8 +52,8 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
       cluster. Each channel gets a share of its cluster's importance and weights its map with
       it. If each channel is its own cluster, this is Ablation-CAM.
     - ``scaling="density"``: :math:`d_j |D_c| / \sum_{c' \in j} \sum_x |D_{c'}(x)|`. Each
-      cluster's importance is spread over the positions where the cluster is active. The map
-      is in units of the score and sums to the sum of the importances.
+      cluster's importance is spread over the positions where it is active. The map is in
+      units of the score and sums to the sum of the importances.
 
     The method is by Eskandari, Du and AlZoubi, "Clustered-CAM: Visual Explanations
     for Deep Convolutional Networks for Thyroid Nodule Ultrasound Image Classification",
@@ -353,9 +351,10 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
         model = self.forward_func
         modules = model.named_modules() if isinstance(model, Module) else ()
         layer = next((name for name, module in modules if module is self.layer), "")
-        clusterer: Any = self.clusterer
-        if isinstance(clusterer, Tensor):
-            clusterer = f"labels of {len(clusterer)} channels"
+        clusterer: Any = self._fitted.labels if self._fitted else self.clusterer
+        if isinstance(clusterer, (Tensor, tuple)):
+            labels = clusterer if isinstance(clusterer, tuple) else (clusterer,)
+            clusterer = f"labels of {' and '.join(str(len(each)) for each in labels)} channels"
         return (
             f"{type(self).__name__}({type(self.layer).__name__} {layer!r}, "
             f"clusterer={' '.join(str(clusterer).split())}, scaling={self.scaling!r}, "

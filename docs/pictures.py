@@ -25,7 +25,7 @@ from captum_clustered.visualization import (
 )
 
 FOLDER = Path(__file__).parent / "images"
-LABEL = "share of the logit per position"
+LABEL = "drop x activation"
 # An ImageNet class that is not in the photograph of the flower.
 VOLCANO = 980
 
@@ -51,17 +51,15 @@ class Explained:
 
 def first_picture(flower: Explained) -> Figure:
     """Draw the photograph, both methods, and the three clusters with the largest drops."""
-    # One scale for everything: the clusters add up to the map above them.
     maps = {"LayerGradCam": flower.gradcam, "ClusteredLayerCAM": flower.clustered[0]}
-    limit = max(float(abs(values).max()) for values in maps.values())
-    figure = Figure(figsize=(8, 5.2), layout="constrained")
+    figure = Figure(figsize=(8, 5.9), layout="constrained")
     rows: Any = figure.subfigures(2, 1, height_ratios=(1, 1.1))
     top, bottom = rows
     _, axes = visualize_methods(
         {name: [values] for name, values in maps.items()},
         [flower.image],
-        limit=limit,
-        label=LABEL,
+        # The two maps have different units.
+        scale="own",
         seen=[flower.seen],
         plt_fig_axis=(top, top.subplots(1, 3)),
         use_pyplot=False,
@@ -71,8 +69,8 @@ def first_picture(flower: Explained) -> Figure:
         flower.clusters,
         flower.image,
         max_clusters=3,
-        limit=limit,
-        label=LABEL,
+        # Where each is active, however little it carries.
+        scale="own",
         seen=flower.seen,
         plt_fig_axis=(bottom, bottom.subplots(1, 3)),
         use_pyplot=False,
@@ -102,7 +100,8 @@ def main() -> None:
             [flower.image, temple.image],
             seen=[flower.seen, temple.seen],
             names=["daisy", "palace"],
-            **shared,
+            scale="own",
+            use_pyplot=False,
         )[0],
         "explanation": draw_explanation(flower.explanation),
     }

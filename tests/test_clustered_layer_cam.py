@@ -523,3 +523,7 @@ def test_it_is_said_in_one_line():
     labels = torch.zeros(6, dtype=torch.int64)
     cam = ClusteredLayerCAM(lambda x: net(x), net.conv, clusterer=labels)
     assert repr(cam).startswith("ClusteredLayerCAM(Conv2d '', clusterer=labels of 6 channels, ")
+    cam = ClusteredLayerCAM(net, net.conv, clusterer=2).fit(images(dtype=torch.float32))
+    assert "clusterer=labels of 6 channels" in repr(cam)
+    cam.clusterer, cam._fitted = (labels[:2], labels), None
+    assert "clusterer=labels of 2 and 6 channels" in repr(cam)
