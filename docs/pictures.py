@@ -26,8 +26,8 @@ from captum_clustered.visualization import (
 
 FOLDER = Path(__file__).parent / "images"
 LABEL = "drop x activation"
-# An ImageNet class that is not in the photograph of the flower.
-VOLCANO = 980
+# A flower of ImageNet that is not in the photograph: its map has both signs.
+LADYS_SLIPPER = 986
 
 
 class Explained:
@@ -82,15 +82,15 @@ def main() -> None:
     """Write all pictures to docs/images."""
     flower = Explained("flower", PHOTOGRAPHS["flower"].class_index)
     temple = Explained("temple", PHOTOGRAPHS["temple"].class_index)
-    volcano = Explained("flower", VOLCANO)
+    slipper = Explained("flower", LADYS_SLIPPER)
     shared: dict[str, Any] = {"label": LABEL, "use_pyplot": False}
     found = {
         "flower": first_picture(flower),
         "overlay": visualize_layer_attr(
-            volcano.clustered, volcano.image, seen=volcano.seen, **shared
+            slipper.clustered, slipper.image, seen=slipper.seen, **shared
         )[0],
         "clusters": visualize_clusters(
-            volcano.clusters, volcano.image, max_clusters=5, seen=volcano.seen, **shared
+            slipper.clusters, slipper.image, max_clusters=5, seen=slipper.seen, **shared
         )[0],
         "methods": visualize_methods(
             {

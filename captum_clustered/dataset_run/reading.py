@@ -127,7 +127,7 @@ class Run:
         Return the maps of a table with the columns ``scale`` and ``attribution``.
 
         Returns:
-            array: (n_rows, \*spatial), in units of the score; NaN where there is an error.
+            array: (n_rows, \*spatial); NaN where there is an error.
         """
         shape = tuple(self.manifest.attribution_shape)
         maps = np.full((len(table), int(np.prod(shape))), np.nan, np.float32)

@@ -116,7 +116,7 @@ def visualize_layer_attr(
 
         >>> attribution = cam.attribute(x, target=281)  # (1, 1, 7, 7)
         >>> figure, axis = visualize_layer_attr(
-        >>>     attribution, image, label="share of the logit", use_pyplot=False
+        >>>     attribution, image, label="drop x activation", use_pyplot=False
         >>> )
         >>> figure.savefig("cat.png")
     """

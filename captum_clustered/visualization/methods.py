@@ -100,7 +100,7 @@ def visualize_methods(
         >>>     type(method).__name__: method.attribute(x, target=281)
         >>>     for method in (LayerGradCam(net, net.layer4), ClusteredLayerCAM(net, net.layer4))
         >>> }
-        >>> figure, axes = visualize_methods(maps, images, label="share of the logit")
+        >>> figure, axes = visualize_methods(maps, images, scale="own")
     """
     check_choice("scale", scale, ("shared", "own"))
     if scale == "own" and limit is not None:
