@@ -164,7 +164,7 @@ class MethodOptions:
         Scaling,
         Option(
             help="density spreads the importance over the positions where the cluster is active; "
-            "drop multiplies the feature maps by it."
+            "drop multiplies each feature map by its share of it."
         ),
     ] = DROP
     importance: Annotated[
