@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from captum_clustered.explain import ExplainerSettings, Explanation, ImageExplainer
     from captum_clustered.input_attribution import InputAttribution
     from captum_clustered.models import find_layer, load_model
+    from captum_clustered.multi_layer_attribution import MultiLayerAttribution
     from captum_clustered.report import write_report
     from captum_clustered.test_time_augmentation import TestTimeAugmentation
     from captum_clustered.tokens import tokens_to_map
@@ -44,6 +45,7 @@ __all__ = [
     "Explanation",
     "ImageExplainer",
     "InputAttribution",
+    "MultiLayerAttribution",
     "TestTimeAugmentation",
     "__version__",
     "compare",
@@ -75,6 +77,7 @@ _MODULES = {
     "Explanation": "explain",
     "ImageExplainer": "explain",
     "InputAttribution": "input_attribution",
+    "MultiLayerAttribution": "multi_layer_attribution",
     "TestTimeAugmentation": "test_time_augmentation",
     "compare": "comparison",
     "explain_dataset": "dataset_run",

@@ -54,7 +54,7 @@ def describe(value: Any) -> str:
     Describe a forward function or an attribution method, alike in every process.
 
     A score names its transform, a ``functools.partial`` its function, and a method its plain
-    settings, its views and the method that it wraps; other objects have their qualified name
+    settings, its views and the methods that it wraps; other objects have their qualified name
     only.
     """
     if isinstance(value, ScoreWrapper):
@@ -64,9 +64,18 @@ def describe(value: Any) -> str:
     if not isinstance(value, LayerAttribution):
         return qualified_name(value)
     plain = {
-        key: describe(setting) if isinstance(setting, LayerAttribution) else setting
+        key: _described(setting)
         for key, setting in sorted(vars(value).items())
         if isinstance(setting, (bool, int, float, str, type(None), LayerAttribution))
-        or (isinstance(setting, tuple) and all(isinstance(part, (int, View)) for part in setting))
+        or (
+            isinstance(setting, tuple)
+            and all(isinstance(part, (int, View, LayerAttribution)) for part in setting)
+        )
     }
     return f"{qualified_name(value)} {plain}"
+
+
+def _described(setting: Any) -> Any:
+    if isinstance(setting, tuple):
+        return tuple(map(_described, setting))
+    return describe(setting) if isinstance(setting, LayerAttribution) else setting

@@ -131,7 +131,7 @@ def _sheet(summary: ClusterSummary, prepared: Prepared, run: Run, look: dict[str
     return draw_contact_sheet(
         rows,
         "Clusters of channels and the images where they matter most",
-        f"{total} images, {prepared.model.name}, {at_input}layer {settings.layer}; "
+        f"{total} images, {prepared.model.name}, {at_input}layer {settings.layer_names}; "
         f"{IMPORTANCES[settings.importance].label} of the {SCORES[settings.score].label}{some}. "
         "Yellow supports the class, blue counts against it. Each row has one color scale."
         + (" Dotted: the outline of the mask." if prepared.items.has_masks else ""),

@@ -13,12 +13,12 @@ from typing import Annotated, Any
 import pandas as pd  # type: ignore[import-untyped]
 import torch
 import typer
-from rich.console import Group
 from rich.text import Text
 from typer import Option
 
 from captum_clustered._errors import UserError, explained, printable
 from captum_clustered._storage.layout import STATE, RunDescription
+from captum_clustered.cli.comparison_tables import show_summary
 from captum_clustered.cli.console import (
     failure_table,
     note,
@@ -26,9 +26,7 @@ from captum_clustered.cli.console import (
     progress_bar,
     say_error,
     sentences,
-    show,
     show_error,
-    titled,
     user_warnings,
 )
 from captum_clustered.cli.explain import (
@@ -41,7 +39,9 @@ from captum_clustered.cli.explain import (
 from captum_clustered.cli.images_to_compare import list_images
 from captum_clustered.cli.options import (
     LOGIT,
+    MEAN,
     DrawingOptions,
+    FusionName,
     LayerInput,
     NetworkOptions,
     ResumableFolder,
@@ -59,7 +59,6 @@ from captum_clustered.comparison import Comparison
 from captum_clustered.comparison import compare as compare_methods
 from captum_clustered.comparison.methods import default_methods
 from captum_clustered.comparison.pictures import GalleryImage
-from captum_clustered.comparison.result import significance
 from captum_clustered.data._labels import class_list
 from captum_clustered.data.base import MaskedImages
 from captum_clustered.data.batches import ImageBatches
@@ -68,12 +67,12 @@ from captum_clustered.data.registry import DATASETS
 from captum_clustered.explain import read_clusters
 from captum_clustered.models import Model
 from captum_clustered.models.choice import LayerChoice, check_class, choose_layer
+from captum_clustered.multi_layer_attribution import FUSIONS
 from captum_clustered.visualization.canvas import save_figure
 
 __all__ = ["compare", "compare_folder"]
 
 FIGURES = ("metrics", "curves", "gallery")
-METRICS_PER_TABLE = 5
 # The name of the method that has the clusters of --clusters.
 SAVED = "ClusteredLayerCAM (saved clusters)"
 
@@ -113,6 +112,7 @@ def compare(
         str | None, Option(help="A split of the data set (default: train, if it has splits).")
     ] = None,
     layer_input: LayerInput = False,
+    fusion: FusionName = MEAN,
     score: ScoreName = LOGIT,
     target: Target = "prediction",
     methods: Annotated[
@@ -154,7 +154,8 @@ def compare(
             dataset=None if dataset is None else dataset.value,
             split=split,
             clusters=clusters,
-            layer=network.layer,
+            layers=network.layers,
+            fusion=fusion.value,
             batch_size=batch_size,
             methods=names_of(methods),
             metrics=names_of(metrics),
@@ -182,7 +183,7 @@ def compare_folder(
     dataset: str | None = None,
     split: str | None = None,
     clusters: Path | None = None,
-    layer: str = "",
+    layers: Sequence[str] = (),
     batch_size: int = 8,
     look: dict[str, Any] | None = None,
     **options: Any,
@@ -198,8 +199,8 @@ def compare_folder(
         images (Path): Folder of images.
         labels, masks, clusters (Path or None): As the options of the command.
         dataset, split (str or None): As the options of the command.
-        layer (str, optional): The layer's name.
-                    Default: "" (the usual choice)
+        layers (Sequence[str], optional): The names of the layers.
+                    Default: () (the usual choice)
         batch_size (int, optional): Number of images in a batch.
                     Default: 8
         look (dict, optional): Of the gallery, as in :meth:`Comparison.plot`.
@@ -215,8 +216,11 @@ def compare_folder(
         )
     target = options.get("target", "prediction")
     at_input = options.get("attribute_to_layer_input", False)
-    chosen = _checked_layer(model, preprocessing, layer, at_input, target)
-    say_usual_layer(layer, chosen.name)
+    chosen = [
+        _checked_layer(model, preprocessing, name, at_input, target) for name in layers or ("",)
+    ]
+    layer_names = ", ".join(layer.name for layer in chosen)
+    say_usual_layer(layers, layer_names)
     say_preprocessing(preprocessing)
     say_classes(model)
     with user_warnings() as remarks:
@@ -228,7 +232,7 @@ def compare_folder(
             split,
             preprocessing,
             model.class_names,
-            chosen.n_classes,
+            chosen[0].n_classes,
         )
     for text in remarks():
         note(text)
@@ -237,8 +241,7 @@ def compare_folder(
         raise UserError("--target label needs --labels.")
     data = ImageBatches(listed, batch_size)
     if clusters is not None:
-        saved = read_clusters(clusters, chosen.shape[1])
-        method = {SAVED: lambda score, layer: ClusteredLayerCAM(score, layer, clusterer=saved)}
+        method = _with_clusters(clusters, chosen)
         options["methods"] = [*(options.get("methods") or default_methods()), method]
     comparison = _compare(model, chosen, data, folder / STATE, options)
     comparison.names = data.names
@@ -249,21 +252,25 @@ def compare_folder(
         raise UserError(
             f"Nothing could be compared: {'; '.join(dict.fromkeys(why for _, why in failures))}"
         )
-    _show_summary(comparison)
+    show_summary(comparison)
     if comparison.frame["image"].nunique() == 1:
         note("One image is too few to compare methods: there are no intervals and no tests.")
     where = "input of " if at_input else ""
-    facts = {"Model": model.name, "Layer": f"{where}{chosen.name}", "Folder": printable(images)}
+    facts = {"Model": model.name, "Layer": f"{where}{layer_names}", "Folder": printable(images)}
+    if len(chosen) > 1:
+        facts["Fusion"] = FUSIONS[options.get("fusion", "mean")].label
     facts["Preprocessing"] = preprocessing.description
     if listed.classes:
         guess = " (a guess)" if model.class_names is None else ""
         facts["Classes"] = f"{class_list(listed.classes)}{guess}"
     heading = (
-        f"# Comparison of class activation maps\n\nModel {model.name}, {where}layer {chosen.name}; "
+        f"# Comparison of class activation maps\n\nModel {model.name}, {where}layer {layer_names}; "
         f"score: {options.get('score', 'logit')}; target: {target}; seed "
         f"{options.get('seed', 0)}; images: {printable(images)}.\n\n"
         + "".join(
-            f"{what}: {facts[what]}.\n\n" for what in ("Preprocessing", "Classes") if what in facts
+            f"{what}: {facts[what]}.\n\n"
+            for what in ("Fusion", "Preprocessing", "Classes")
+            if what in facts
         )
     )
     text = heading + comparison.to_markdown()
@@ -309,16 +316,30 @@ def _checked_layer(
     return layer
 
 
+def _with_clusters(clusters: Path, layers: Sequence[LayerChoice]) -> dict[str, Any]:
+    """Return the method that has the saved clusters."""
+    if len(layers) > 1:
+        names = ",".join(layer.name for layer in layers)
+        raise UserError(f"--clusters are those of one layer; got --layer {names}.")
+    saved = read_clusters(clusters, layers[0].shape[1])
+    return {SAVED: lambda score, layer: ClusteredLayerCAM(score, layer, clusterer=saved)}
+
+
 def _compare(
-    model: Model, layer: LayerChoice, data: ImageBatches, state: Path, options: dict[str, Any]
+    model: Model,
+    layers: Sequence[LayerChoice],
+    data: ImageBatches,
+    state: Path,
+    options: dict[str, Any],
 ) -> Comparison:
     with progress_bar() as bar, user_warnings() as remarks:
         task = bar.add_task("Comparing", total=len(data.images))
         data.on_image = lambda: bar.advance(task)
         try:
             with explained("The methods cannot be compared"):
+                modules = [layer.module for layer in layers]
                 comparison = compare_methods(
-                    model.module, layer.module, data, save_to=state, show_progress=False, **options
+                    model.module, modules, data, save_to=state, show_progress=False, **options
                 )
         except UserError as error:
             if data.failures and not data.names:
@@ -362,34 +383,3 @@ def _write(
     out.print(Text(f"Wrote {', '.join(written)} to {printable(folder)}"), soft_wrap=True)
     command = f"captum-clustered report {shlex.quote(printable(folder))}"
     out.print(Text(f"All images under all methods, in a page: {command}"), soft_wrap=True)
-
-
-def _show_summary(comparison: Comparison) -> None:
-    """Print the means of all methods, with a few metrics in each table."""
-    summary = comparison.summary()
-    metrics = list(comparison.directions)
-    n_images = comparison.frame["image"].nunique()
-    title = f"Means over {n_images} image{'s' if n_images > 1 else ''}"
-    for start in range(0, len(metrics), METRICS_PER_TABLE):
-        some = metrics[start : start + METRICS_PER_TABLE]
-        show(_table(comparison, summary, some, title if start == 0 else ""))
-    remarks = [comparison.significance_note(), "Dimmed: controls, which ignore the class."]
-    remark = " ".join(filter(None, remarks))
-    out.print(Text(remark), soft_wrap=True)
-
-
-def _table(
-    comparison: Comparison, summary: pd.DataFrame, metrics: Sequence[str], title: str
-) -> Group:
-    headers = [comparison.heading(metric) for metric in metrics]
-    group, table = titled(title, "Method", *headers, right=headers)
-    columns = [summary[summary["metric"] == metric].set_index("method") for metric in metrics]
-    for method in comparison.methods:
-        cells = []
-        for column in columns:
-            row = column.loc[method]
-            star = significance(row)
-            cells.append(f"{row['mean']:.3g}{star}" if row["n"] else "-")
-        style = "dim" if method in comparison.controls else None
-        table.add_row(Text(method), *cells, style=style)
-    return group if title else Group(table, "")

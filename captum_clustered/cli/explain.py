@@ -31,7 +31,9 @@ from captum_clustered.cli.console import (
     user_warnings,
 )
 from captum_clustered.cli.options import (
+    MEAN,
     DrawingOptions,
+    FusionName,
     MethodOptions,
     MultiLabel,
     NetworkOptions,
@@ -75,6 +77,7 @@ def explain(
         int | None, Option(help="The class to explain (default: the predicted one).")
     ] = None,
     multi_label: MultiLabel = False,
+    fusion: FusionName = MEAN,
     own_scales: Annotated[
         bool,
         Option("--own-scales", help="Draw each method's map relative to its own largest value."),
@@ -87,14 +90,16 @@ def explain(
     """
     network.numbers()
     with sentences():
-        settings = replace(method.settings(network.layer, target), multi_label=multi_label)
+        settings = replace(
+            method.settings(network.layers, target), multi_label=multi_label, fusion=fusion.value
+        )
         problems = [_problem(path) for path in images]
         if all(problems):
             raise UserError(" ".join(dict.fromkeys(filter(None, problems))))
         prepare_folder(out_dir)
         model, preprocessing = network.load()
         explainer = ImageExplainer(model, settings, preprocessing)
-        say_usual_layer(network.layer, explainer.settings.layer)
+        say_usual_layer(network.layers, explainer.settings.layer_names)
         say_preprocessing(preprocessing)
         say_classes(model)
         figure = drawing.options() | {"scale": "own" if own_scales else "shared"}
@@ -119,7 +124,7 @@ def _check_file(image: Path) -> None:
         raise UserError(problem)
 
 
-def say_usual_layer(given: str, used: str) -> None:
+def say_usual_layer(given: Sequence[str], used: str) -> None:
     """Print which layer is used if --layer was left out."""
     if not given:
         note(f"Using --layer {used}, the usual choice for this model.")

@@ -11,14 +11,15 @@ from typer import Option
 
 from captum_clustered._errors import UserError
 from captum_clustered.cli.console import sentences, show, titled
-from captum_clustered.cli.options import ModelName, Size
-from captum_clustered.models import LayerInfo, example_input, list_layers, load_skeleton
+from captum_clustered.cli.options import ModelName, Size, Weights
+from captum_clustered.models import LayerInfo, example_input, list_layers, load_model, load_skeleton
 
 __all__ = ["layers"]
 
 
 def layers(
     model: ModelName,
+    weights: Weights = None,
     size: Size = None,
     everything: Annotated[
         bool, Option("--all", help="Also list layers nested deeper than two levels.")
@@ -27,10 +28,10 @@ def layers(
     """
     List the layers of a model that can be shown as a map.
 
-    Nothing is downloaded: shapes do not depend on weights.
+    Without --weights, nothing is downloaded: shapes hardly depend on weights.
     """
     with sentences():
-        network = load_skeleton(model)
+        network = load_skeleton(model) if weights is None else load_model(model, weights)
         inputs = example_input(network, size)
         found = list_layers(network, inputs, everything)
         if not found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
@@ -18,6 +18,7 @@ from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._errors import UserError
 from captum_clustered._scalings import SCALINGS
 from captum_clustered.data.gray_values import chosen_range
+from captum_clustered.multi_layer_attribution import FUSIONS
 from captum_clustered.scores import SCORES
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ Importance = Enum(  # type: ignore[misc]
 )
 Score = Enum("Score", [(name, name) for name in SCORES], type=str)  # type: ignore[misc]
 
+Fusion = Enum("Fusion", [(name, name) for name in FUSIONS], type=str)  # type: ignore[misc]
+
 DROP, ABLATION, LOGIT = Scaling("drop"), Importance("ablation"), Score("logit")
+MEAN = Fusion("mean")
 
 ModelName = Annotated[
     str,
@@ -40,6 +44,18 @@ ModelName = Annotated[
         help="A torchvision classification model, timm:name, or package.module:factory, a function "
         "without arguments that returns a torch.nn.Module or (module, transform).",
     ),
+]
+Weights = Annotated[
+    Union[str, None],
+    Option(
+        "--weights",
+        help="Name of torchvision weights (default: DEFAULT), or file of a state dict: .pt, .pth, "
+        ".safetensors.",
+    ),
+]
+FusionName = Annotated[
+    Fusion,
+    Option("--fusion", help="How the maps of several layers, of equal mass, become one."),
 ]
 ClassNames = Annotated[
     Union[str, None],
@@ -105,19 +121,13 @@ class NetworkOptions:
 
     model: ModelName
     layer: Annotated[
-        str,
+        Union[list[str], None],
         Option(
-            help="The layer's name; the command layers lists them (default: the usual choice).",
-            show_default=False,
-        ),
-    ] = ""
-    weights: Annotated[
-        Union[str, None],
-        Option(
-            help="Name of torchvision weights (default: DEFAULT), or file of a state dict: .pt, "
-            ".pth, .safetensors."
+            help="The layer's name; the command layers lists them (default: the usual choice). "
+            "explain and compare fuse the maps of several, separated by commas."
         ),
     ] = None
+    weights: Weights = None
     size: Size = None
     mean: Annotated[
         Union[str, None],
@@ -130,6 +140,11 @@ class NetworkOptions:
     window: Window = None
     class_names: ClassNames = None
     device: Annotated[str, Option(help="cpu, cuda, cuda:1, mps, ...")] = "cpu"
+
+    @property
+    def layers(self) -> list[str]:
+        """The names of the layers; none for the usual one."""
+        return names_of(self.layer) or []
 
     def numbers(self) -> dict[str, tuple[float, ...] | None]:
         """Return the options that are numbers; end the command as a wrong use if they are none."""
@@ -208,8 +223,8 @@ class MethodOptions:
         ),
     ] = None
 
-    def settings(self, layer: str, target: int | None = None) -> ExplainerSettings:
-        """Return these and the layer as the library takes them."""
+    def settings(self, layers: Sequence[str], target: int | None = None) -> ExplainerSettings:
+        """Return these and the layers as the library takes them."""
         from captum_clustered.explain import ExplainerSettings
 
         values = {
@@ -217,7 +232,7 @@ class MethodOptions:
             for name, value in vars(self).items()
         }
         values["views"] = tuple(names_of(self.views) or ())
-        return ExplainerSettings(layer=layer, target=target, **values)
+        return ExplainerSettings(layer=layers, target=target, **values)
 
 
 @dataclass(frozen=True)

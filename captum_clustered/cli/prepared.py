@@ -95,7 +95,7 @@ class Prepared:
         content = {
             "data": self.data,
             "root": self.root,
-            "network": asdict(replace(self.network, layer=settings.layer)),
+            "network": asdict(replace(self.network, layer=list(settings.layers))),
             "settings": settings.to_json(),
             # For readers of the results; the others are options of the command.
             "classes": self.items.classes,

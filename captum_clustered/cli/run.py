@@ -133,7 +133,12 @@ def run(
     network.numbers()
     with sentences():
         on = target_of(target)
-        settings = method.settings(network.layer, on if isinstance(on, int) else None)
+        if len(network.layers) > 1:
+            raise UserError(
+                f"--layer {','.join(network.layers)}: run takes one layer; explain and compare "
+                "take several."
+            )
+        settings = method.settings(network.layers, on if isinstance(on, int) else None)
         options = {"address": address, "workers": workers, "gpus_per_worker": gpus_per_worker}
         chosen = _engine_of(engine, num_workers, options)
         shared = _fit_of(fit)
@@ -141,7 +146,7 @@ def run(
         _check_apart(data, out_dir)
         prepare_folder(out_dir)
         prepared = Prepared.load(str(data), None if root is None else str(root), network, settings)
-        say_usual_layer(network.layer, prepared.explainer.settings.layer)
+        say_usual_layer(network.layers, prepared.explainer.settings.layer_names)
         say_preprocessing(prepared.preprocessing)
         say_classes(prepared.model)
         for text in prepared.explainer.notes:

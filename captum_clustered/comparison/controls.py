@@ -137,9 +137,24 @@ def _ones(inputs: Tensor) -> Tensor:
 
 
 CONTROLS = (
-    MethodInfo("Fake-CAM", FakeCAM, "control", "one everywhere except at one pixel"),
+    MethodInfo(
+        "Fake-CAM", FakeCAM, "control", "one everywhere except at one pixel", is_of_layer=False
+    ),
     MethodInfo("random", RandomMap, "control", "noise of the layer's size", is_seeded=True),
-    MethodInfo("center Gaussian", CenterGaussian, "control", "a blob in the middle of the image"),
+    MethodInfo(
+        "center Gaussian",
+        CenterGaussian,
+        "control",
+        "a blob in the middle of the image",
+        is_of_layer=False,
+    ),
     MethodInfo("mean activation", MeanActivation, "control", "mean over the layer's channels"),
-    MethodInfo("mask", MaskMap, "control", "the mask of the object", needs_masks=True),
+    MethodInfo(
+        "mask",
+        MaskMap,
+        "control",
+        "the mask of the object",
+        needs_masks=True,
+        is_of_layer=False,
+    ),
 )

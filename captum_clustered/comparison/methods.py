@@ -6,6 +6,7 @@ import ast
 import copy
 import functools
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -28,6 +29,7 @@ from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.forward import CountedForward, Forward
 from captum_clustered.comparison.peers import PEERS, peers_installed
 from captum_clustered.comparison.registry import Factory, MethodInfo, chosen, unknown
+from captum_clustered.multi_layer_attribution import MultiLayerAttribution
 from captum_clustered.scores import LogitWrapper, model_of
 from captum_clustered.test_time_augmentation import TestTimeAugmentation
 
@@ -46,14 +48,17 @@ class Method:
         factory (Callable): Makes the attribution from forward_func and layer.
         is_control (bool): Whether it is a control.
         settings (str): Distinguishes it from another method of the same name.
+        layers (Sequence[Module]): The attributions of several are fused.
+        fusion (str): How.
     """
 
     name: str
     factory: Factory
     forward_func: Forward
-    layer: Module
+    layers: Sequence[Module]
     is_control: bool = False
     settings: str = ""
+    fusion: str = "mean"
     _built: tuple[LayerAttribution, CountedForward] | Exception | None = field(
         default=None, repr=False
     )
@@ -73,10 +78,11 @@ class Method:
 
     def _build(self) -> tuple[LayerAttribution, CountedForward]:
         counted = CountedForward(self.forward_func)
-        made = self.factory(counted, self.layer)
-        if not isinstance(made, LayerAttribution):
-            raise TypeError(f"it must make a LayerAttribution; got {type(made).__name__}.")
-        return made, counted
+        made = [self.factory(counted, layer) for layer in self.layers]
+        for each in made:
+            if not isinstance(each, LayerAttribution):
+                raise TypeError(f"it must make a LayerAttribution; got {type(each).__name__}.")
+        return made[0] if len(made) == 1 else MultiLayerAttribution(made, self.fusion), counted
 
     def forward_examples(self) -> float:
         """Return the number of examples that went through the model so far."""
@@ -157,7 +163,13 @@ def _ready(attribution: LayerAttribution, inputs: Tensor) -> Tensor:
 
 
 def make_methods(
-    methods: Any, scored: Forward, layer: Module, reference: str | None, has_masks: bool, seed: int
+    methods: Any,
+    scored: Forward,
+    layers: Sequence[Module],
+    reference: str | None,
+    has_masks: bool,
+    seed: int,
+    fusion: str = "mean",
 ) -> list[Method]:
     """Return the methods to run, in the order of the tables: those chosen, then the controls."""
     given = chosen("methods", default_methods() if methods is None else methods)
@@ -175,13 +187,14 @@ def make_methods(
             factory = _factory(name)
             if name not in METHODS:
                 # Wrong values raise now, and not for each image.
-                factory(scored, layer)
-            found.append(Method(name, factory, scored, layer, settings=name))
+                factory(scored, layers[0])
+            found.append(Method(name, factory, scored, layers, settings=name, fusion=fusion))
         else:
-            found.append(_users(name, value, scored, layer))
+            found.append(_users(name, value, scored, layers, fusion))
     for name, info in controls.items():
         factory = functools.partial(info.build, seed=seed) if info.is_seeded else info.build
-        found.append(Method(name, factory, scored, layer, is_control=True, settings=name))
+        its_layers = layers if info.is_of_layer else layers[:1]
+        found.append(Method(name, factory, scored, its_layers, True, name, fusion))
     return found
 
 
@@ -279,12 +292,12 @@ def _keywords(call: ast.Call, name: str, method: type, example: str) -> dict[str
     return kwargs
 
 
-def _users(name: str, value: Any, scored: Forward, layer: Module) -> Method:
+def _users(name: str, value: Any, scored: Forward, layers: Sequence[Module], fusion: str) -> Method:
     if isinstance(value, LayerAttribution):
+        # It has a layer of its own.
         factory = functools.partial(_with_forward, value)
-        return Method(
-            name, factory, LogitWrapper(value.forward_func), layer, settings=describe(value)
-        )
+        forward_func = LogitWrapper(value.forward_func)
+        return Method(name, factory, forward_func, layers[:1], settings=describe(value))
     if isinstance(value, type) and not issubclass(value, LayerAttribution):
         raise TypeError(f"methods[{name!r}] must be a LayerAttribution; got {value.__name__}.")
     if not callable(value):
@@ -292,7 +305,7 @@ def _users(name: str, value: Any, scored: Forward, layer: Module) -> Method:
             f"methods[{name!r}] must be a LayerAttribution or a function (forward_func, layer) -> "
             f"LayerAttribution; got {type(value).__name__}."
         )
-    return Method(name, value, scored, layer, settings=describe(value))
+    return Method(name, value, scored, layers, settings=describe(value), fusion=fusion)
 
 
 def _with_forward(value: LayerAttribution, forward_func: Forward, _: Module) -> LayerAttribution:
@@ -301,6 +314,8 @@ def _with_forward(value: LayerAttribution, forward_func: Forward, _: Module) -> 
     own.forward_func = forward_func
     if isinstance(own, TestTimeAugmentation):
         own.attribution = _with_forward(own.attribution, forward_func, _)
+    if isinstance(own, MultiLayerAttribution):
+        own.attributions = tuple(_with_forward(each, forward_func, _) for each in own.attributions)
     return own
 
 

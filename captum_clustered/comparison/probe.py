@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -23,20 +24,25 @@ MOST_LOGITS = 1000
 
 
 def probe(
-    forward_func: Forward, layer: Module, first: ImageBatch, at_input: bool, state: ModelState
+    forward_func: Forward,
+    layers: Sequence[Module],
+    first: ImageBatch,
+    at_input: bool,
+    state: ModelState,
 ) -> list[float]:
     """
-    Run the model on an image of the first batch and check the layer.
+    Run the model on an image of the first batch and check the layers.
 
-    Returns logits, and mean and standard deviation of the layer's values, which identify
-    forward_func and layer; nothing if the model accepts no image.
+    Returns logits, and mean and standard deviation of each layer's values, which identify
+    forward_func and layers; nothing if the model accepts no image.
     """
     # Single images first: one may be broken. The model may also need several at once.
     everything = list(range(len(first)))
     for indices in [*([i] for i in everything), everything]:
         images = first.select(indices).inputs
         try:
-            with state.restored(), PrivateNumbers(0), record_layer(layer, at_input) as seen:
+            with state.restored(), PrivateNumbers(0), ExitStack() as stack:
+                records = [stack.enter_context(record_layer(each, at_input)) for each in layers]
                 logits = logits_of(forward_func, images)
             with state.restored(), PrivateNumbers(0), torch.no_grad():
                 remark = probabilities_given(forward_func, images, logits)
@@ -47,19 +53,22 @@ def probe(
             continue
         if remark:
             warnings.warn(remark, stacklevel=3)
-        tensors = seen.gathered(getattr(forward_func, "device_ids", None)) if seen.tensors else None
+        device_ids = getattr(forward_func, "device_ids", None)
+        found = [seen.gathered(device_ids) if seen.tensors else None for seen in records]
         # A function may run the layer in another thread or process, without hooks.
         if model_of(forward_func) is not None:
-            _check_layer(forward_func, layer, tensors, images)
+            for layer, tensors in zip(layers, found, strict=True):
+                _check_layer(forward_func, layer, tensors, images)
         summary = [
             float(value)
+            for tensors in found
             for tensor in tensors or ()
             if tensor.numel()
             for value in torch.std_mean(tensor.double(), correction=0)
         ]
-        found = torch.tensor([*logits.flatten()[:MOST_LOGITS].tolist(), *summary])
+        outputs = torch.tensor([*logits.flatten()[:MOST_LOGITS].tolist(), *summary])
         # NaN is not equal to itself.
-        return torch.nan_to_num(found).tolist()
+        return torch.nan_to_num(outputs).tolist()
     return []
 
 

@@ -29,6 +29,7 @@ class MethodInfo:
         is_slow (bool): Whether it runs the model for each channel, and is not a default.
         needs_masks (bool): Whether it needs masks of the object.
         is_seeded (bool): Whether build takes the comparison's seed as ``seed``.
+        is_of_layer (bool): Whether the map depends on the layer.
     """
 
     name: str
@@ -38,6 +39,7 @@ class MethodInfo:
     is_slow: bool = False
     needs_masks: bool = False
     is_seeded: bool = False
+    is_of_layer: bool = True
 
     @property
     def is_control(self) -> bool:

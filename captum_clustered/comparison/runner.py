@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Union
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from captum_clustered._ablation.model import ModelState, device_of, layer_name, model_or_layer
-from captum_clustered._argument_checks import check_int, is_int
+from captum_clustered._argument_checks import check_choice, check_int, is_int
 from captum_clustered._storage.fingerprints import describe, hash_module, hash_tensor
 from captum_clustered._version import __version__
 from captum_clustered.comparison.batch import BatchRun
@@ -29,6 +29,7 @@ from captum_clustered.comparison.registry import Factory, MethodInfo
 from captum_clustered.comparison.result import Comparison
 from captum_clustered.comparison.store import FIRST_IMAGE, OUTPUTS, BatchResult, ComparisonStore
 from captum_clustered.metrics._registry import METRICS, MetricInfo
+from captum_clustered.multi_layer_attribution import FUSIONS
 from captum_clustered.scores import SCORES
 
 MethodChoice = Union[str, Mapping[str, Union[LayerAttribution, Factory]]]
@@ -37,7 +38,7 @@ MetricChoice = Union[str, Mapping[str, Union[Metric, Callable[[Case], Tensor]]]]
 
 def compare(
     forward_func: Callable[..., Tensor],
-    layer: Module,
+    layer: Module | Sequence[Module],
     data: Data,
     methods: MethodChoice | Iterable[MethodChoice] | None = None,
     metrics: MetricChoice | Iterable[MetricChoice] | None = None,
@@ -45,6 +46,7 @@ def compare(
     score: str = "logit",
     target: str | int = "prediction",
     attribute_to_layer_input: bool = False,
+    fusion: str = "mean",
     reference: str | None = "LayerGradCam",
     batch_size: int = 8,
     save_to: str | os.PathLike[str] | None = None,
@@ -73,8 +75,11 @@ def compare(
         forward_func (Callable): Returns logits of shape (N, n_classes). It should be in
                     evaluation mode. It runs on copies of the images, and the model is
                     restored afterwards.
-        layer (torch.nn.Module): Layer whose maps are computed; usually the last
-                    convolutional one. It must have one map, (N, channels, \*spatial). This
+        layer (torch.nn.Module or list): Layer whose maps are computed;
+                    usually the last convolutional one. The maps of several layers are fused by
+                    :class:`captum_clustered.MultiLayerAttribution`, except those of a
+                    ``LayerAttribution`` in ``methods``, which has a layer of its own.
+                    Each layer must have one map, (N, channels, \*spatial). This
                     is checked first if forward_func is a module or a wrapper of
                     :mod:`captum_clustered.scores`.
         data (Tensor, tuple or Iterable): Images of shape (N, channels, \*spatial); a
@@ -110,6 +115,8 @@ def compare(
         attribute_to_layer_input (bool, optional): Whether to explain the layer's input
                     instead of its output.
                     Default: False
+        fusion (str, optional): How the maps of several layers are fused: "mean" or "max".
+                    Default: "mean"
         reference (str, optional): The method that others are compared with, image by
                     image. It is added if it is not among the methods.
                     Default: "LayerGradCam"
@@ -159,7 +166,9 @@ def compare(
         >>>     save_to="results",
         >>> )
     """
-    _check_arguments(forward_func, layer, score, target, reference)
+    layers = [layer] if isinstance(layer, Module) else layer
+    _check_arguments(forward_func, layers, score, target, reference)
+    check_choice("fusion", fusion, FUSIONS)
     check_int("batch_size", batch_size, 1)
     check_int("seed", seed, 0)
     # JSON takes no integers of NumPy.
@@ -171,14 +180,14 @@ def compare(
         raise ValueError("target='label' needs labels in data.")
     has_masks = first.masks is not None
     explained = SCORES[score].wrap(forward_func)
-    chosen_methods = make_methods(methods, explained, layer, reference, has_masks, seed)
+    chosen_methods = make_methods(methods, explained, layers, reference, has_masks, seed, fusion)
     chosen_metrics = make_metrics(metrics, has_masks)
     directions = {name: metric.direction for name, metric in chosen_metrics.items()}
-    at_input, model = attribute_to_layer_input, model_or_layer(forward_func, layer)
+    at_input, model = attribute_to_layer_input, model_or_layer(forward_func, layers[0])
     device, guarded = device_of(model), GuardedForward(forward_func)
-    state = ModelState(forward_func, layer, (first.inputs,))
+    state = ModelState(forward_func, layers[0], (first.inputs,))
     run = BatchRun(guarded, state, chosen_methods, chosen_metrics, target, at_input, seed, score)
-    outputs = probe(guarded, layer, first.to(device), at_input, state)
+    outputs = probe(guarded, layers, first.to(device), at_input, state)
     state.warn_if_training(stacklevel=2)
     store = None
     if save_to is not None:
@@ -186,7 +195,8 @@ def compare(
             "version": __version__,
             "forward_func": describe(forward_func),
             "model": hash_module(model),
-            "layer": layer_name(forward_func, layer),
+            "layer": ", ".join(layer_name(forward_func, each) for each in layers),
+            **({"fusion": fusion} if len(layers) > 1 else {}),
             "methods": {method.name: method.settings for method in chosen_methods},
             "metrics": directions,
             "score": score,
@@ -271,12 +281,18 @@ def _results(
 
 
 def _check_arguments(
-    forward_func: Any, layer: Any, score: Any, target: Any, reference: Any
+    forward_func: Any, layers: Any, score: Any, target: Any, reference: Any
 ) -> None:
     if not callable(forward_func):
         raise TypeError(f"forward_func must be callable; got {type(forward_func).__name__}.")
-    if not isinstance(layer, Module):
-        raise TypeError(f"layer must be a torch.nn.Module; got {type(layer).__name__}.")
+    each = layers if isinstance(layers, (list, tuple)) else [layers]
+    for layer in each:
+        if not isinstance(layer, Module):
+            raise TypeError(
+                f"layer must be a torch.nn.Module or a list of them; got {type(layer).__name__}."
+            )
+    if not each:
+        raise ValueError("layer must be a torch.nn.Module or a list of them; got an empty list.")
     if not isinstance(score, str) or score not in SCORES:
         raise ValueError(f"score={score!r} must be one of {', '.join(map(repr, SCORES))}.")
     # A tensor would be compared with the words element by element.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Union, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from captum_clustered.explain.saved_clusters import read_clusters
 from captum_clustered.explain.settings import ExplainerSettings
 from captum_clustered.models.base import AnyModel, as_model
 from captum_clustered.models.choice import LayerChoice, check_class, choose_layer
+from captum_clustered.multi_layer_attribution import FUSIONS, MultiLayerAttribution
 from captum_clustered.scores import SCORES, class_scores
 from captum_clustered.test_time_augmentation import TestTimeAugmentation
 from captum_clustered.tokens import token_grid, tokens_to_map
@@ -39,18 +40,18 @@ ImageSource = Union[str, "os.PathLike[str]", "Image.Image", Tensor]
 
 class ImageExplainer:
     """
-    Explains images by one network and one layer, beside LayerGradCam.
+    Explains images by one network and its layer or layers, beside LayerGradCam.
 
     All mistakes in the settings are found when it is made, before any image is read.
 
     Attributes:
 
         model (Model): The network.
-        settings (ExplainerSettings): How it explains; the layer has a name.
+        settings (ExplainerSettings): How it explains; each layer has a name.
         preprocessing (Preprocessing): How images become the network's input.
-        cam (ClusteredLayerCAM): The method.
+        cam (ClusteredLayerCAM): The method, on ``layer``.
         score (Callable): The forward function that returns the score of each class.
-        layer (torch.nn.Module): The layer.
+        layer (torch.nn.Module): The layer; of several the last one, whose clusters are shown.
         n_classes (int): Number of the network's classes.
         notes (tuple[str, ...]): Remarks on the settings, which are in each explanation too.
 
@@ -100,46 +101,72 @@ class ImageExplainer:
                 f"multi_label; accepted are {', '.join(map(repr, accepted))}."
             )
         inputs = torch.zeros(preprocessing.input_shape, device=model.device)
+        check_choice("fusion", settings.fusion, FUSIONS)
+        choices = [self._chosen(name, inputs, settings) for name in settings.layers]
+        choice = choices[-1]
+        self.layer, self.n_classes, self._choices = choice.module, choice.n_classes, choices
+        notes = [note for each in choices for note in each.notes]
+        for each in choices:
+            n_channels = each.shape[each.channel_dim]
+            if settings.clusters is None and settings.n_clusters > n_channels:
+                notes.append(
+                    f"n_clusters={settings.n_clusters} is more than the {n_channels} channels of "
+                    f"layer {each.name!r}: each channel is a cluster."
+                )
+        if len(choices) > 1:
+            _check_alike(choices)
+            if settings.clusters is not None:
+                raise ValueError(
+                    f"clusters are those of one layer; got the layers {settings.layer_names}."
+                )
+            notes.append(
+                f"The maps are the {settings.fused}; the clusters are those of layer "
+                f"{choice.name!r}."
+            )
+        self.notes = tuple(dict.fromkeys(notes))
+        if settings.target is not None:
+            check_class(model, choice.n_classes, settings.target)
+        self.settings = settings = replace(
+            settings,
+            layer=tuple(each.name for each in choices),
+            channel_dim=choice.channel_dim,
+        )
+        self.score = SCORES[settings.score].wrap(model.module)
+        self.cam = self._method_of(choice)
+
+    def _chosen(self, name: str, inputs: Tensor, settings: ExplainerSettings) -> LayerChoice:
+        """Return a layer, checked with its settings."""
         choice = choose_layer(
-            model,
+            self.model,
             inputs,
-            settings.layer,
+            name,
             settings.layer_input,
             settings.channel_dim,
             settings.n_prefix,
         )
         if len(choice.shape) == 3:
             n_tokens = choice.shape[2 if choice.has_channels_first else 1]
-            _grid(n_tokens, settings.n_prefix, preprocessing.size)
+            _grid(n_tokens, settings.n_prefix, self.preprocessing.size)
         elif settings.n_prefix is not None:
             raise ValueError(
                 f"n_prefix={settings.n_prefix} is for tokens; layer {choice.name!r} is a map."
             )
-        self.layer, self.n_classes, self._choice = choice.module, choice.n_classes, choice
-        n_channels = choice.shape[choice.channel_dim]
-        self.notes = choice.notes
-        if settings.clusters is None and settings.n_clusters > n_channels:
-            self.notes += (
-                f"n_clusters={settings.n_clusters} is more than the {n_channels} channels of layer "
-                f"{choice.name!r}: each channel is a cluster.",
-            )
         _check_views(settings.views, choice)
-        if settings.target is not None:
-            check_class(model, choice.n_classes, settings.target)
-        self.settings = settings = replace(
-            settings, layer=choice.name, channel_dim=choice.channel_dim
-        )
-        self.score = SCORES[settings.score].wrap(model.module)
-        self.cam = ClusteredLayerCAM(
+        return choice
+
+    def _method_of(self, choice: LayerChoice) -> ClusteredLayerCAM:
+        settings = self.settings
+        n_channels = choice.shape[choice.channel_dim]
+        return ClusteredLayerCAM(
             self.score,
-            self.layer,
+            choice.module,
             clusterer=_clusterer(settings.clusters, settings.n_clusters, n_channels),
             scaling=settings.scaling,
             importance=settings.importance,
             n_clusterings=settings.n_clusterings,
             n_samples=settings.n_samples,
             seed=settings.seed,
-            channel_dim=settings.channel_dim,
+            channel_dim=choice.channel_dim,
         )
 
     def prepare(self, image: ImageSource) -> Tensor:
@@ -229,9 +256,9 @@ class ImageExplainer:
             values = tokens_to_map(values, (side, side), n_prefix)
         return _numpy(values)[0]
 
-    def gradcam_method(self) -> LayerGradCam:
-        """Return Captum's LayerGradCam of the same layer and score."""
-        return LayerGradCam(self.score, self.layer)
+    def gradcam_method(self) -> LayerAttribution:
+        """Return Captum's LayerGradCam of the same layers and score."""
+        return self._fused([LayerGradCam(self.score, each.module) for each in self._choices])
 
     def _original(self, image: Image.Image | None) -> dict[str, Any]:
         shown = None if image is None else self.preprocessing.shown(image)
@@ -261,8 +288,9 @@ class ImageExplainer:
         attribution, clusters = self.cam.attribute(
             inputs.clone(), return_clusters=True, **arguments
         )
-        if settings.views:
-            attribution = self._over_views(self.cam).attribute(inputs.clone(), **arguments)
+        if settings.views or len(self._choices) > 1:
+            method = self._fused([self._method_of(each) for each in self._choices])
+            attribution = self._over_views(method).attribute(inputs.clone(), **arguments)
         gradcam, gradcam_missing = self._gradcam(inputs, target)
         found = Explanation(
             attribution=self.as_maps(attribution)[0],
@@ -287,7 +315,7 @@ class ImageExplainer:
         return replace(found, class_names=names)
 
     def _gradcam(self, inputs: Tensor, target: int) -> tuple[Tensor | None, str]:
-        if not self._choice.has_channels_first:
+        if not all(choice.has_channels_first for choice in self._choices):
             return None, "LayerGradCam is left out: it takes channels in dimension 1 only."
         try:
             attribution: Tensor = self._over_views(self.gradcam_method()).attribute(
@@ -297,6 +325,11 @@ class ImageExplainer:
             # A model without gradients (quantized, or under no_grad) is explained all the same.
             return None, f"LayerGradCam is left out: it fails on this model: {one_line(error)}"
         return attribution, ""
+
+    def _fused(self, methods: list[Any]) -> LayerAttribution:
+        if len(methods) == 1:
+            return cast(LayerAttribution, methods[0])
+        return MultiLayerAttribution(methods, self.settings.fusion)
 
     def _over_views(self, method: LayerAttribution) -> LayerAttribution:
         views = self.settings.views
@@ -310,6 +343,20 @@ def _check_views(views: tuple[str, ...], choice: LayerChoice) -> None:
         raise ValueError(
             f"views: {moving[0]!r} moves positions, and layer {choice.name!r} of shape "
             f"{tuple(choice.shape)} is no map. For tokens, TestTimeAugmentation takes a grid."
+        )
+
+
+def _check_alike(choices: Sequence[LayerChoice]) -> None:
+    """Raise if the layers are not all maps, or tokens of one number."""
+    grids = {
+        tuple(n for dim, n in enumerate(each.shape) if dim not in (0, each.channel_dim % 3))
+        for each in choices
+        if len(each.shape) == 3
+    }
+    if len(grids) > 1 or (grids and any(len(each.shape) != 3 for each in choices)):
+        shapes = ", ".join(f"{each.name!r} {tuple(each.shape)}" for each in choices)
+        raise ValueError(
+            f"layer: several must all be maps, or all have the same number of tokens; got {shapes}."
         )
 
 

@@ -38,10 +38,11 @@ class Explanation:
     Attributes:
 
         attribution (array): Clustered-CAM, (h, w).
-        gradcam (array or None): LayerGradCam of the same layer and score, (h, w).
+        gradcam (array or None): LayerGradCam of the same layers and score, (h, w).
         labels (array): Cluster of each channel, (C,).
         importances (array): Importance of each cluster, (k,).
-        maps (array): Each cluster's share of the attribution, (k, h, w).
+        maps (array): Each cluster's share of the attribution, (k, h, w). Of several layers,
+                    the clusters are those of the last one, and their maps have its size.
         sizes (array): Number of channels in each cluster, (k,).
         score (float): Score of the target.
         baseline_score (float): Score of the target with the whole layer ablated.
@@ -91,7 +92,7 @@ class Explanation:
             f"Explanation({self.image!r}: {self.class_name(self.target)}, probability "
             f"{self.probability:.1%}, {SCORES[self.settings.score].label} {self.score:.4g}; "
             f"map {height} x {width}, {len(self.by_importance())} clusters, layer "
-            f"{self.settings.layer!r})"
+            f"{self.settings.layer_names!r})"
         )
 
     @property

@@ -9,6 +9,8 @@ from typing import Any, Union
 
 from torch import Tensor
 
+from captum_clustered._scalings import SCALINGS
+from captum_clustered.multi_layer_attribution import FUSIONS
 from captum_clustered.views import view_names
 
 __all__ = ["ExplainerSettings", "SavedClusters"]
@@ -25,7 +27,8 @@ class ExplainerSettings:
 
     Attributes:
 
-        layer (str, optional): The layer's name in the model.
+        layer (str or Sequence[str], optional): The layer's name in the model. The maps of
+                    several layers are fused, and the clusters are those of the last one.
                     Default: "" (the one of :func:`captum_clustered.models.find_layer`)
         layer_input (bool, optional): Whether to attribute to the layer's input.
                     Default: False
@@ -55,9 +58,12 @@ class ExplainerSettings:
                     :func:`captum_clustered.views.make_view`: ("identity", "hflip"). Clusters
                     are those of the input itself.
                     Default: () (no views)
+        fusion (str, optional): How the maps of several layers are fused, as in
+                    :class:`captum_clustered.MultiLayerAttribution`: "mean" or "max".
+                    Default: "mean"
     """
 
-    layer: str = ""
+    layer: str | Sequence[str] = ""
     layer_input: bool = False
     target: int | None = None
     score: str = "logit"
@@ -74,9 +80,10 @@ class ExplainerSettings:
     layer_baselines: float | None = None
     perturbations_per_eval: int | None = None
     views: tuple[str, ...] = ()
+    fusion: str = "mean"
 
     def __post_init__(self) -> None:
-        """Keep saved clusters and views as JSON can: a path, a tuple of numbers or of texts."""
+        """Keep each setting as JSON can: a path, a tuple of numbers or of texts."""
         clusters = self.clusters
         if isinstance(clusters, Tensor):
             clusters = clusters.tolist()
@@ -86,6 +93,31 @@ class ExplainerSettings:
             clusters = tuple(map(int, clusters))
         object.__setattr__(self, "clusters", clusters)
         object.__setattr__(self, "views", view_names(self.views))
+        # One name is itself, so that a list of one layer is no other setting.
+        layers = self.layers
+        object.__setattr__(self, "layer", layers[0] if len(layers) == 1 else layers)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of the layers; one empty name stands for the usual layer."""
+        return (self.layer,) if isinstance(self.layer, str) else tuple(self.layer) or ("",)
+
+    @property
+    def layer_names(self) -> str:
+        """The names of the layers, for texts."""
+        return ", ".join(self.layers)
+
+    @property
+    def fused(self) -> str:
+        """How the maps of several layers are fused, for texts; "" for one layer."""
+        if len(self.layers) == 1:
+            return ""
+        return f"{FUSIONS[self.fusion].label} over the layers, with equal mass"
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether a map sums to the importances and so is in units of the score."""
+        return SCALINGS[self.scaling].is_additive and not self.fused
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as values that JSON has."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from captum_clustered._scalings import SCALINGS
 from captum_clustered._storage.layout import read_left_out_pairs
 from captum_clustered.explain.explanation import Explanation
 from captum_clustered.explain.settings import ExplainerSettings
@@ -41,14 +40,14 @@ def explain_report(paths: Sequence[Path], left_out: Path) -> content.Report:
     n_maps = sum(len(METHODS) + Explanation.load(path).sizes.size for path in paths)
     side = largest_side(n_maps, MAP_BYTES + CLUSTER_BYTES)
     images, rows, facts, classes = [], [], [], {}
-    is_reduced = is_average = has_views = False
+    is_reduced = is_average = has_views = has_layers = False
     scores: dict[str, None] = {}
     for path in paths:
         explanation = Explanation.load(path)
         try:
             images.append(_image(explanation, side))
             rows.append(_row(explanation))
-            is_reduced |= max(explanation.maps.shape[1:]) > side
+            is_reduced |= max(explanation.attribution.shape) > side
         except (ValueError, TypeError, IndexError) as error:
             # Arrays have the right names, but other shapes or kinds.
             raise ValueError(f"{path} is no result of explain, or is damaged: {error}") from error
@@ -57,6 +56,7 @@ def explain_report(paths: Sequence[Path], left_out: Path) -> content.Report:
         scores[_score(explanation)] = None
         is_average |= explanation.settings.n_clusterings > 1
         has_views |= bool(explanation.settings.views)
+        has_layers |= bool(explanation.settings.fused)
     one, remarks = len(images) == 1, []
     if is_reduced:
         remarks.append(f"Maps of more than {side} x {side} values were shrunk to that.")
@@ -64,7 +64,9 @@ def explain_report(paths: Sequence[Path], left_out: Path) -> content.Report:
         remarks.append(
             "Maps are means over views of the image; clusters are those of the image itself."
         )
-    elif not is_average:
+    if has_layers:
+        remarks.append("Maps are of several layers; clusters are those of the last one.")
+    if not (is_average or has_views or has_layers):
         remarks.append("The map of a cluster is its share of the map of Clustered-CAM.")
     return content.Report(
         title=f"Explanation{'' if one else 's'} of {counted(len(images), 'image')}",
@@ -86,7 +88,7 @@ def _image(explanation: Explanation, side: int) -> content.ShownImage:
     settings, score = explanation.settings, _score(explanation)
     maps = (explanation.attribution, explanation.gradcam)
     shared = None
-    if SCALINGS[settings.scaling].is_additive:
+    if settings.is_additive:
         shared = max(float(np.abs(values).max()) for values in maps if values is not None)
     packed: list[content.Map | content.Failed] = [
         content.Failed(explanation.gradcam_missing or "left out")
@@ -141,11 +143,12 @@ def _facts(explanation: Explanation) -> dict[str, str]:
     """Return the model and all settings that are given, by their titles."""
     settings = explanation.settings
     where = "input of " if settings.layer_input else ""
-    facts = {"Model": explanation.model, "Layer": f"{where}{settings.layer}"}
+    facts = {"Model": explanation.model, "Layer": f"{where}{settings.layer_names}"}
     facts["Preprocessing"] = explanation.preprocessing
     for each in fields(ExplainerSettings):
-        value = getattr(settings, each.name)
-        if each.name not in ("layer", "layer_input") and value not in (None, ()):
+        # Fusion says something about several layers only.
+        value = settings.fused if each.name == "fusion" else getattr(settings, each.name)
+        if each.name not in ("layer", "layer_input") and value not in (None, (), ""):
             title = each.name.removeprefix("n_").replace("_", " ").capitalize()
             if each.name == "views":
                 value = ", ".join(value)

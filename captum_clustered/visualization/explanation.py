@@ -144,10 +144,10 @@ def _draw_clusters(figure: Any, explanation: Explanation, look: Look) -> None:
 
 
 def _unit(settings: ExplainerSettings) -> str:
-    scaling = SCALINGS[settings.scaling]
-    if not scaling.is_additive:
-        return scaling.unit
-    return f"{scaling.unit} ({SCORES[settings.score].label})\nper position"
+    unit = SCALINGS[settings.scaling].unit
+    if not settings.is_additive:
+        return unit
+    return f"{unit} ({SCORES[settings.score].label})\nper position"
 
 
 def _facts(explanation: Explanation) -> str:
@@ -166,7 +166,11 @@ def _facts(explanation: Explanation) -> str:
     if settings.score != "probability":
         facts.append(f"{SCORES[settings.score].label} {explanation.score:.3g}")
     where = "input of layer" if settings.layer_input else "layer"
-    facts.append(f"{shortened(explanation.model, 40)}, {where} {shortened(settings.layer, 40)}")
+    facts.append(
+        f"{shortened(explanation.model, 40)}, {where} {shortened(settings.layer_names, 40)}"
+    )
+    if settings.fused:
+        facts.append(f"maps: {settings.fused}")
     if settings.views:
         facts.append(f"maps: means over the views {', '.join(settings.views)}")
     if explanation.preprocessing:
@@ -186,6 +190,8 @@ def _caption(explanation: Explanation) -> str:
             f"; those of seed {settings.seed}, one of {settings.n_clusterings} clusterings that "
             "the map averages"
         )
+    if settings.fused:
+        caption += f"; those of layer {shortened(settings.layers[-1], 40)}"
     if settings.views:
         caption += "; those of the input itself, not of the views"
     return caption
@@ -193,11 +199,10 @@ def _caption(explanation: Explanation) -> str:
 
 def _draw_methods(figure: Any, explanation: Explanation, scale: str, look: Look) -> None:
     # A map in other units than LayerGradCam's can be compared by its shape only.
-    is_additive = SCALINGS[explanation.settings.scaling].is_additive
     _, axes = visualize_methods(
         {"Clustered-CAM": [explanation.attribution], "LayerGradCam": [explanation.gradcam]},
         [explanation.picture],
-        scale=scale if is_additive else "own",
+        scale=scale if explanation.settings.is_additive else "own",
         opacity=look.opacity,
         outline=look.outline,
         keep_colors=look.keep_colors,

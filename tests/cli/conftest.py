@@ -28,12 +28,22 @@ def run():
 
 
 @pytest.fixture
-def explain(run, photo):
+def usual():
+    """Returns a tiny network and its layer 1, unless the options name layers."""
+
+    def options_before(options):
+        # The last of an option given twice counts, except for layers: there may be several.
+        layer = () if "--layer" in options else ("--layer", "1")
+        return ("--model", "factories:net", *layer, "--size", "32", "--out", "out")
+
+    return options_before
+
+
+@pytest.fixture
+def explain(run, photo, usual):
     """Runs explain on the picture with a tiny network; options replace the usual ones."""
 
     def invoke(*options, images=None):
-        # The last of an option given twice counts.
-        usual = ("--model", "factories:net", "--layer", "1", "--size", "32", "--out", "out")
-        return run("explain", *(images or [photo]), *usual, *options)
+        return run("explain", *(images or [photo]), *usual(options), *options)
 
     return invoke

@@ -44,13 +44,12 @@ def masks(workplace, images):
 
 
 @pytest.fixture
-def run_compare(run, images):
+def run_compare(run, images, usual):
     """Runs compare with a tiny network and Grad-CAM; options are added."""
 
     def invoke(*options):
-        usual = ("--model", "factories:net", "--layer", "1", "--size", "32", "--out", "out")
-        usual += ("--images", images, "--methods", "LayerGradCam")
-        return run("compare", *usual, *options)
+        given = (*usual(options), "--images", images, "--methods", "LayerGradCam")
+        return run("compare", *given, *options)
 
     return invoke
 
@@ -180,6 +179,16 @@ class TestResults:
         assert run_compare(*FAST, "--score", "log_probability", "--out", "logs").exit_code == 0
         assert settings["seed"] == 3
         assert set(results()["target"]) == {2}
+
+    def test_several_layers(self, run_compare, workplace):
+        options = ("--layer", "0", "--layer", "1", "--fusion", "max")
+        assert run_compare(*FAST, *options).exit_code == 0
+        settings = json.loads((workplace / "out" / "state" / "settings.json").read_text())
+        assert settings["layer"] == "'0' (Conv2d), '1' (ReLU)"
+        assert settings["fusion"] == "max"
+        summary = (workplace / "out" / "summary.md").read_text()
+        assert "layer 0, 1;" in summary
+        assert "Fusion: maximum." in summary
 
     def test_one_image(self, run_compare, images):
         for name in ("b.png", "c.png"):
@@ -377,6 +386,8 @@ class TestMistakes:
             (("--metrics", "average drip"), "Did you mean 'average drop"),
             (("--metrics", "IoU"), "needs masks"),
             (("--layer", "9"), "has no layer '9'"),
+            (("--layer", "1,9"), "has no layer '9'"),
+            (("--layer", "0,1", "--clusters", "x"), "--clusters are those of one layer; got"),
             (("--layer", "3"), "which is not a spatial map"),
             (("--model", "factories:tokens", "--layer", "block"), "only maps with channels"),
             (("--model", "factories:gray", "--target", "2"), "has 2 classes, 0 to 1"),

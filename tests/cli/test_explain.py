@@ -247,6 +247,16 @@ class TestOptions:
         _, clusters = cam.attribute(inputs, 1, return_clusters=True)
         np.testing.assert_allclose(found.importances, clusters.importances[0], rtol=1e-4)
 
+    @pytest.mark.parametrize("layers", [("1,3",), ("1", "3")])
+    def test_several_layers(self, explain, layers):
+        options = [part for layer in layers for part in ("--layer", layer)]
+        result = explain("--model", "factories:two_sizes", *options, "--fusion", "max")
+        assert result.exit_code == 0
+        note = "Note: The maps are the maximum over the layers, with equal mass; the clusters are"
+        assert result.stdout.count(note) == 1
+        settings = Explanation.load("out/photo.npz").settings
+        assert (settings.layer, settings.fusion) == (("1", "3"), "max")
+
     def test_the_usual_layer_is_taken_and_printed(self, run, photo):
         usual = ("--model", "factories:net", "--size", "32", "--out", "out")
         result = run("explain", photo, *usual)

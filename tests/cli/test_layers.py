@@ -1,6 +1,8 @@
 """The command layers."""
 
 import pytest
+import small_factories
+import torch
 
 
 def rows(output):
@@ -57,6 +59,15 @@ class TestCommand:
         table = rows(run("layers", "--model", "factories:gray", "--size", "32").stdout)
         assert table["1"] == ["ReLU", "12 x 8 x 8", "map", "<- usual choice"]
         assert table["2 (input)"][-1] == "use --layer-input"
+
+    def test_weights_that_explain_takes(self, run, tmp_path):
+        torch.save(small_factories.gray().state_dict(), tmp_path / "gray.pt")
+        options = ("--model", "factories:gray", "--size", "32")
+        table = rows(run("layers", *options, "--weights", "gray.pt").stdout)
+        assert table == rows(run("layers", *options).stdout)
+        result = run("layers", *options, "--weights", "other.pt")
+        assert result.exit_code == 1
+        assert "There is no file other.pt with weights" in result.stderr
 
     @pytest.mark.parametrize(
         ("arguments", "expected"),

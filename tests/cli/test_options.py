@@ -11,12 +11,12 @@ from captum_clustered.explain import ExplainerSettings
 
 
 def test_defaults_are_those_of_the_library():
-    assert MethodOptions().settings(layer="") == ExplainerSettings()
+    assert MethodOptions().settings(layers=[]) == ExplainerSettings()
 
 
 def test_each_setting_of_the_library_is_an_option():
-    # --multi-label is an option of explain alone.
-    others = {"layer", "target", "multi_label"}
+    # run has one layer, and no --multi-label.
+    others = {"layer", "target", "multi_label", "fusion"}
     assert {f.name for f in fields(ExplainerSettings)} - others == {
         f.name for f in fields(MethodOptions)
     }

@@ -34,11 +34,10 @@ def pictures(workplace):
 
 
 @pytest.fixture
-def start(run, pictures):
+def start(run, pictures, usual):
     def invoke(*options):
-        usual = ("--model", "factories:net", "--layer", "1", "--size", "32", "--out", "out")
         small = ("--batch-size", "2", "--chunk-size", "4", "--num-workers", "0")
-        return run("run", "--data", pictures, *usual, *small, *options)
+        return run("run", "--data", pictures, *usual(options), *small, *options)
 
     return invoke
 
@@ -113,6 +112,13 @@ def test_views(start, run, workplace):
     result = start("--fit", "4")
     assert result.exit_code == 1
     assert "views was ['identity', 'hflip'] and is []" in result.stderr
+
+
+def test_several_layers_are_refused(start, workplace):
+    result = start("--layer", "0", "--layer", "1")
+    assert result.exit_code == 1
+    assert "--layer 0,1: run takes one layer; explain and compare take several" in result.stderr
+    assert not (workplace / "out").exists()
 
 
 def test_views_of_tokens_are_a_sentence(start):

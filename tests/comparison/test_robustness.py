@@ -388,7 +388,7 @@ def test_a_method_that_cannot_be_made_holds_on_to_nothing():
         raise RuntimeError("never")
 
     net = MlpHead()
-    method = make_methods({"broken": broken}, net, net.relu, None, has_masks=False, seed=0)[0]
+    method = make_methods({"broken": broken}, net, [net.relu], None, has_masks=False, seed=0)[0]
     depths = []
     for _ in range(5):
         with pytest.raises(RuntimeError, match="never") as caught:

@@ -13,6 +13,7 @@ from captum_clustered.comparison import Metric, compare
 from captum_clustered.comparison.controls import RandomMap
 from captum_clustered.comparison.peers import PEERS, peers_installed
 from captum_clustered.metrics._registry import METRICS
+from captum_clustered.multi_layer_attribution import MultiLayerAttribution
 from captum_clustered.test_time_augmentation import TestTimeAugmentation
 
 CONTROLS = ["Fake-CAM", "random", "center Gaussian", "mean activation", "mask"]
@@ -242,6 +243,46 @@ def test_methods_with_views():
     assert examples[[*MIRRORED, "own", three]].tolist() == [2, 2, 2, 2, 2, 3]
     # The user's object runs the user's network, and nothing else is counted there.
     assert own.attribution.forward_func is net
+
+
+@pytest.mark.parametrize("fusion", ["mean", "max"])
+def test_maps_of_several_layers_are_fused(fusion):
+    net, (x, labels, masks) = MlpHead(), pictures()
+    layers, maps = [net.trunk, net.relu], {}
+    target = net(x).argmax(1)
+
+    def fused(method):
+        both = [method(net, layer) for layer in layers]
+        return MultiLayerAttribution(both, fusion).attribute(x, target)
+
+    own = MultiLayerAttribution([LayerGradCam(net, layer) for layer in layers], fusion)
+    methods = [
+        "ClusteredLayerCAM",
+        "TestTimeAugmentation(LayerGradCam, views=['identity'])",
+        {"factory": LayerGradCam, "own": own, "own layer": LayerGradCam(net, net.conv)},
+    ]
+    spy = {"spy": lambda case: maps.setdefault(case.method, case.attributions).mean((1, 2, 3))}
+    result = compare(
+        net, layers, (x, labels, masks), methods, spy, fusion=fusion, show_progress=False
+    )
+    assert not len(result.failures)
+    torch.testing.assert_close(maps["ClusteredLayerCAM"], fused(ClusteredLayerCAM))
+    for name in ("LayerGradCam", methods[1], "factory", "own"):
+        torch.testing.assert_close(maps[name], fused(LayerGradCam))
+    torch.testing.assert_close(maps["own layer"], LayerGradCam(net, net.conv).attribute(x, target))
+    # A control that does not depend on the layer is what it was.
+    assert torch.equal(maps["mask"], masks[:, None])
+    assert maps["Fake-CAM"].unique().tolist() == [0, 1]
+    examples = result.costs()["forward_examples"]
+    assert examples["ClusteredLayerCAM"] == 2
+    # The user's object runs the user's network.
+    assert own.attributions[0].forward_func is net
+
+
+def test_each_of_several_layers_is_checked():
+    net = MlpHead()
+    with pytest.raises(ValueError, match=r"layer 'head' .* must have one map"):
+        compare(net, [net.relu, net.head], pictures()[0])
 
 
 def test_texts_may_hold_texts():
@@ -480,7 +521,10 @@ def test_progress_bar(capfd):
         ({"target": "label", "data": pictures()[0]}, ValueError, "needs labels"),
         ({"batch_size": 0}, ValueError, "batch_size=0"),
         ({"seed": -1}, ValueError, "seed=-1"),
-        ({"layer": "relu"}, TypeError, "layer must be"),
+        ({"layer": "relu"}, TypeError, "layer must be a torch.nn.Module or a list .*; got str"),
+        ({"layer": [nn.ReLU(), "relu"]}, TypeError, "layer must be .* or a list .*; got str"),
+        ({"layer": []}, ValueError, "layer must be .* or a list of them; got an empty list"),
+        ({"fusion": "sum"}, ValueError, "fusion='sum' must be 'mean' or 'max'"),
         ({"forward_func": 3}, TypeError, "forward_func must be callable; got int"),
         ({"data": 3}, TypeError, "data must be a tensor"),
         ({"data": []}, ValueError, "at least one batch"),

@@ -11,10 +11,17 @@ from PIL import Image
 from torch import nn
 from torchvision.transforms._presets import ImageClassification
 
-from captum_clustered import ClusteredLayerCAM, tokens_to_map
+from captum_clustered import (
+    ClusteredLayerCAM,
+    MultiLayerAttribution,
+    TestTimeAugmentation,
+    tokens_to_map,
+)
 from captum_clustered.data import make_preprocessing
-from captum_clustered.explain import ExplainerSettings, ImageExplainer
+from captum_clustered.explain import ExplainerSettings, Explanation, ImageExplainer
 from captum_clustered.models import Model
+from captum_clustered.report import write_report
+from captum_clustered.visualization import draw_explanation
 
 
 @pytest.fixture
@@ -273,3 +280,90 @@ class TestSavedClusters:
 def test_mistakes_show_before_any_image(net, preprocessing, settings, message):
     with pytest.raises(ValueError, match=message):
         explainer_of(net, preprocessing, **settings)
+
+
+class TestSeveralLayers:
+    @pytest.fixture
+    def net(self):
+        return small_factories.two_sizes().eval()
+
+    @pytest.mark.parametrize("fusion", ["mean", "max"])
+    def test_maps_are_fused_and_clusters_are_those_of_the_last_layer(
+        self, net, preprocessing, photo, fusion
+    ):
+        explain = explainer_of(net, preprocessing, layer=["1", "3"], fusion=fusion, n_clusters=3)
+        found = explain(photo, target=1)
+        x = explain.prepare(photo)
+        for maps, method in (
+            (found.attribution, partial(ClusteredLayerCAM, clusterer=3)),
+            (found.gradcam, LayerGradCam),
+        ):
+            fused = MultiLayerAttribution([method(net, net[i]) for i in (1, 3)], fusion)
+            np.testing.assert_allclose(maps, fused.attribute(x, 1)[0, 0], rtol=1e-5)
+        assert found.attribution.shape == (8, 8)
+        cam = ClusteredLayerCAM(net, net[3], clusterer=3)
+        _, clusters = cam.attribute(x, 1, return_clusters=True)
+        np.testing.assert_allclose(found.maps, clusters.maps[0], rtol=1e-5)
+        np.testing.assert_array_equal(found.labels, clusters.labels[0])
+        assert found.settings.layer == ("1", "3")
+        word = {"mean": "mean", "max": "maximum"}[fusion]
+        note = f"The maps are the {word} over the layers, with equal mass; the clusters are those "
+        assert [text for text in found.notes if text.startswith(note)]
+        assert "layer '1, 3'" in repr(found)
+
+    def test_views_are_averaged_after_the_fusion(self, net, preprocessing, photo):
+        settings = {"layer": ["1", "3"], "views": ["identity", "hflip"]}
+        explain = explainer_of(net, preprocessing, **settings)
+        found = explain(photo, target=1).attribution
+        fused = MultiLayerAttribution([ClusteredLayerCAM(net, net[i]) for i in (1, 3)])
+        mean = TestTimeAugmentation(fused).attribute(explain.prepare(photo), 1)
+        np.testing.assert_allclose(found, mean[0, 0], rtol=1e-5)
+
+    def test_a_list_of_one_layer_is_that_layer(self, net, preprocessing, photo):
+        found = [explainer_of(net, preprocessing, layer=layer)(photo) for layer in ("3", ["3"])]
+        np.testing.assert_array_equal(found[0].attribution, found[1].attribution)
+        assert found[0].settings == found[1].settings
+        assert found[0].notes == found[1].notes
+
+    def test_saved_loaded_and_drawn(self, net, preprocessing, photo, tmp_path):
+        found = explainer_of(net, preprocessing, layer=["1", "3"])(photo)
+        found.save(tmp_path / "photo.npz")
+        loaded = Explanation.load(tmp_path / "photo.npz")
+        assert loaded.settings == found.settings
+        figure = draw_explanation(loaded)
+        texts = " ".join(part.get_suptitle() for part in figure.subfigs).replace("\n", " ")
+        assert "layer 1, 3" in texts
+        assert "maps: mean over the layers, with equal mass" in texts
+        assert "; those of layer 3" in texts
+        write_report(tmp_path, tmp_path / "report.html")
+        page = (tmp_path / "report.html").read_text()
+        assert "Maps are of several layers; clusters are those of the last one." in page
+        assert "is its share of the map of Clustered-CAM" not in page
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"layer": ["1", "9"]}, "has no layer '9'"),
+            ({"layer": ["1", "6"]}, "Layer '6' has shape .* not a spatial map"),
+            ({"layer": ["1", "3"], "fusion": "sum"}, "fusion='sum' must be 'mean' or 'max'"),
+            ({"layer": ["1", "3"], "clusters": [0] * 12}, "are those of one layer; got .* 1, 3"),
+        ],
+    )
+    def test_wrong_settings(self, net, preprocessing, settings, message):
+        with pytest.raises(ValueError, match=message):
+            explainer_of(net, preprocessing, **settings)
+
+    def test_tokens_are_fused_and_a_map_and_tokens_are_not(self, preprocessing, photo):
+        tokens = small_factories.tokens().eval()
+        settings = {"layer": ["block", "block"], "channel_dim": -1}
+        found = explainer_of(tokens, preprocessing, **settings)(photo)
+        single = explainer_of(tokens, preprocessing, layer="block", channel_dim=-1)(photo)
+        np.testing.assert_allclose(found.attribution, single.attribution, rtol=1e-5)
+        mixed = nn.Sequential(nn.Conv2d(3, 16, 4, stride=4), nn.Flatten(2), Tokens(), nn.Flatten())
+        mixed.append(nn.Linear(16 * 64, 3)).eval()
+        with pytest.raises(ValueError, match=r"layer: several must all be maps, .* '0' \(1, 16"):
+            explainer_of(mixed, preprocessing, layer=["0", "2"])
+
+
+class Tokens(nn.Identity):
+    """Its output is (N, C, T)."""

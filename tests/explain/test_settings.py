@@ -16,7 +16,7 @@ def test_defaults_are_those_of_the_method():
     }
     names = {"n_clusters": "clusterer", "layer_input": "attribute_to_layer_input"}
     # What the method has no default for, or what is chosen in another way.
-    own = {"layer", "target", "score", "multi_label", "n_prefix", "clusters", "views"}
+    own = {"layer", "target", "score", "multi_label", "n_prefix", "clusters", "views", "fusion"}
     for field in fields(ExplainerSettings):
         if field.name not in own:
             assert field.default == parameters[names.get(field.name, field.name)].default, (
@@ -43,3 +43,26 @@ def test_views_are_stored_as_texts_in_one_spelling(given):
 def test_views_that_cannot_be_stored_or_are_unknown(views, error, message):
     with pytest.raises(error, match=message):
         ExplainerSettings(views=views)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept", "names"),
+    [
+        ("a", "a", ("a",)),
+        (["a"], "a", ("a",)),
+        (["a", "b"], ("a", "b"), ("a", "b")),
+        ([], "", ("",)),
+    ],
+)
+def test_layers_are_stored_as_json_can(given, kept, names):
+    settings = ExplainerSettings(layer=given, fusion="max")
+    assert (settings.layer, settings.layers) == (kept, names)
+    stored = json.loads(json.dumps(settings.to_json()))
+    assert ExplainerSettings.from_json(stored) == settings
+    assert bool(settings.fused) == (len(names) > 1)
+
+
+def test_fused_maps_do_not_sum_to_the_score():
+    one, two = (ExplainerSettings(layer=layers, scaling="density") for layers in ("a", ["a", "b"]))
+    assert one.is_additive
+    assert not two.is_additive

@@ -69,6 +69,20 @@ def net(channels=3, n_classes=3, width=12):
     )
 
 
+def two_sizes():
+    """A network with a fine map, its layer 1, and a coarse one, its layer 3."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 4, stride=4),
+        nn.ReLU(),
+        nn.Conv2d(6, 12, 2, stride=2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(12, 3),
+    )
+
+
 def many():
     return net(n_classes=8)
 

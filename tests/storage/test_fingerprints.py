@@ -9,6 +9,7 @@ from nets import MlpHead
 from captum_clustered import scores
 from captum_clustered._storage.fingerprints import describe, hash_module, hash_names, hash_tensor
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
+from captum_clustered.multi_layer_attribution import MultiLayerAttribution
 from captum_clustered.test_time_augmentation import TestTimeAugmentation
 
 
@@ -69,15 +70,19 @@ def test_a_method_is_described_by_its_plain_settings():
     assert "'factor': 0.5" in found
 
 
-def test_views_and_the_method_behind_them_are_described():
+def test_views_and_the_methods_behind_them_are_described():
     gradcam = LayerGradCam(MlpHead(), MlpHead().relu)
+    clustered = ClusteredLayerCAM(MlpHead(), MlpHead().relu)
     methods = [
         TestTimeAugmentation(gradcam),
         TestTimeAugmentation(gradcam, ["identity", "vflip"]),
         TestTimeAugmentation(gradcam, ["identity", "hflip+zoom(1.1)"]),
         TestTimeAugmentation(gradcam, grid=(2, 2)),
-        TestTimeAugmentation(ClusteredLayerCAM(MlpHead(), MlpHead().relu)),
+        TestTimeAugmentation(clustered),
         TestTimeAugmentation(ClusteredLayerCAM(MlpHead(), MlpHead().relu, clusterer=3)),
+        MultiLayerAttribution([gradcam, clustered]),
+        MultiLayerAttribution([gradcam, gradcam]),
+        MultiLayerAttribution([gradcam, gradcam], fusion="max"),
     ]
     found = list(map(describe, methods))
     assert len(set(found)) == len(found)
