@@ -138,6 +138,7 @@ def test_has_the_clusters_of_a_real_comparison(tmp_path):
 
 
 def test_images_of_other_dimensions_have_a_table_alone(tmp_path):
+    torch.manual_seed(0)
     net = torch.nn.Sequential(
         torch.nn.Conv1d(1, 4, 3),
         torch.nn.ReLU(),
