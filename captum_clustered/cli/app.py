@@ -17,7 +17,7 @@ from captum_clustered.cli.console import out, sentences
 COMMANDS = {
     "explain": "Explain what a network sees in images.",
     "layers": "List the layers of a model that can be shown as a map.",
-    "demo": "Explain two photographs with an ImageNet network; nothing is downloaded.",
+    "demo": "Explain photographs with an ImageNet network; nothing is downloaded.",
     "compare": "Compare methods on a folder of images, by many metrics and against controls.",
     "report": "Show the results of compare or explain as one HTML page.",
     "run": "Explain a whole data set; an interrupted run can be resumed.",
