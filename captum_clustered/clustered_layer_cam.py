@@ -59,8 +59,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
     for Deep Convolutional Networks for Thyroid Nodule Ultrasound Image Classification",
     MIDL 2022. The paper does not specify how maps are clustered, into how many clusters, and
     how drops become a map; these are parameters here. Unlike in Ablation-CAM, drops are not
-    divided by the score: the division has no effect on a normalized map, and a negative
-    logit would invert the map.
+    divided by the score, because a negative logit would invert the map.
     """
 
     def __init__(
