@@ -85,7 +85,7 @@ def compare_photographs(
     def fit() -> Tensor:
         cam = ClusteredLayerCAM(network, layer, clusterer=FIT_CLUSTERS)
         reference, _ = inputs(N_FIT, FIT_SEED, NETWORKS[name])
-        cam.fit(reference.split(8), attribute_to_layer_input=True)
+        cam.fit(list(reference.split(8)), attribute_to_layer_input=True)
         return torch.as_tensor(cam.labels_)
 
     comparison = compare(

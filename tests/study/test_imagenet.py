@@ -17,7 +17,7 @@ def test_crops_fit_the_network_and_know_their_photograph():
 
 def test_from_end_to_end(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(imagenet, "NETWORKS", {"lite0": 64})
-    monkeypatch.setattr(imagenet, "N_FIT", 1)
+    monkeypatch.setattr(imagenet, "N_FIT", 2)
     monkeypatch.setattr(imagenet, "FIT_CLUSTERS", 5)
     methods = [FITTED, "AblationCAM, 2 views", "LayerGradCam"]
     arguments = ["--out", str(tmp_path), "--crops", "1", "--networks", "lite0"]
