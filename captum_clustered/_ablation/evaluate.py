@@ -14,7 +14,7 @@ from torch import Tensor
 from captum_clustered._ablation.arguments import CallArguments
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._ablation.loop import per_ablation_loop
-from captum_clustered._ablation.model import ModelState, layer_name
+from captum_clustered._ablation.model import ModelState, layer_name, model_behind
 from captum_clustered._ablation.planner import AblationPlanner, LayerBaselines, expected_channels
 from captum_clustered._ablation.random_numbers import PassNumbers
 from captum_clustered._ablation.request import (
@@ -71,7 +71,9 @@ def evaluate(
         layer_baselines=layer_baselines,
         with_baseline_score=with_baseline_score or importance.needs_baseline_score,
         layer_name=layer_name(cam.forward_func, cam.layer),
-        expected_channels=expected_channels(cam.layer, attribute_to_layer_input),
+        expected_channels=expected_channels(
+            cam.layer, attribute_to_layer_input, model_behind(cam.forward_func)
+        ),
     )
     state = ModelState(cam.forward_func, cam.layer, formatted)
     device_ids = cam._device_ids()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Union
 
 import torch
@@ -110,16 +111,21 @@ class AblationPlanner:
         )
 
 
-def expected_channels(layer: Module, attribute_to_layer_input: bool) -> int | None:
+def expected_channels(
+    layer: Module, attribute_to_layer_input: bool, model: Module | None = None
+) -> int | None:
     """
-    Return the number of channels of a layer as its parameters suggest it; None without any.
+    Return the number of channels of a layer as parameters suggest it; None without any.
 
+    Without parameters of its own, a layer has the channels of the last module in front of it.
     With the right number, one pass is enough if each channel is a cluster; another number costs
     a second pass or evaluations that are not needed.
     """
     parameters = list(layer.parameters())
     if not parameters:
-        return None
+        before = takewhile(lambda module: module is not layer, model.modules() if model else ())
+        own = [p for module in before for p in module._parameters.values() if p is not None]
+        return own[-1].shape[0] if own else None
     if attribute_to_layer_input:
         return parameters[0].shape[:2][-1]
     return parameters[-1].shape[0]

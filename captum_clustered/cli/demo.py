@@ -20,6 +20,7 @@ from typer import Option
 from captum_clustered._ablation.random_numbers import PrivateNumbers
 from captum_clustered.cli.console import progress_bar, sentences, show, titled
 from captum_clustered.cli.explain import explain_image, prepare_folder
+from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.explain import ExplainerSettings, ImageExplainer
 from captum_clustered.input_attribution import InputAttribution
 from captum_clustered.metrics import average_drop, increase_in_confidence
@@ -99,12 +100,15 @@ def predicted_class(explainer: ImageExplainer, inputs: Tensor) -> int:
 
 def measure(explainer: ImageExplainer, inputs: Tensor, target: int) -> dict[str, Quality]:
     """Return how good each method's map of an image is, by method."""
-    both: dict[str, LayerAttribution] = {
+    single: dict[str, LayerAttribution] = {
         "Clustered-CAM": explainer.cam,
+        "Ablation-CAM (clusterer=None)": ClusteredLayerCAM(
+            explainer.score, explainer.layer, clusterer=None
+        ),
         "LayerGradCam": explainer.gradcam_method(),
     }
     methods: dict[str, LayerAttribution] = {}
-    for name, method in both.items():
+    for name, method in single.items():
         methods |= {name: method, f"{name}, 2 views": TestTimeAugmentation(method, VIEWS)}
     costs = _costs(explainer, methods, inputs, target)
     return {

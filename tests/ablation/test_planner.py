@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from captum_clustered import ClusteredLayerCAM
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._ablation.planner import AblationPlanner, expected_channels, format_baselines
 from captum_clustered._clustering.clusterers import make_clusterer
@@ -132,3 +133,30 @@ def test_baselines_are_one_for_each_tensor_in_its_dtype():
 def test_baselines_that_do_not_fit(baselines, error, message):
     with pytest.raises(error, match=message):
         format_baselines(baselines, (LAYER,))
+
+
+@pytest.mark.parametrize(("name", "expected"), [("0", None), ("2", 8), ("4", 5)])
+def test_a_layer_without_parameters_has_the_channels_in_front_of_it(name, expected):
+    model = nn.Sequential(
+        nn.ReLU(), nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 5, 3), nn.MaxPool2d(2)
+    )
+    layer = model.get_submodule(name)
+    for at_input in (False, True):
+        assert expected_channels(layer, at_input, model) == expected
+        assert expected_channels(layer, at_input) is None
+
+
+def test_each_channel_of_a_pooling_layer_takes_one_pass():
+    n_passes = 0
+
+    class Counting(nn.Sequential):
+        def forward(self, x):
+            nonlocal n_passes
+            n_passes += 1
+            return super().forward(x)
+
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(40, 3))
+    model = Counting(nn.Conv2d(3, 40, 3), nn.ReLU(), head).eval()
+    cam = ClusteredLayerCAM(model, head[0], clusterer=None)
+    cam.attribute(torch.rand(2, 3, 6, 6), 1, attribute_to_layer_input=True)
+    assert n_passes == 1

@@ -54,6 +54,8 @@ class TestDemo:
         assert [row[0] for row in rows] == [
             "Clustered-CAM",
             "Clustered-CAM, 2 views",
+            "Ablation-CAM (clusterer=None)",
+            "Ablation-CAM (clusterer=None), 2 views",
             "LayerGradCam",
             "LayerGradCam, 2 views",
         ]
@@ -90,6 +92,7 @@ class TestMeasure:
         options = {"target": 1, "attribute_to_layer_input": True}
         plain = {
             "Clustered-CAM": ClusteredLayerCAM(module, module[2], clusterer=4),
+            "Ablation-CAM (clusterer=None)": ClusteredLayerCAM(module, module[2], clusterer=None),
             "LayerGradCam": LayerGradCam(module, module[2]),
         }
         viewed = {f"{name}, 2 views": TestTimeAugmentation(m, VIEWS) for name, m in plain.items()}
