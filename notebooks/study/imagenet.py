@@ -31,6 +31,7 @@ from study.images import MEAN, STD
 from study.methods import FITTED, VIEWS, resolve
 from study.networks import on_device
 from study.options import errors_of
+from study.run import SCORES
 from study.stability import EMPTY, EMPTY_MAP, SENSITIVITY
 from study.tables import sensitivity_table, verdicts_table
 
@@ -74,13 +75,12 @@ def inputs(n_crops: int, seed: int, side: int) -> tuple[Tensor, list[str]]:
     return normalized.contiguous(memory_format=torch.channels_last), names
 
 
-def compare_photographs(
-    name: str, out: Path, n_crops: int, methods: Sequence[str], metrics: Sequence[str]
-) -> tuple[Comparison, list[str]]:
+def compare_photographs(name: str, options: argparse.Namespace) -> tuple[Comparison, list[str]]:
     """Compare methods on crops by one network; return the comparison and their photographs."""
+    folder = options.out / name
     network = on_device(imagenet_network(name))
     layer = network.get_submodule("_avg_pooling")
-    images, owners = inputs(n_crops, CROPS_SEED, NETWORKS[name])
+    images, owners = inputs(options.crops, CROPS_SEED, NETWORKS[name])
 
     def fit() -> Tensor:
         cam = ClusteredLayerCAM(network, layer, clusterer=FIT_CLUSTERS)
@@ -92,15 +92,15 @@ def compare_photographs(
         network,
         layer,
         [(batch,) for batch in images.split(8)],
-        resolve(methods, fit),
-        [*metrics, {EMPTY: EMPTY_MAP}],
-        score="margin",
+        resolve(options.methods, fit),
+        [*options.metrics, {EMPTY: EMPTY_MAP}],
+        score=options.score,
         attribute_to_layer_input=True,
-        save_to=out / name / "state",
+        save_to=folder / "state",
     )
     figure = draw_front(comparison, forward_seconds(network, images[:8]))
-    save_figure(figure, out / name / "front.png")
-    comparison.to_csv(out / name / "results.csv")
+    save_figure(figure, folder / "front.png")
+    comparison.to_csv(folder / "results.csv")
     return comparison, owners
 
 
@@ -111,19 +111,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("out/imagenet"))
     parser.add_argument("--crops", type=int, default=8, help="Crops of each of 8 photographs.")
+    parser.add_argument("--score", choices=SCORES, default="margin", help="The score to explain.")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--methods", nargs="+", metavar="NAME", default=METHODS)
     parser.add_argument("--metrics", nargs="+", metavar="NAME", default=METRICS)
     options = parser.parse_args(arguments)
     with errors_of("study"):
         for name in options.networks:
-            comparison, owners = compare_photographs(
-                name, options.out, options.crops, options.methods, options.metrics
-            )
+            comparison, owners = compare_photographs(name, options)
             each = [str(number) for number in range(len(owners))]
             text = "\n\n".join(
                 [
-                    f"# efficientnet-{name}, {len(owners)} crops of {len(set(owners))} photographs",
+                    f"# efficientnet-{name}, {len(owners)} crops of {len(set(owners))} "
+                    f"photographs, score {options.score}",
                     comparison.to_markdown(),
                     f"Over crops. {verdicts_table(comparison, each)}",
                     f"Over photographs. {verdicts_table(comparison, owners)}",

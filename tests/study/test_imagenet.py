@@ -24,7 +24,7 @@ def test_from_end_to_end(tmp_path, capsys, monkeypatch):
     arguments += ["--methods", *methods, "--metrics", "average drop", "increase in confidence"]
     imagenet.main(arguments)
     printed = capsys.readouterr().out
-    assert "# efficientnet-lite0, 8 crops of 8 photographs" in printed
+    assert "# efficientnet-lite0, 8 crops of 8 photographs, score margin" in printed
     assert (tmp_path / "lite0" / "study.md").read_text() == printed
     assert (tmp_path / "lite0" / "front.png").stat().st_size > 0
     table = pd.read_csv(tmp_path / "lite0" / "results.csv")
