@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
@@ -12,6 +17,9 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from captum_clustered.comparison import Comparison
+from captum_clustered.comparison.methods import METHODS
+from captum_clustered.scores import SCORES
+from study.networks import Target
 from study.stability import SENSITIVITY, sensitivity_ratios
 from study.verdicts import MARGINS
 
@@ -22,18 +30,65 @@ COLUMNS = 4
 LEFT_OUT = ("Fake-CAM", "mask", "random")
 
 
-def forward_seconds(network: nn.Module, inputs: Tensor) -> float:
-    """Return the seconds of a plain forward pass per image, the median of several."""
-    times = []
+def costs(
+    path: Path,
+    methods: Sequence[Any],
+    network: nn.Module,
+    score: str,
+    target: Target,
+    inputs: Tensor,
+) -> dict[str, float]:
+    """
+    Measure what a map of each method costs, in forward passes of the network.
+
+    Args:
+
+        path (Path): JSON file of the costs; if it has these methods, nothing is measured.
+        methods (sequence): As :func:`study.methods.resolve` returns them. Texts such as
+                    "ClusteredLayerCAM(clusterer=20)" are not measured.
+        network (torch.nn.Module): The network.
+        score (str): Name of the score that is explained.
+        target (Target): The layer.
+        inputs (Tensor): A batch.
+
+    Returns:
+        dict[str, float]: The median over rounds, in which all calls run in turn.
+    """
+    given = [
+        item if isinstance(item, dict) else {item: METHODS[item].build}
+        for item in methods
+        if isinstance(item, dict) or item in METHODS
+    ]
+    if path.is_file():
+        found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+        if list(found) == [name for item in given for name in item]:
+            return found
+    scored = SCORES[score].wrap(network)
     with torch.no_grad():
-        for _ in range(1 + N_ROUNDS):
+        classes = scored(inputs.clone()).argmax(1)
+    calls: dict[str, Callable[[], Any]] = {"": torch.no_grad()(partial(network, inputs))}
+    for item in given:
+        for name, factory in item.items():
+            calls[name] = partial(
+                factory(scored, target.layer).attribute,
+                inputs,
+                classes,
+                attribute_to_layer_input=target.at_input,
+            )
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(1 + N_ROUNDS):
+        for name, call in calls.items():
             start = time.perf_counter()
-            network(inputs)
-            times.append(time.perf_counter() - start)
-    return median(times[1:]) / len(inputs)
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    medians = {name: median(times[1:]) for name, times in seconds.items()}
+    forward = medians.pop("")
+    found = {name: value / forward for name, value in medians.items()}
+    path.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return found
 
 
-def draw_front(comparison: Comparison, seconds: float) -> Figure:
+def draw_front(comparison: Comparison, costs: Mapping[str, float]) -> Figure:
     """
     Draw each method's metrics against what its map costs.
 
@@ -43,15 +98,13 @@ def draw_front(comparison: Comparison, seconds: float) -> Figure:
     Args:
 
         comparison (Comparison): The comparison.
-        seconds (float): Seconds of a forward pass for an image, on the same machine.
+        costs (dict[str, float]): Cost of each method to draw, in forward passes.
     """
     table = _means(comparison)
-    costs = comparison.costs()["seconds"] / seconds
-    methods = [name for name in comparison.methods if name not in comparison.controls]
+    methods = [name for name in comparison.methods if name in costs]
     n_rows = math.ceil(len(table) / COLUMNS)
-    figure = Figure(
-        figsize=(3.1 * COLUMNS, 2.7 * n_rows + 0.45 * len(methods) / 2), layout="constrained"
-    )
+    size = (3.1 * COLUMNS, 2.9 * n_rows + 0.13 * len(methods))
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(n_rows, COLUMNS, squeeze=False)
     for axis, (name, (values, is_lower)) in zip(axes.flat, table.items(), strict=False):
         for control in comparison.controls:
@@ -70,22 +123,20 @@ def draw_front(comparison: Comparison, seconds: float) -> Figure:
                 fontweight="bold",
             )
         _draw_steps(axis, [(costs[m], values[m]) for m in methods], is_lower)
-        axis.set_xscale("log", base=2)
         axis.set_title(f"{name}\n{'lower' if is_lower else 'higher'} is better", fontsize=9)
-        axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        axis.set_xlabel("forward passes", fontsize=8)
         axis.tick_params(labelsize=8)
         axis.grid(color="#E4E4E4", linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes.flat[len(table) :]:
         axis.set_visible(False)
-    figure.supxlabel("cost of a map, in forward passes of the network", fontsize=9)
     handles = [
         figure.axes[0].plot(
             [], [], "o", color=OURS if _is_ours(m) else OTHERS, label=f"{number}  {m}"
         )[0]
         for number, m in enumerate(methods, 1)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return figure
 
 

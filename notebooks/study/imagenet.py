@@ -26,10 +26,10 @@ from torchvision.transforms.functional import pil_to_tensor
 from captum_clustered import ClusteredLayerCAM, compare, samples
 from captum_clustered.comparison import Comparison
 from captum_clustered.visualization.canvas import save_figure
-from study.front import draw_front, forward_seconds
+from study.front import costs, draw_front
 from study.images import MEAN, STD
 from study.methods import FITTED, VIEWS, resolve
-from study.networks import on_device
+from study.networks import Target, on_device
 from study.options import errors_of
 from study.run import SCORES
 from study.stability import EMPTY, EMPTY_MAP, SENSITIVITY
@@ -88,18 +88,21 @@ def compare_photographs(name: str, options: argparse.Namespace) -> tuple[Compari
         cam.fit(list(reference.split(8)), attribute_to_layer_input=True)
         return torch.as_tensor(cam.labels_)
 
+    methods = resolve(options.methods, fit)
     comparison = compare(
         network,
         layer,
         [(batch,) for batch in images.split(8)],
-        resolve(options.methods, fit),
+        methods,
         [*options.metrics, {EMPTY: EMPTY_MAP}],
         score=options.score,
         attribute_to_layer_input=True,
         save_to=folder / "state",
     )
-    figure = draw_front(comparison, forward_seconds(network, images[:8]))
-    save_figure(figure, folder / "front.png")
+    measured = costs(
+        folder / "costs.json", methods, network, options.score, Target(layer, True), images[:8]
+    )
+    save_figure(draw_front(comparison, measured), folder / "front.png")
     comparison.to_csv(folder / "results.csv")
     return comparison, owners
 

@@ -23,7 +23,7 @@ from study import auc
 from study.checkpoints import load_network
 from study.data import SPLITS, StudyData
 from study.fitted_clusters import fitted_clusters
-from study.front import draw_front, forward_seconds
+from study.front import costs, draw_front
 from study.images import batches, labels_of, patients_of, sample
 from study.methods import resolve, study_methods
 from study.networks import HEADS, LAYERS, on_device, target_layer
@@ -104,8 +104,6 @@ def study(data: StudyData, models: Path, out: Path, options: Options) -> str:
             comparison = compare_layer(network, layer, images, data, folder, options)
             texts.append(f"## {head} head, {layer} layer")
             texts.append(write(comparison, patients_of(images), folder))
-            inputs = next(iter(batches(images, options.batch_size)))[0]
-            _write_front(comparison, network, inputs, folder)
             print("\n".join(["", *texts[-2:]]), flush=True)
     text = "\n\n".join(texts) + "\n"
     (out / "study.md").write_text(text, encoding="utf-8")
@@ -134,7 +132,7 @@ def compare_layer(
     metrics: list[Any] = list(options.metrics or study_metrics())
     if SENSITIVITY in metrics:
         metrics.append({EMPTY: EMPTY_MAP})
-    return compare(
+    comparison = compare(
         network,
         target.layer,
         batches(images, options.batch_size),
@@ -144,6 +142,11 @@ def compare_layer(
         attribute_to_layer_input=target.at_input,
         save_to=folder / "state",
     )
+    inputs = next(iter(batches(images, options.batch_size)))[0]
+    inputs = inputs.to(next(network.parameters()).device)
+    measured = costs(folder / "costs.json", methods, network, options.score, target, inputs)
+    save_figure(draw_front(comparison, measured), folder / "front.png")
+    return comparison
 
 
 def write(comparison: Comparison, patients: Sequence[str], folder: Path) -> str:
@@ -165,12 +168,6 @@ def write(comparison: Comparison, patients: Sequence[str], folder: Path) -> str:
     for kind in kinds:
         save_figure(comparison.plot(kind), folder / f"{kind}.png")
     return "\n\n".join(table.rstrip() for table in tables.values() if table)
-
-
-def _write_front(comparison: Comparison, network: nn.Module, inputs: Tensor, folder: Path) -> None:
-    place = next(network.parameters()).device
-    seconds = forward_seconds(network, inputs.to(place))
-    save_figure(draw_front(comparison, seconds), folder / "front.png")
 
 
 def _quality(network: nn.Module, head: str, images: Dataset[Any], options: Options) -> str:

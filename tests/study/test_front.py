@@ -2,12 +2,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from study.front import draw_front, forward_seconds
+from nets import GapLinear, images
+from study.front import costs, draw_front
+from study.networks import Target
 
+from captum_clustered import ClusteredLayerCAM
 from captum_clustered.comparison import Comparison
 
+COSTS = {"ClusteredLayerCAM": 2.0, "LayerGradCam": 1.0, "EigenCAM": 4.0}
 VALUES = {"ClusteredLayerCAM": 10.0, "LayerGradCam": 30.0, "EigenCAM": 20.0, "Fake-CAM": 1.0}
-SECONDS = {"ClusteredLayerCAM": 0.2, "LayerGradCam": 0.1, "EigenCAM": 0.4, "Fake-CAM": 0.0}
 
 
 def comparison():
@@ -17,9 +20,6 @@ def comparison():
             "method": method,
             "metric": "average drop",
             "value": value,
-            "seconds": SECONDS[method],
-            "forward_examples": 1.0,
-            "peak_memory": np.nan,
         }
         for method, value in VALUES.items()
         for image in (0, 1)
@@ -36,7 +36,7 @@ def comparison():
 
 
 def test_methods_stand_at_their_cost_and_value_and_the_front_has_no_beaten_one():
-    axis = draw_front(comparison(), seconds=0.1).axes[0]
+    axis = draw_front(comparison(), COSTS).axes[0]
     dots = [line.get_xydata() for line in axis.lines if line.get_marker() == "o"]
     dots = [tuple(dot[0]) for dot in dots if len(dot)]
     assert np.array(dots) == pytest.approx(np.array([(2, 10), (1, 30), (4, 20)]))
@@ -45,15 +45,19 @@ def test_methods_stand_at_their_cost_and_value_and_the_front_has_no_beaten_one()
     assert steps.get_xydata() == pytest.approx(np.array([(1, 30), (2, 10)]))
 
 
-def test_seconds_are_per_image():
-    class Counting(torch.nn.Module):
-        n_calls = 0
-
-        def forward(self, x):
-            self.n_calls += 1
-            assert not torch.is_grad_enabled()
-            return x
-
-    net = Counting()
-    assert forward_seconds(net, torch.zeros(4, 1)) > 0
-    assert net.n_calls == 8
+def test_costs_are_measured_for_methods_with_a_factory_and_kept(tmp_path, monkeypatch):
+    net = GapLinear()
+    methods = ["LayerGradCam", {"own": lambda f, layer: ClusteredLayerCAM(f, layer, clusterer=2)}]
+    path = tmp_path / "costs.json"
+    found = costs(
+        path,
+        [*methods, "ClusteredLayerCAM(clusterer=3)"],
+        net,
+        "margin",
+        Target(net.relu, at_input=False),
+        images(2, dtype=torch.float32),
+    )
+    assert list(found) == ["LayerGradCam", "own"]
+    assert all(cost > 0 for cost in found.values())
+    monkeypatch.setattr(ClusteredLayerCAM, "attribute", None)
+    assert costs(path, methods, net, "margin", None, None) == found
