@@ -155,6 +155,8 @@ def prepare_folder(folder: Path) -> None:
     """Make the folder of --out, or fail before a long computation begins."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserError(f"--out {printable(folder)} must be a folder; it is a file.") from None
     except OSError as error:
         raise UserError(
             f"The folder --out {printable(folder)} cannot be created: "

@@ -550,7 +550,7 @@ class TestBadInput:
             (("--channel-dim", "-1"), "looks like map: use channel_dim=1"),
             (("--device", "toaster"), "device='toaster': factories:net cannot be moved there"),
             (("--size", "2"), "factories:net fails on an input of shape (1, 3, 2, 2)"),
-            (("--out", "photo.png"), "--out photo.png cannot be created"),
+            (("--out", "photo.png"), "--out photo.png must be a folder; it is a file"),
             (("--out", "photo.png/deeper"), "--out photo.png/deeper cannot be created"),
         ],
     )
