@@ -120,8 +120,11 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
                         Default: 1
             n_samples (int, optional): Number of permutations for sampled Shapley values.
                         Default: 25
-            seed (int, optional): Seed of clusterings and permutations. Global random
-                        number generators are neither used nor changed.
+            seed (int, optional): Seed of clusterings and permutations, which use no
+                        global random number generator. If the model draws from torch's,
+                        all ablations meet the same numbers, and no other thread's numbers
+                        are repeated; a model that draws from Python's or NumPy's uses
+                        these as usual.
                         Default: 0
             channel_dim (int, optional): The dimension of the layer's channels; -1 for
                         the tokens (N, T, C) of most transformers.
@@ -214,9 +217,10 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             - **attributions** (*Tensor* or *tuple[Tensor, ...]*):
                         Of shape (N, 1, \*spatial), or (N, C, \*spatial) if
                         ``attr_dim_summation`` is False, detached; a tuple if the layer
-                        has several tensors. They have the layer's dtype, like those of
-                        LayerGradCam. Half precision loses small values;
-                        ``clusters.maps`` keeps them in float32.
+                        has several tensors, where one that occurs twice counts once.
+                        They have the layer's dtype, like those of LayerGradCam. Half
+                        precision loses small values; ``clusters.maps`` keeps them in
+                        float32.
             - **delta** (*Tensor*, returned if return_convergence_delta=True):
                         Sum of the attribution before any ReLU, minus the drop in the
                         score when the whole layer is ablated; shape (N,). Zero up to

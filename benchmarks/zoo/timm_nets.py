@@ -51,27 +51,13 @@ SIZES = {
     "shvit_s1": 128,
 }
 
-# Layer and prefix tokens where find_layer takes an early layer, or one behind the last attention.
-LAYERS = {
-    "cait_xxs24_224": ("blocks_token_only[-1].norm1", 1),
-    "convit_tiny": ("blocks[-1].norm1", 1),
-    "deit_tiny_distilled_patch16_224": ("blocks[-1].norm1", 2),
-    "vit_pe_core_tiny_patch16_384": ("blocks[-1].norm1", 1),
-    "vit_small_patch16_dinov3": ("blocks[-1].norm1", 5),
-}
-
 
 def cases() -> Iterator[Case]:
     """Yield the cases of this library."""
     for name in NAMES.split():
         size = SIZES.get(name, SIZE)
         build = functools.partial(_build, name, size)
-        layer, n_prefix = LAYERS.get(name, ("", 0))
-        channel_dim = -1 if layer else 1
-        shape = (2, 3, size, size)
-        yield Case(
-            "timm", name, build, shape, layer=layer, channel_dim=channel_dim, n_prefix=n_prefix
-        )
+        yield Case("timm", name, build, (2, 3, size, size))
 
 
 def _build(name: str, size: int) -> nn.Module:

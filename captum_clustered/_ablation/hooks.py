@@ -24,7 +24,8 @@ def edit_layer(layer: Module, attribute_to_layer_input: bool, edit: Edit) -> Ite
 
     ``edit`` takes the floating-point tensors of the layer's output (or input) and returns the
     tensors that replace them, or None to keep them. The output may be a tensor or any nesting
-    of tuples, lists, named tuples and dictionaries. The keyword arguments count as the input
+    of tuples, lists, named tuples and dictionaries. A tensor that occurs several times counts
+    once. The keyword arguments count as the input
     only if no positional argument holds such a tensor.
 
     Only calls in the current thread and those of DataParallel replicas are edited, because
@@ -111,11 +112,14 @@ def _has_tensors(tree: Any) -> bool:
 def _edited(tree: Any, edit: Edit) -> Any:
     leaves, spec = pytree.tree_flatten(tree)
     places = [i for i, leaf in enumerate(leaves) if _is_float_tensor(leaf)]
-    new = edit(tuple(leaves[i] for i in places))
+    # A tensor in several places stays one, since the model may write into it at one of them.
+    distinct = {id(leaves[i]): leaves[i] for i in places}
+    new = edit(tuple(distinct.values()))
     if new is None:
         return None
-    for place, tensor in zip(places, new, strict=True):
-        leaves[place] = tensor
+    edited = dict(zip(distinct, new, strict=True))
+    for place in places:
+        leaves[place] = edited[id(leaves[place])]
     return pytree.tree_unflatten(leaves, spec)
 
 

@@ -36,14 +36,13 @@ class LazyTensor(Tensor):
     """
     A tensor whose values are computed when they are needed.
 
-    It is a tensor without memory, on the device "meta", whose ``__torch_function__``
+    It is a tensor without memory, whose ``__torch_function__``
     (`Extending PyTorch <https://pytorch.org/docs/stable/notes/extending.html>`_) receives each
     call of torch with it. A function with a rule in ``rules`` gets the lazy tensor, any other
     function gets the computed one.
 
-    Code that bypasses torch's functions finds a tensor without values and fails; it does not
-    return a wrong number. Only tests of the type, ``type(x) is Tensor`` and
-    ``isinstance(x, torch.FloatTensor)``, behave differently without an error.
+    Code that bypasses torch's functions fails; it does not return a wrong number. Only the test
+    ``type(x) is Tensor`` behaves differently without an error.
     """
 
     # A rule returns NotImplemented if it does not fit the arguments.
@@ -53,7 +52,9 @@ class LazyTensor(Tensor):
     def of(cls, state: LazyState) -> Any:
         """Make the tensor of a state."""
         like = state.like
-        tensor = torch.empty(like.shape, dtype=like.dtype, device="meta").as_subclass(cls)
+        tensor = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+            cls, like.shape, dtype=like.dtype, device=like.device
+        )
         tensor.__dict__["_state"] = state
         return tensor
 
@@ -73,6 +74,13 @@ class LazyTensor(Tensor):
         found = func(*values, **kwargs)
         # A function in place returns its argument, and the model may rely on that.
         return args[0] if args and found is values[0] else found
+
+    @classmethod
+    def __torch_dispatch__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Refuse what has bypassed ``__torch_function__``."""
+        raise CannotBeLazyError(f"{func} was called on a tensor without values.")
 
 
 def state_of(tensor: LazyTensor) -> Any:

@@ -16,6 +16,8 @@ __all__ = ["LayerInfo", "find_layer", "get_layer", "list_layers", "usual_layer"]
 
 # Modules nested deeper than this are listed on demand.
 USUAL_DEPTH = 2
+# One of these is in the name of a class of attention, such as ClassAttn or MHSA.
+ATTENTIONS = ("attention", "attn", "mhsa")
 
 
 @dataclass(frozen=True)
@@ -161,13 +163,13 @@ def _usual(
     forward: Forward, kinds: dict[nn.Module, LayerKind], names: dict[nn.Module, str]
 ) -> nn.Module | None:
     calls = [module for module in forward.calls if module in names]
-    candidates = [m for m in calls if m in kinds]
+    attentions = [m for m in calls if _is_attention(m)]
+    # Inside an attention, tensors are heads of queries and keys, not maps.
+    inside = {part for attention in attentions for part in attention.modules()}
+    candidates = [m for m in calls if m in kinds and m not in inside]
     if candidates and kinds[candidates[-1]] is TOKENS:
-        attentions = [i for i, m in enumerate(calls) if "attention" in type(m).__name__.lower()]
-        if attentions:
-            inside = set(calls[attentions[-1]].modules())
-            candidates = [m for m in calls[: attentions[-1]] if m in kinds and m not in inside]
-        return candidates[-1] if candidates else None
+        before = set(calls[: calls.index(attentions[-1])] if attentions else calls)
+        return next((m for m in reversed(candidates) if m in before), None)
     # The maps of a network that ends with a convolution are the classes already.
     with_weights = [m for m in calls if next(m.parameters(recurse=False), None) is not None]
     ends_with_maps = any(isinstance(m, nn.Conv2d) for m in with_weights[-1:])
@@ -183,6 +185,15 @@ def _usual(
         and not isinstance(m, (nn.Dropout, nn.Identity))
     ]
     return maps[-1] if maps else None
+
+
+def _is_attention(module: nn.Module) -> bool:
+    """Return whether a module is an attention and not a block around one, by its class."""
+
+    def is_named_so(module: nn.Module) -> bool:
+        return any(word in type(module).__name__.lower() for word in ATTENTIONS)
+
+    return is_named_so(module) and sum(map(is_named_so, module.modules())) == 1
 
 
 def _ends_space(module: nn.Module, name: str, call: Call) -> bool:

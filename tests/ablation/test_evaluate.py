@@ -122,7 +122,7 @@ def test_in_place_operations_around_the_layer_do_not_change_the_result():
 
     net, x = InPlace(), images(channels=3)
     # In place, y is changed behind the layer: only the copy of it is ablated.
-    cam = ClusteredLayerCAM(net, net.layer, clusterer=torch.arange(3))
+    cam = ClusteredLayerCAM(net, net.layer, clusterer=torch.arange(3), scaling="density")
     channels = cam.attribute(x, 0, attr_dim_summation=False)
     share = x[:, 0].abs() / x[:, 0].abs().sum((1, 2), keepdim=True)
     drop = x[:, 0].relu().mean((1, 2)).square()

@@ -147,6 +147,20 @@ def test_it_looks_like_the_tensor():
         assert getattr(waiting, name) == getattr(expected, name), name
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_it_is_of_the_old_types_of_its_dtype(dtype):
+    value, baseline, _ = parts()
+    waiting = waits(value.to(dtype), baseline.to(dtype))
+    for old in (torch.HalfTensor, torch.FloatTensor, torch.DoubleTensor, torch.IntTensor):
+        assert isinstance(waiting, old) == isinstance(value.to(dtype), old)
+
+
+def test_code_that_bypasses_torchs_functions_gets_no_values():
+    waiting, _ = pair()
+    with torch._C.DisableTorchFunctionSubclass(), pytest.raises(CannotBeLazyError, match="relu"):
+        torch.relu(waiting)
+
+
 def test_an_activation_in_place_changes_it_and_not_the_layer():
     value, baseline, mask = parts()
     before = value.clone()

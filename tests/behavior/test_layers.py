@@ -101,6 +101,36 @@ def test_a_layer_that_returns_a_list_gives_a_tuple():
     assert isinstance(clusters.importances, tuple)
 
 
+class Twice(nn.Module):
+    """Returns one tensor in two places, and the model writes into one of them."""
+
+    class Both(nn.Module):
+        def forward(self, x):
+            y = x * 1
+            return y, y
+
+    def __init__(self, is_plain):
+        super().__init__()
+        self.both, self.is_plain = self.Both(), is_plain
+
+    def forward(self, x):
+        first, second = self.both(x)
+        first.mul_(second.mean((2, 3), keepdim=True))
+        scores = (second**2).mean((2, 3))
+        return scores + 1 if self.is_plain and bool(scores.sum() > 1e9) else scores
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+def test_a_tensor_that_a_layer_returns_twice_is_one_tensor(fallback):
+    x, net = images(), Twice(is_plain=fallback)
+    labels = torch.tensor([0, 1])
+    attribution, clusters = explain(net, net.both, x, clusterer=labels, fallback=fallback)
+    expected = ((x * x.mean((2, 3), keepdim=True)) ** 2).mean((2, 3))[:, 0]
+    torch.testing.assert_close(clusters.score, expected)
+    torch.testing.assert_close(clusters.importances, torch.stack([expected, 0 * expected], 1))
+    assert attribution.shape == (3, 1, 6, 5)
+
+
 def test_recurrent_layers_with_several_tensors_are_refused_by_their_shape():
     # The hidden state of an LSTM is (layers, N, H).
     net = nn.LSTM(4, 5, batch_first=True)

@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 
 from captum_clustered.data.preprocessing import make_preprocessing
-from captum_clustered.models import load_model, load_skeleton
+from captum_clustered.models import find_layer, load_model, load_skeleton
 from captum_clustered.models import timm as timm_models
 
 ERRORS = (ValueError, OSError, ImportError)
@@ -82,6 +82,23 @@ def test_its_own_weights_are_asked_for_without_a_file(monkeypatch):
     with pytest.raises(ERRORS, match=r"no connection.*as weights"):
         load_model(NAME, None, "cpu")
     assert made == [("test_resnet", True)]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        # Classes of attention: MHSA, ClassAttn, EvaAttention and Attention.
+        ("convit_tiny", "blocks.11.norm1"),
+        ("cait_xxs24_224", "blocks_token_only.1.norm1"),
+        ("vit_small_patch16_dinov3", "blocks.11.norm1"),
+        ("deit_tiny_distilled_patch16_224", "blocks.11.norm1"),
+        # Its last attention is the pooling of all tokens; heads of its keys are no maps.
+        ("vit_pe_core_tiny_patch16_384", "norm"),
+    ],
+)
+def test_the_usual_layer_of_transformers_is_before_the_last_attention(name, layer):
+    module = timm.create_model(name, img_size=64).eval()
+    assert find_layer(module, torch.zeros(1, 3, 64, 64)) == layer
 
 
 def test_layers_are_listed_without_weights():
