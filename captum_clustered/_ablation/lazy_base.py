@@ -52,7 +52,7 @@ class LazyTensor(Tensor):
     def of(cls, state: LazyState) -> Any:
         """Make the tensor of a state."""
         like = state.like
-        tensor = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        tensor = Tensor._make_wrapper_subclass(
             cls, like.shape, dtype=like.dtype, device=like.device
         )
         tensor.__dict__["_state"] = state
@@ -76,7 +76,7 @@ class LazyTensor(Tensor):
         return args[0] if args and found is values[0] else found
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Refuse what has bypassed ``__torch_function__``."""
