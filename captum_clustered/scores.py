@@ -192,6 +192,7 @@ class Score:
                     returns this score of each class.
         probability (Callable): The same for the probability of each class: the softmax, or the
                     sigmoid if classes do not exclude each other.
+        unit (str): Its unit in captions; "" if it has none.
         compares_classes (bool): Whether the score of a class depends on the other classes'
                     logits, which makes no sense if classes do not exclude each other.
     """
@@ -200,16 +201,17 @@ class Score:
     label: str
     wrap: Callable[[Forward], Forward]
     probability: Callable[[Forward], Forward] = probability
+    unit: str = ""
     compares_classes: bool = True
 
 
 SCORES: dict[str, Score] = {
     score.name: score
     for score in (
-        Score("logit", "logit", LogitWrapper, compares_classes=False),
+        Score("logit", "logit", LogitWrapper, unit="logits", compares_classes=False),
         Score("probability", "probability", probability),
         Score("log_probability", "log-probability", log_probability),
-        Score("margin", "margin", margin),
+        Score("margin", "margin", margin, unit="logits"),
         Score("sigmoid", "sigmoid", sigmoid, probability=sigmoid, compares_classes=False),
     )
 }

@@ -141,6 +141,9 @@ class Importance:
         design (Callable): Takes K, a function that returns which clusters are not empty, the
                     number of permutations and the seed, as :func:`shapley` does; returns a
                     :class:`CoalitionDesign`.
+        is_complete (bool): Whether all importances and the score of the empty coalition add up
+                    to the score.
+                    Default: False
     """
 
     name: str
@@ -149,6 +152,7 @@ class Importance:
     needs_baseline_score: bool
     n_coalitions: Callable[[int, int], int]
     design: Callable[[int, Callable[[], Tensor], int, int], CoalitionDesign]
+    is_complete: bool = False
 
 
 def _n_shapley(n_clusters: int, n_samples: int) -> int:
@@ -217,6 +221,7 @@ IMPORTANCES: dict[str, Importance] = {
             needs_baseline_score=True,
             n_coalitions=_n_shapley,
             design=shapley,
+            is_complete=True,
         ),
     )
 }

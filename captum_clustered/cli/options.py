@@ -241,7 +241,7 @@ class DrawingOptions:
 
     opacity: Annotated[
         Union[float, None],
-        Option(min=0, max=1, help="Opacity of a map's largest value in figures (default: 0.55)."),
+        Option(min=0, max=1, help="Strength of the colors of a map in figures (default: 1)."),
     ] = None
     outline: Annotated[
         bool, Option("--outline", help="Draw outlines of the maps in figures, and no colors.")

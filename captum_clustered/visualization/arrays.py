@@ -11,13 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
+from captum_clustered.visualization.palette import from_linear, luminance
+
 ArrayOrTensor = Union[Tensor, ArrayLike, Image.Image]
 
 # PIL's modes whose numbers are gray or RGB values; a palette's numbers are indices.
 _PLAIN_MODES = ("1", "L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 # Interpolation leaves [0, 1] by rounding errors.
 _TOLERANCE = 1e-3
-_GRAY = np.array([0.299, 0.587, 0.114])
 
 
 def as_map(attr: ArrayOrTensor, name: str = "attr") -> NDArray[np.float64]:
@@ -138,8 +139,9 @@ def backdrop(picture: NDArray[np.float64], keep_colors: bool = False) -> NDArray
     """Return a picture (H, W, 3) in grays, which are not taken for the palette's colors."""
     if keep_colors:
         return picture
-    # Not down to black and up to white, where the palette's colors are weak.
-    return np.repeat((0.1 + 0.75 * (picture @ _GRAY))[..., None], 3, axis=2)
+    # Not down to black and up to white, which have no room for the palette's colors.
+    gray = 0.2 + 0.62 * from_linear(luminance(picture))
+    return np.repeat(gray[..., None], 3, axis=2)
 
 
 def hatched(picture: NDArray[np.float64], unseen: NDArray[np.bool_]) -> NDArray[np.float64]:

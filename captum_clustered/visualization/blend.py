@@ -15,7 +15,7 @@ from captum_clustered.visualization.arrays import (
 )
 from captum_clustered.visualization.interpolation import Seen, placed
 from captum_clustered.visualization.look import Look
-from captum_clustered.visualization.palette import OPACITY, TABLE, to_rgba
+from captum_clustered.visualization.palette import OPACITY, TABLE, tinted
 from captum_clustered.visualization.scale import Scale
 
 # Lines are this share of the image's shorter side wide, and dashes this many times as long.
@@ -38,8 +38,9 @@ def overlay(
     """
     Return an attribution over the image that it explains, as an array to save or to draw.
 
-    Positive attribution is orange to yellow, negative attribution is blue, and zero is
-    transparent: opacity grows with the strength of the map, so that the image stays visible.
+    Positive attribution is amber, negative attribution is blue, and zero has no color. The map
+    changes hue and saturation alone: each pixel keeps the luminance of the gray image, so that
+    what is darker than its surroundings stays darker.
 
     Args:
 
@@ -49,13 +50,14 @@ def overlay(
                     black to white.
         attribution (Tensor or numpy.ndarray): Attribution of one example, of any size: (h, w),
                     (1, h, w), (1, 1, h, w) or, an array, (h, w, 1).
-        opacity (float, optional): Opacity of the largest value.
-                    Default: 0.55
+        opacity (float, optional): Strength of the colors of the largest value, from 0 to 1.
+                    Default: 1.0
         outline (bool, optional): Whether to draw outlines at a quarter, a half and three
                     quarters of the scale instead of colors; those of negative values are dashed.
                     Default: False
-        keep_colors (bool, optional): Whether the image keeps its colors. Grays are not taken for
-                    the colors of the map.
+        keep_colors (bool, optional): Whether the image keeps its colors and its full contrast.
+                    Grays are not taken for the colors of the map, and are never so dark or
+                    bright that these do not show.
                     Default: False
         limit (float, optional): Value at which the color scale ends, to draw several maps on
                     one scale.
@@ -93,8 +95,7 @@ def overlay(
     values = placed(as_map(attribution, "attribution"), size, interpolate_mode, seen)
     scale = Scale.of([values], limit)
     drawn = hatched(backdrop(picture, keep_colors), np.isnan(values))
-    colors = to_rgba(values / scale.limit, look.fill)
-    drawn = _mixed(drawn, colors[..., :3], colors[..., 3:])
+    drawn = tinted(drawn, values / scale.limit, look.fill)
     width = max(1, round(min(size) * _LINE))
     if outline:
         for level in scale.levels(look):

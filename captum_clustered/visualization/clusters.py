@@ -25,7 +25,13 @@ from captum_clustered.visualization.interpolation import Seen, placed
 from captum_clustered.visualization.layer_attr import draw_input, draw_legend, draw_overlay
 from captum_clustered.visualization.look import Look
 from captum_clustered.visualization.palette import OPACITY
-from captum_clustered.visualization.scale import PLAIN, Scale, draw_color_bar, signed_text
+from captum_clustered.visualization.scale import (
+    OF_LARGEST,
+    OWN_SCALES,
+    Scale,
+    draw_color_bar,
+    signed_text,
+)
 
 _COLUMNS = 6
 _CELL = 1.75
@@ -124,18 +130,29 @@ def visualize_clusters(
         for j in chosen
     ]
     shared = Scale.of(drawn, limit)
-    titles = cluster_titles(chosen, importances, sizes, IMPORTANCES[importance].label)
+    titles = _titles(chosen, importances, sizes, IMPORTANCES[importance].label)
     is_new = plt_fig_axis is None
     n_panels = len(chosen) + is_new
     n_rows, n_columns = cluster_grid(n_panels) if is_new else (1, n_panels)
     fig_size = (n_columns * _CELL + 1.3, n_rows * (_CELL * height / width + 0.65) + 0.8)
     figure, axes = axes_for(plt_fig_axis, n_rows, n_columns, fig_size, use_pyplot)
-    places = axes.ravel()[is_new:]
-    own = scale == "own"
-    bar = draw_clusters(figure, places, picture, drawn, titles, shared, label, look, outlined, own)
+    places = list(axes.ravel()[is_new:])
+    bar, unit = shared, ""
+    scales = [shared] * len(drawn)
+    relative = drawn
+    if scale == "own":
+        scales = [Scale.of([values]) for values in drawn]
+        bar, label, unit = Scale(1.0, shared.has_negative), OWN_SCALES, OF_LARGEST
+        relative = [values / its.limit for values, its in zip(drawn, scales, strict=True)]
+    for axis, values, its, title in zip(places, drawn, scales, titles, strict=False):
+        draw_overlay(axis, picture, values, its, look, outlined)
+        axis.set_title(title, fontsize=9)
+    for axis in places[len(drawn) :]:
+        axis.set_axis_off()
+    draw_color_bar(figure, bar, label, look, ax=places, pad=0.01, fraction=0.05, aspect=25)
     if is_new:
         draw_input(axes[0, 0], picture, outlined)
-        draw_legend(figure, bar, drawn, look, has_mask=mask is not None)
+        draw_legend(figure, bar, relative, look, has_mask=mask is not None, unit=unit)
     n_all = int((sizes > 0).sum())
     if is_new and len(chosen) < n_all:
         figure.suptitle(f"{len(chosen)} of {n_all} clusters", fontsize=10)
@@ -149,46 +166,19 @@ def cluster_grid(n: int) -> tuple[int, int]:
     return n_rows, math.ceil(n / n_rows)
 
 
-def cluster_titles(
-    chosen: Sequence[int], importances: NDArray[Any], sizes: NDArray[Any], name: str = ""
+def _titles(
+    chosen: Sequence[int], importances: NDArray[Any], sizes: NDArray[Any], name: str
 ) -> list[str]:
     """Return a title for each chosen cluster: number, importance with its name, and size."""
-    between = f"\n{name}" if name else ":"
     return [
-        f"cluster {j}{between} {signed_text(float(importances[j]))}\n"
-        f"{sizes[j]} channel{'' if sizes[j] == 1 else 's'}"
+        f"cluster {j}\n{name} {signed_text(float(importances[j]))}\n{channels(sizes[j])}"
         for j in chosen
     ]
 
 
-def draw_clusters(
-    figure: Any,
-    axes: NDArray[Any],
-    picture: NDArray[np.float64],
-    maps: Sequence[NDArray[np.float64]],
-    titles: Sequence[str],
-    shared: Scale,
-    label: str,
-    look: Look = PLAIN,
-    mask: NDArray[np.bool_] | None = None,
-    has_own_scales: bool = False,
-) -> Scale:
-    """
-    Draw maps (H, W) over a picture (H, W, 3) and a color bar, whose scale is returned.
-
-    More axes are left empty.
-    """
-    places = list(axes.ravel())
-    for axis, values, title in zip(places, maps, titles, strict=False):
-        its = Scale.of([values]) if has_own_scales else shared
-        draw_overlay(axis, picture, values, its, look, mask)
-        axis.set_title(title, fontsize=9)
-    for axis in places[len(maps) :]:
-        axis.set_axis_off()
-    if has_own_scales:
-        shared, label = Scale(1.0, shared.has_negative), "relative to the\ncluster's largest value"
-    draw_color_bar(figure, shared, label, look, ax=places, pad=0.01, fraction=0.05, aspect=25)
-    return shared
+def channels(size: int) -> str:
+    """Return the size of a cluster in words."""
+    return f"{size} channel{'' if size == 1 else 's'}"
 
 
 def _of_example(clusters: Clusters, example: int) -> tuple[Tensor, NDArray[Any], NDArray[Any]]:

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._scalings import SCALINGS
 from captum_clustered.clusters import order_clusters
-from captum_clustered.scores import SCORES
 from captum_clustered.visualization.arrays import as_map, as_picture
-from captum_clustered.visualization.canvas import shortened
-from captum_clustered.visualization.clusters import cluster_titles, draw_clusters
+from captum_clustered.visualization.canvas import MUTED
+from captum_clustered.visualization.clusters import channels
+from captum_clustered.visualization.explanation_text import (
+    LEAST_SHARE,
+    MAX_PICTURES,
+    ExplanationText,
+)
 from captum_clustered.visualization.interpolation import placed
+from captum_clustered.visualization.layer_attr import draw_overlay
 from captum_clustered.visualization.look import Look
 from captum_clustered.visualization.methods import visualize_methods
 from captum_clustered.visualization.palette import OPACITY, TABLE
-from captum_clustered.visualization.scale import Scale, signed_text
+from captum_clustered.visualization.scale import Scale
 
 if TYPE_CHECKING:
-    from captum_clustered.explain import ExplainerSettings, Explanation
+    from captum_clustered.explain import Explanation
 
-# Clusters that have a bar of their own, and those that have a picture.
+# Clusters that have a bar of their own.
 _MAX_BARS = 14
-_ROWS, _COLUMNS = 2, 3
+_COLUMNS = 3
 # Inches. The figure is 1600 pixels wide.
 _WIDTH, _DPI = 8.0, 200
 _BAR, _LINE, _DROPS = 1.0, 0.16, 2.3
@@ -46,8 +52,10 @@ def draw_explanation(
     Draw the image, the maps of Clustered-CAM and LayerGradCam, and the clusters.
 
     All maps are drawn on the original image if the explanation has it, and what the network did
-    not see of it is hatched. Below are the importances of the clusters as bars and, for the most
-    important ones, where they are active, each on its own scale.
+    not see of it is hatched. A line of numbers adds up to the score. Below are the importances of
+    the clusters as bars and, for up to six of the largest, where they are active, each on its
+    own scale and the paler the smaller its importance. A cluster of less than a twentieth of
+    the largest importance has a bar only.
 
     Args:
 
@@ -76,33 +84,51 @@ def draw_explanation(
     picture = explanation.picture
     ratio = picture.shape[0] / picture.shape[1]
     shown = order_clusters(explanation.importances, explanation.sizes, _MAX_BARS)
-    names = Path(explanation.image).name, explanation.class_name(explanation.target)
-    texts = (
-        textwrap.fill(":  ".join(shortened(name, 60) for name in names), 64),
-        textwrap.fill(_facts(explanation), 120),
-        textwrap.fill(_caption(explanation), 120),
+    pictured = _pictured(explanation)
+    words = ExplanationText(explanation, pictured)
+    title, facts, caption, foot = (
+        "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
+        for text, width in (
+            (words.title(), 72),
+            (words.balance(), 110),
+            (words.caption(), 120),
+            (words.foot(), 150),
+        )
     )
-    n_lines = [text.count("\n") + 1 for text in texts]
-    content = _WIDTH - _BAR
-    middle_height = 0.75 + _LINE * n_lines[1] + content / 3 * ratio
-    panel = (content - _DROPS) / _COLUMNS * ratio
-    bottom_height = 0.2 + _LINE * n_lines[2] + max(_ROWS * (panel + 0.45), 0.2 * len(shown))
-    height = 0.1 + 1.4 * _LINE * n_lines[0] + middle_height + bottom_height
+    n_lines = [text.count("\n") + 1 for text in (title, facts, caption, foot)]
+    map_height = (_WIDTH - _BAR - 0.25) / 3 * ratio
+    middle_height = 0.75 + 1.1 * _LINE * n_lines[1] + map_height
+    panel = (_WIDTH - _DROPS - 0.3) / _COLUMNS * ratio
+    n_rows = max(1, math.ceil(len(pictured) / _COLUMNS))
+    bottom_height = 0.2 + _LINE * n_lines[2] + max(n_rows * (panel + 0.7), 0.2 * len(shown) + 0.4)
+    height = 0.2 + _LINE * (1.3 * n_lines[0] + n_lines[3]) + middle_height + bottom_height
     figure = Figure((_WIDTH, height), dpi=_DPI, facecolor="white", layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=(middle_height, bottom_height))
     # Names may hold dollar signs, which are no formulas.
     style: dict[str, Any] = {"x": 0.01, "ha": "left", "parse_math": False}
-    figure.suptitle(texts[0], fontsize=11, weight="bold", **style)
-    for part, text in zip(parts, texts[1:], strict=True):
-        part.suptitle(text, fontsize=8, **style)
-    _draw_methods(parts[0], explanation, scale, look)
+    figure.suptitle(title, fontsize=11, weight="bold", **style)
+    figure.supxlabel(foot, fontsize=6.5, color=MUTED, **style)
+    parts[0].suptitle(facts, fontsize=9, **style)
+    parts[1].suptitle(caption, fontsize=8, **style)
+    _draw_methods(parts[0], explanation, scale, look, words, map_height)
     drops, pictures = parts[1].subfigures(1, 2, width_ratios=(_DROPS, _WIDTH - _DROPS))
-    _draw_drops(drops.subplots(), explanation, shown)
-    _draw_clusters(pictures, explanation, look)
+    _draw_drops(drops.subplots(), explanation, shown, words)
+    axes = pictures.subplots(n_rows, _COLUMNS, squeeze=False).ravel()
+    _draw_clusters(axes, explanation, pictured, look, words)
     return figure
 
 
-def _draw_drops(axis: Axes, explanation: Explanation, shown: list[int]) -> None:
+def _pictured(explanation: Explanation) -> list[int]:
+    """Return the clusters whose maps are drawn."""
+    importances = explanation.importances
+    least = LEAST_SHARE * np.abs(importances).max(initial=0)
+    strongest = order_clusters(importances, explanation.sizes, MAX_PICTURES)
+    return [j for j in strongest if importances[j] and abs(importances[j]) >= least]
+
+
+def _draw_drops(
+    axis: Axes, explanation: Explanation, shown: list[int], words: ExplanationText
+) -> None:
     """Draw a bar for each cluster, the most important first, and one for all others."""
     values = [float(explanation.importances[j]) for j in shown]
     names = [f"cluster {j}" for j in shown]
@@ -113,100 +139,55 @@ def _draw_drops(axis: Axes, explanation: Explanation, shown: list[int]) -> None:
     places = np.arange(len(values))[::-1]
     colors = [TABLE[-1 if value > 0 else 0, :3] / 255 for value in values]
     axis.barh(places, values, color=colors, edgecolor="#444444", linewidth=0.5)
-    labels = [f"{name}: {signed_text(v)}" for name, v in zip(names, values, strict=True)]
+    labels = [f"{name}: {words.number(v)}" for name, v in zip(names, values, strict=True)]
     axis.set_yticks(places, labels, fontsize=8)
     axis.tick_params(axis="y", length=0)
-    axis.set_xticks([])
+    axis.tick_params(axis="x", labelsize=7)
+    axis.xaxis.set_major_locator(MaxNLocator(3))
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "\u2212"))
+    axis.set_xlabel(textwrap.fill(words.axis(), 24), fontsize=8, parse_math=False)
     axis.axvline(0, color="black", linewidth=0.6)
-    axis.spines[:].set_visible(False)
+    axis.spines[["top", "left", "right"]].set_visible(False)
 
 
-def _draw_clusters(figure: Any, explanation: Explanation, look: Look) -> None:
-    """Draw where the most important clusters are active, each on its own scale."""
+def _draw_clusters(
+    axes: Any, explanation: Explanation, pictured: list[int], look: Look, words: ExplanationText
+) -> None:
+    """Draw where clusters are active, each on its own scale and as vivid as it is important."""
     picture = as_picture(explanation.picture)
-    importances, sizes = explanation.importances, explanation.sizes
-    chosen = [j for j in order_clusters(importances, sizes, _ROWS * _COLUMNS) if importances[j]]
-    maps = [
-        placed(as_map(explanation.maps[j]), picture.shape[:2], seen=explanation.seen)
-        for j in chosen
-    ]
-    draw_clusters(
-        figure,
-        figure.subplots(_ROWS, _COLUMNS, squeeze=False),
-        picture,
-        maps,
-        cluster_titles(chosen, importances, sizes, ""),
-        Scale.of(maps),
-        "",
-        look,
-        has_own_scales=True,
-    )
+    largest = np.abs(explanation.importances).max(initial=0)
+    for axis in axes[len(pictured) :]:
+        axis.set_axis_off()
+    for axis, j in zip(axes, pictured, strict=False):
+        values = placed(as_map(explanation.maps[j]), picture.shape[:2], seen=explanation.seen)
+        # The root, because the smallest would not be seen otherwise.
+        share = math.sqrt(abs(explanation.importances[j]) / largest)
+        its = replace(look, opacity=look.opacity * share)
+        draw_overlay(axis, picture, values, Scale.of([values]), its)
+        axis.set_title(f"cluster {j}\n{textwrap.fill(words.effect(j), 26)}", fontsize=8)
+        axis.set_xlabel(channels(explanation.sizes[j]), fontsize=6.5, color=MUTED)
 
 
-def _unit(settings: ExplainerSettings) -> str:
-    unit = SCALINGS[settings.scaling].unit
-    if not settings.is_additive:
-        return unit
-    return f"{unit} ({SCORES[settings.score].label})\nper position"
-
-
-def _facts(explanation: Explanation) -> str:
-    settings, predicted = explanation.settings, explanation.prediction
-    facts = [f"probability {explanation.probability:.1%}"]
-    others = [index for index in explanation.findings if index != explanation.target]
-    if explanation.settings.multi_label:
-        names = [
-            f"{shortened(explanation.class_name(i), 30)} ({explanation.probabilities[i]:.1%})"
-            for i in others
-        ]
-        facts += [f"also found: {', '.join(names)}"] if names else []
-    elif predicted != explanation.target:
-        name = shortened(explanation.class_name(predicted), 30)
-        facts.append(f"predicted: {name} ({explanation.probabilities[predicted]:.1%})")
-    if settings.score != "probability":
-        facts.append(f"{SCORES[settings.score].label} {explanation.score:.3g}")
-    where = "input of layer" if settings.layer_input else "layer"
-    facts.append(
-        f"{shortened(explanation.model, 40)}, {where} {shortened(settings.layer_names, 40)}"
-    )
-    if settings.fused:
-        facts.append(f"maps: {settings.fused}")
-    if settings.views:
-        facts.append(f"maps: means over the views {', '.join(settings.views)}")
-    if explanation.preprocessing:
-        facts.append(f"preprocessing: {explanation.preprocessing}")
-    return "   |   ".join(facts)
-
-
-def _caption(explanation: Explanation) -> str:
-    settings, n_all = explanation.settings, len(explanation.by_importance())
-    criterion = IMPORTANCES[settings.importance].criterion
-    caption = (
-        f"{n_all} cluster{'' if n_all == 1 else 's'} of channels: {criterion} "
-        f"({SCORES[settings.score].label}), and where the most important ones are active"
-    )
-    if settings.n_clusterings > 1:
-        caption += (
-            f"; those of seed {settings.seed}, one of {settings.n_clusterings} clusterings that "
-            "the map averages"
-        )
-    if settings.fused:
-        caption += f"; those of layer {shortened(settings.layers[-1], 40)}"
-    if settings.views:
-        caption += "; those of the input itself, not of the views"
-    return caption
-
-
-def _draw_methods(figure: Any, explanation: Explanation, scale: str, look: Look) -> None:
-    # A map in other units than LayerGradCam's can be compared by its shape only.
+def _draw_methods(
+    figure: Any,
+    explanation: Explanation,
+    scale: str,
+    look: Look,
+    words: ExplanationText,
+    height: float,
+) -> None:
+    settings = explanation.settings
+    label = f"{SCALINGS[settings.scaling].unit.replace('score', words.score)} per position"
     _, axes = visualize_methods(
         {"Clustered-CAM": [explanation.attribution], "LayerGradCam": [explanation.gradcam]},
         [explanation.picture],
-        scale=scale if explanation.settings.is_additive else "own",
+        # A map in other units than LayerGradCam's can be compared by its shape only.
+        scale=scale if settings.is_additive else "own",
         opacity=look.opacity,
         outline=look.outline,
         keep_colors=look.keep_colors,
-        label=_unit(explanation.settings),
+        # No longer than the bar.
+        label=textwrap.fill(label, max(10, int(height * 12))),
         seen=[explanation.seen],
         plt_fig_axis=(figure, figure.subplots(1, 3)),
         use_pyplot=False,

@@ -23,7 +23,7 @@ from captum_clustered.visualization.arrays import (
 from captum_clustered.visualization.canvas import UPRIGHT, axes_for, frame, show
 from captum_clustered.visualization.interpolation import Seen, placed
 from captum_clustered.visualization.look import Look
-from captum_clustered.visualization.palette import OPACITY
+from captum_clustered.visualization.palette import OPACITY, tinted
 from captum_clustered.visualization.scale import (
     PLAIN,
     Scale,
@@ -63,11 +63,10 @@ def visualize_layer_attr(
     """
     Draw an image and, beside it, the attribution of a layer or of the input over it.
 
-    Positive attribution is orange to yellow, negative attribution is blue, and zero is
-    transparent: opacity grows with the strength of the map. Below the map, the image is drawn in
-    grays. A solid line marks a quarter of the scale, a dashed line minus a quarter, so that the
-    signs also differ in a print without color. A map of zeros is a valid result and is labeled
-    "zero everywhere".
+    Positive attribution is amber, negative attribution is blue, and zero has no color. Below the
+    colors, the image is drawn in grays, whose luminance they keep. A solid line marks a quarter
+    of the scale, a dashed line minus a quarter, so that the signs also differ in a print without
+    color. A map of zeros is a valid result and is labeled "zero everywhere".
 
     Args:
 
@@ -164,8 +163,10 @@ def draw_overlay(
 ) -> None:
     """Draw a map (H, W) over a picture (H, W, 3), and outline where the mask (H, W) is True."""
     unseen = np.isnan(values)
-    axis.imshow(hatched(backdrop(picture, look.keep_colors), unseen), **UPRIGHT)
-    axis.imshow(values, **UPRIGHT, **scale.drawing(look))
+    shown = hatched(backdrop(picture, look.keep_colors), unseen)
+    axis.imshow(tinted(shown, values / scale.limit, look.fill), **UPRIGHT)
+    # Not seen, but matplotlib's windows show the value under the pointer.
+    axis.imshow(values, alpha=0, vmin=-scale.limit, vmax=scale.limit, **UPRIGHT)
     axis.autoscale(False)
     known = np.where(unseen, 0, values)
     for share in look.levels:
@@ -191,17 +192,21 @@ def draw_legend(
     look: Look = PLAIN,
     *,
     has_mask: bool = False,
+    unit: str = "",
 ) -> None:
-    """Say below a figure what its lines and its hatching are."""
+    """Say below a figure what the lines are that its maps have, and the hatching."""
     entries: list[Any] = [
-        Line2D([], [], **line_style(level), label=f"{signed_text(level)}, {_SENSE[level > 0]}")
-        for level in scale.levels(look)
+        Line2D([], [], **line_style(x), label=f"{signed_text(x)}{unit}, {_SENSE[x > 0]}")
+        for x in scale.levels(look)
+        if any(_is_crossed(np.nan_to_num(values), x) for values in maps)
     ]
     if has_mask:
         entries.append(Line2D([], [], **_MASK, label="outline of the mask"))
     if any(np.isnan(values).any() for values in maps):
         style: dict[str, Any] = {"facecolor": "#999999", "edgecolor": "#444444", "hatch": "////"}
         entries.append(Patch(**style, label="not seen by the network"))
+    if not entries:
+        return
     figure.legend(
         handles=entries,
         loc="outside lower center",
@@ -212,12 +217,17 @@ def draw_legend(
     )
 
 
+def _is_crossed(values: NDArray[np.float64], level: float) -> bool:
+    """Return whether there is a line between zero and what lies beyond a level."""
+    return bool(values.max() > level if level > 0 else values.min() < level)
+
+
 def _line(axis: Axes, values: NDArray[np.float64], level: float, **style: Any) -> None:
+    # matplotlib warns if no line is drawn.
+    if not _is_crossed(values, level):
+        return
     # Zero beyond the border closes the lines of what the edge of the image cuts off.
     padded = np.pad(values, 1)
-    # matplotlib warns if no line is drawn.
-    if not padded.min() < level < padded.max():
-        return
     places = [np.array([-0.5, *range(n), n - 0.5]) for n in values.shape]
     effects = style.pop("path_effects")
     lists = {f"{name}s": [value] for name, value in style.items()}

@@ -18,8 +18,8 @@ class Look:
 
     Attributes:
 
-        opacity (float): Opacity of the largest value.
-                    Default: 0.55
+        opacity (float): Strength of the colors of the largest value.
+                    Default: 1.0
         outline (bool): Whether to draw outlines only, and no colors.
                     Default: False
         keep_colors (bool): Whether to draw the image in its own colors instead of grays.
@@ -46,5 +46,5 @@ class Look:
 
     @property
     def fill(self) -> float:
-        """The opacity of the colors."""
+        """The strength of the colors."""
         return 0.0 if self.outline else self.opacity

@@ -19,7 +19,7 @@ from captum_clustered.visualization.interpolation import Seen, placed
 from captum_clustered.visualization.layer_attr import draw_input, draw_legend, draw_overlay
 from captum_clustered.visualization.look import Look
 from captum_clustered.visualization.palette import OPACITY
-from captum_clustered.visualization.scale import Scale, draw_color_bar
+from captum_clustered.visualization.scale import OF_LARGEST, OWN_SCALES, Scale, draw_color_bar
 
 Batch = Union[Tensor, NDArray[Any], Sequence[Any]]
 _CELL = 1.75
@@ -56,8 +56,8 @@ def visualize_methods(
                     sequence of N images as in :func:`visualize_layer_attr`, which may
                     differ in size.
         scale (str, optional): "shared": one color scale for all maps, which must be in the
-                    same unit. "own": each map relative to its own largest absolute value,
-                    which is written below the map; use this if units differ.
+                    same unit. "own": each map relative to its own largest absolute value; use
+                    this if units differ.
                     Default: "shared"
         opacity, outline, keep_colors (optional): As in
                     :func:`captum_clustered.visualization.overlay`.
@@ -127,8 +127,9 @@ def visualize_methods(
         for i, p in enumerate(pictures)
     ]
     present = [values for found in maps.values() for values in found if values is not None]
-    if scale == "own":
-        label = "relative to each map's largest value"
+    is_own = scale == "own"
+    if is_own:
+        label = OWN_SCALES
     titles = [_broken(method, _CELL) for method in maps]
     figure, axes = _axes(plt_fig_axis, pictures, titles, use_pyplot)
     shared = Scale.of(present, limit)
@@ -143,18 +144,19 @@ def visualize_methods(
             if values is None:
                 _draw_missing(axis, picture)
                 continue
-            its = shared if scale == "shared" else Scale.of([values])
+            its = Scale.of([values]) if is_own else shared
             draw_overlay(axis, picture, values, its, look, outlines[i])
-            if scale == "own" and values.any():
-                axis.set_xlabel(f"\u00b11 is {its.limit:.3g}", fontsize=8)
     for axis, title in zip(axes[0], ["input", *titles], strict=True):
         axis.set_title(title, fontsize=9, parse_math=False)
-    bar = shared if scale == "shared" else Scale(1.0, shared.has_negative)
+    bar, unit = shared, ""
+    if is_own:
+        bar, unit = Scale(1.0, shared.has_negative), OF_LARGEST
+        present = [values / Scale.of([values]).limit for values in present]
     # As wide for many rows as for a few.
     aspect = 15 + 10 * len(pictures)
     place = {"ax": list(axes.ravel()), "pad": 0.01, "fraction": 0.05, "aspect": aspect}
     draw_color_bar(figure, bar, label, look, **place)
-    draw_legend(figure, bar, present, look, has_mask=masks is not None)
+    draw_legend(figure, bar, present, look, has_mask=masks is not None, unit=unit)
     show(use_pyplot)
     return figure, axes
 

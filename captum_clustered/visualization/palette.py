@@ -1,4 +1,8 @@
-"""The colors of signed maps: blue below zero, nothing at zero, orange and yellow above."""
+"""The colors of signed maps: blue below zero, nothing at zero, orange and yellow above.
+
+Figures color the image and keep its luminance (:func:`tinted`); layers that are drawn over an
+image by other programs are partly transparent (:func:`to_rgba`).
+"""
 
 from __future__ import annotations
 
@@ -36,12 +40,84 @@ _BELOW = np.array(
     ]
 ) / [255, 255, 255, 1]
 _STEPS = np.linspace(0, 1, len(_ABOVE))
-# The lesion stays visible under the largest value: judged by ten ultrasound images, and as many
-# radiographs, histological slides and photographs.
-OPACITY = 0.55
+# As strong as the screen can show at the image's luminance, which no color changes.
+OPACITY = 1.0
+
+# Of linear red, green and blue (IEC 61966-2-1).
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+# How saturated a value is, at equal steps from zero to the largest: over the middle gray of a
+# backdrop, equal steps of a value are equal steps of color (CIEDE2000), and both signs reach
+# equally far.
+_AMBER_STEPS = [0, 0.049, 0.101, 0.157, 0.215, 0.277, 0.341, 0.408, 0.477]
+_AMBER_STEPS += [0.548, 0.619, 0.69, 0.76, 0.827, 0.89, 0.948, 1]
+_BLUE_STEPS = [0, 0.017, 0.037, 0.059, 0.084, 0.112, 0.143, 0.179, 0.221]
+_BLUE_STEPS += [0.269, 0.326, 0.393, 0.473, 0.568, 0.684, 0.825, 1]
+# The luminance of this gray, and how much brighter tissue is on which there are only pale blues,
+# the weak ones of which would not be seen.
+_MIDDLE, _BRIGHT = 0.19, 0.44
 
 
-def to_rgba(relative: ArrayLike, opacity: float = OPACITY) -> NDArray[np.float64]:
+def to_linear(color: ArrayLike) -> NDArray[np.float64]:
+    """Return linear light for sRGB values in [0, 1]."""
+    values = np.asarray(color, dtype=np.float64)
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def from_linear(light: ArrayLike) -> NDArray[np.float64]:
+    """Return sRGB values for linear light in [0, 1]."""
+    values = np.clip(np.asarray(light, dtype=np.float64), 0, 1)
+    return np.where(values <= 0.0031308, 12.92 * values, 1.055 * values ** (1 / 2.4) - 0.055)
+
+
+def luminance(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the luminance (H, W) of a picture (H, W, 3), from 0 to 1."""
+    return np.asarray(to_linear(picture) @ _LUMINANCE)
+
+
+def _away_from_gray(color: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Return the direction in linear light from gray to a hue, along which luminance stays."""
+    light = to_linear(np.array(color) / 255)
+    return np.asarray(light / (light @ _LUMINANCE) - 1)
+
+
+_AMBER, _BLUE = _away_from_gray((255, 176, 0)), _away_from_gray((0, 130, 255))
+
+
+def tinted(
+    picture: NDArray[np.float64], relative: NDArray[np.float64], opacity: float = OPACITY
+) -> NDArray[np.float64]:
+    """
+    Color a picture by a map and keep each pixel's luminance.
+
+    What is darker than its surroundings stays darker: a map changes hue and saturation alone.
+
+    Args:
+
+        picture (array): (H, W, 3), in [0, 1].
+        relative (array): Attributions divided by the limit of the scale, (H, W). Values outside
+                    [-1, 1] get the color of the end, and NaN none.
+        opacity (float, optional): Strength of the colors of the ends.
+                    Default: 1.0
+    """
+    values = np.clip(np.nan_to_num(relative), -1, 1)
+    size, steps = np.abs(values), np.linspace(0, 1, len(_AMBER_STEPS))
+    light = to_linear(picture)
+    gray = light @ _LUMINANCE
+    brightness = np.clip((gray - _MIDDLE) / _BRIGHT, 0, 1)
+    blue = np.interp(size, steps, _BLUE_STEPS)
+    blue += brightness * (size - blue)
+    strength = opacity * np.where(values < 0, blue, np.interp(size, steps, _AMBER_STEPS))
+    color = _saturated(gray[..., None], np.where(values[..., None] < 0, _BLUE, _AMBER))
+    return from_linear(light + strength[..., None] * (color - light))
+
+
+def _saturated(gray: NDArray[np.float64], direction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Go from gray (..., 1) in a direction (..., 3) until a channel is black or full."""
+    room = np.where(direction > 0, 1 - gray, gray) / np.abs(direction)
+    return np.asarray(gray + room.min(axis=-1, keepdims=True) * direction)
+
+
+def to_rgba(relative: ArrayLike, opacity: float = 0.55) -> NDArray[np.float64]:
     r"""
     Return the colors of attributions divided by the limit of the scale.
 

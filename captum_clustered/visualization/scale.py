@@ -14,12 +14,14 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from captum_clustered.visualization.look import Look
-from captum_clustered.visualization.palette import TABLE, to_rgba
+from captum_clustered.visualization.palette import TABLE, tinted
 
 PLAIN = Look()
+# Of maps that are relative to their own largest absolute value.
+OWN_SCALES, OF_LARGEST = "each map on\nits own scale", " of the largest value"
 HALO = [withStroke(linewidth=2.2, foreground=(0, 0, 0, 0.75))]
-# As seen over the mean gray of pictures.
-_GRAY = 0.42
+# What a backdrop makes of a middle gray.
+_GRAY = 0.47
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,6 @@ class Scale:
         ends = {(True, True): "both", (True, False): "min", (False, True): "max"}
         return cls(float(limit), low < 0, ends.get((low < -limit, high > limit), "neither"))
 
-    def drawing(self, look: Look = PLAIN) -> dict[str, Any]:
-        """Return arguments of ``imshow``; zero is transparent."""
-        return {"cmap": ListedColormap(_table(look)), "norm": Normalize(-self.limit, self.limit)}
-
     def levels(self, look: Look = PLAIN) -> list[float]:
         """Return the values of the outlines; the bar has a line at each of them."""
         return [share * self.limit for share in look.levels if share > 0 or self.has_negative]
@@ -60,9 +58,10 @@ class Scale:
 
 def draw_color_bar(figure: Any, scale: Scale, label: str, look: Look = PLAIN, **place: Any) -> Any:
     """Draw the color bar of a scale; without negative values, only its upper half."""
-    limit, table = scale.limit, _table(look)
-    opaque = table[:, 3:] * table[:, :3] + (1 - table[:, 3:]) * _GRAY
-    mappable = ScalarMappable(Normalize(-limit, limit), ListedColormap(opaque))
+    limit = scale.limit
+    # Odd, so that zero is in the middle.
+    colors = tinted(np.full((1, 255, 3), _GRAY), np.linspace(-1, 1, 255)[None], look.fill)[0]
+    mappable = ScalarMappable(Normalize(-limit, limit), ListedColormap(colors))
     bar = figure.colorbar(mappable, extend=scale.extend, **place)
     bar.set_label(label, fontsize=9, parse_math=False)
     levels = scale.levels(look)
@@ -84,11 +83,6 @@ def line_style(level: float) -> dict[str, Any]:
         "linewidth": 1.0,
         "path_effects": HALO,
     }
-
-
-def _table(look: Look) -> NDArray[np.float64]:
-    # Odd, so that zero is in the middle.
-    return to_rgba(np.linspace(-1, 1, 255), look.fill)
 
 
 def signed_text(value: float) -> str:

@@ -117,7 +117,8 @@ def test_masks_of_another_size_are_refused():
 def test_the_backdrop_is_gray_and_neither_black_nor_white():
     picture = np.array([[[0.0, 0, 0], [1, 1, 1], [1, 0, 0]]])
     gray = backdrop(picture)
-    assert gray[0, :, 0] == pytest.approx([0.1, 0.85, 0.1 + 0.75 * 0.299])
+    # Red has the luminance 0.2126, which is a gray of 1.055 * 0.2126 ** (1 / 2.4) - 0.055.
+    assert gray[0, :, 0] == pytest.approx([0.2, 0.82, 0.2 + 0.62 * 0.4985], abs=1e-4)
     assert (gray == gray[..., :1]).all()
     assert (backdrop(picture, keep_colors=True) == picture).all()
 

@@ -2,29 +2,56 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage.color import rgb2lab
 
 from captum_clustered.visualization import overlay
 from captum_clustered.visualization.arrays import backdrop
-from captum_clustered.visualization.palette import to_rgba
+from captum_clustered.visualization.palette import tinted
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
 SIGNED = np.array([[-1.0, 0.0, 0.5, 2.0]])
 
 
-def expected(opacity=0.55, keep_colors=False, limit=2.0):
-    """Each value of the map has three columns of pixels, blended by its opacity."""
-    below = backdrop(IMAGE / 255, keep_colors)
-    rgba = to_rgba(np.repeat(SIGNED, 3, axis=1) / limit, opacity)
-    return 255 * (below * (1 - rgba[..., 3:]) + rgba[..., :3] * rgba[..., 3:])
+def expected(opacity=1.0, keep_colors=False, limit=2.0):
+    """Each value of the map has three columns of pixels, over all rows."""
+    relative = np.repeat(np.repeat(SIGNED, 3, axis=1), 8, axis=0) / limit
+    return 255 * tinted(backdrop(IMAGE / 255, keep_colors), relative, opacity)
+
+
+def lightness(drawn):
+    return rgb2lab(drawn)[..., 0]
 
 
 @pytest.mark.parametrize(
     "options", [{}, {"opacity": 0.2}, {"keep_colors": True}, {"limit": 4.0}, {"opacity": 0}]
 )
-def test_the_map_is_blended_by_its_strength(options):
+def test_the_image_is_colored_by_the_strength_of_the_map(options):
     drawn = overlay(IMAGE, SIGNED, interpolate_mode="nearest", **options)
     assert drawn.dtype == np.uint8
     assert drawn == pytest.approx(expected(**options), abs=0.51)
+
+
+@pytest.mark.parametrize(("lesion", "rim"), [(16, 60), (25, 65), (5, 30), (200, 90), (252, 160)])
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("inside", [1.0, 0.1])
+def test_a_lesion_stays_darker_or_brighter_than_its_rim_wherever_the_map_is(
+    lesion, rim, sign, inside
+):
+    # Strong in the lesion and weak around it, or the other way round.
+    image, values = np.full((30, 30), rim, np.uint8), np.full((30, 30), 1.1 - inside)
+    image[10:20, 10:20], values[10:20, 10:20] = lesion, inside
+    drawn = lightness(overlay(image, sign * values, limit=1))
+    plain = lightness(overlay(image, np.zeros((2, 2))))
+    # Rounding to 8 bits alone.
+    assert np.abs(drawn - plain).max() < 0.5
+    contrast = lightness(np.stack([image] * 3, -1))[10, [0, 10]] @ [1, -1]
+    # More than half of the contrast remains, in the same direction.
+    assert (drawn[10, 0] - drawn[10, 10]) / contrast > 0.5
+
+
+def test_a_photograph_keeps_its_luminance_in_its_own_colors():
+    drawn = overlay(IMAGE, SIGNED, keep_colors=True)
+    assert np.abs(lightness(drawn) - lightness(IMAGE)).max() < 0.7
 
 
 def test_images_of_any_kind_and_range_look_the_same():

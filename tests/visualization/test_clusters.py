@@ -60,7 +60,7 @@ def test_or_each_on_its_own_which_shows_where_a_weak_one_is_active():
     limits = [axis.images[1].get_clim()[1] for axis in axes]
     assert limits == pytest.approx([0.25, 0.5 / 6, 0.25 / 6, 1 / 3])
     assert figure.axes[-1].get_ylim() == (-1, 1)
-    assert figure.axes[-1].get_ylabel() == "relative to the\ncluster's largest value"
+    assert figure.axes[-1].get_ylabel() == "each map on\nits own scale"
 
 
 def test_of_too_many_those_of_the_largest_absolute_importance():

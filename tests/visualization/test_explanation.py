@@ -10,7 +10,9 @@ from PIL import Image
 
 from captum_clustered.explain import ExplainerSettings, Explanation
 from captum_clustered.visualization import draw_explanation
+from captum_clustered.visualization.arrays import backdrop
 from captum_clustered.visualization.canvas import save_figure
+from captum_clustered.visualization.palette import tinted
 
 
 def explanation(importances, gradcam=0.25, maps=None):
@@ -71,18 +73,31 @@ class TestFigure:
     def test_names_and_numbers(self):
         figure = drawn(explanation([0.5, 1.25, -0.25]))
         lines = words(figure)
-        assert "photo.png: zebra" in lines
-        assert "probability 75.0% | logit 1 | net, layer conv" in lines
+        assert "photo.png predicted: zebra (75.0 %), gnu (25.0 %)" in lines
         assert (
-            "3 clusters of channels: the drop in the score without them (logit), and where the "
-            "most important ones are active"
+            "logit of zebra +1.75 for zebra, \u22120.25 against, 0.00 without any cluster, "
+            "\u22120.50 interaction = logit 1.00"
         ) in lines
+        assert (
+            "3 clusters of channels, with pictures of all: where each is active, on its own scale, "
+            "paler the less it is worth"
+        ) in lines
+        assert "drop of the logit, in logits" in lines
         assert bars(figure) == {"cluster 1": 1.25, "cluster 0": 0.5, "cluster 2": -0.25}
         assert list(panels(figure)) == [
-            "cluster 1: +1.25\n1 channel",
-            "cluster 0: +0.5\n1 channel",
-            "cluster 2: \u22120.25\n1 channel",
+            "cluster 1\nremoving it lowers the\nlogit by 1.25",
+            "cluster 0\nremoving it lowers the\nlogit by 0.50",
+            "cluster 2\nremoving it raises the\nlogit by 0.25",
         ]
+        assert [panel.get_xlabel() for panel in panels(figure).values()] == ["1 channel"] * 3
+
+    def test_the_foot_says_how_fine_the_map_is_and_how_it_was_made(self):
+        figure = drawn(explanation([1.0]))
+        (foot,) = [line for line in words(figure) if line.startswith("One cell")]
+        assert foot == (
+            "One cell of the map is 1/4 of the image's width and height: an outline is not the "
+            "border of a lesion or an object. A prediction is not a diagnosis. net, layer conv"
+        )
 
     def test_of_many_clusters_those_that_matter_have_a_bar_and_the_first_a_picture(self):
         # 20 clusters of -10, -9, ..., 9.
@@ -90,10 +105,23 @@ class TestFigure:
         assert list(bars(figure).values()) == [*range(9, 2, -1), *range(-4, -11, -1), -3]
         assert list(bars(figure))[-1] == "6 others"
         titles = [title.split("\n")[0] for title in panels(figure)]
-        assert titles == [
-            *("cluster 19: +9", "cluster 18: +8", "cluster 17: +7"),
-            *(f"cluster {j}: \u2212{10 - j}" for j in (2, 1, 0)),
-        ]
+        assert titles == [f"cluster {j}" for j in (19, 18, 17, 2, 1, 0)]
+        # -10 of all, less 9 + 8 + 7 - 8 - 9 - 10 = -3.
+        assert any("the other 14 together \u22127.00" in line for line in words(figure))
+
+    def test_clusters_below_a_twentieth_of_the_largest_have_a_bar_only(self):
+        figure = drawn(explanation([-2.0, 0.1, 0.09, -0.08]))
+        assert [title.split("\n")[0] for title in panels(figure)] == ["cluster 1", "cluster 0"]
+        (caption,) = [line for line in words(figure) if "of channels" in line]
+        assert caption.startswith("4 clusters of channels, with pictures of the two largest: ")
+        assert caption.endswith("; the other two, each below 5% of the largest, together +0.01")
+
+    def test_a_cluster_is_as_vivid_as_it_is_important(self):
+        figure = drawn(explanation([4.0, 1.0], maps=np.ones((2, 4, 4))))
+        gray = backdrop(figure.axes[0].images[0].get_array())
+        for panel, opacity in zip(panels(figure).values(), (1.0, 0.5), strict=True):
+            expected = tinted(gray, np.ones((16, 16)), opacity)
+            assert np.asarray(panel.images[0].get_array()) == pytest.approx(expected)
 
     def test_each_cluster_is_on_its_own_scale(self):
         maps = np.stack([np.full((4, 4), value) for value in (2.0, -0.125)])
@@ -104,7 +132,7 @@ class TestFigure:
     def test_a_cluster_that_carries_nothing_has_a_bar_only(self):
         figure = drawn(explanation([1.0, 0.0]))
         assert bars(figure) == {"cluster 0": 1, "cluster 1": 0}
-        assert list(panels(figure)) == ["cluster 0: +1\n1 channel"]
+        assert list(panels(figure)) == ["cluster 0\nremoving it lowers the\nlogit by 1.00"]
 
     def test_maps_are_on_the_original_image_and_what_was_cropped_is_unseen(self):
         original = np.zeros((20, 40, 3), np.uint8)
@@ -140,7 +168,7 @@ class TestFigure:
     def test_other_units_are_made_relative(self):
         figure = drawn(explanation([1.0, 2.0]), scaling="drop")
         labels = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
-        assert labels[0] == "relative to each map's largest value"
+        assert labels[0] == "each map on\nits own scale"
         for panel in figure.axes[1:3]:
             largest = np.abs(panel.images[1].get_array()).max()
             assert panel.images[1].get_clim() == pytest.approx((-largest, largest))

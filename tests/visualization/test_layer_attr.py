@@ -11,9 +11,14 @@ from nets import GapLinear
 
 from captum_clustered import ClusteredLayerCAM
 from captum_clustered.visualization import visualize_layer_attr
+from captum_clustered.visualization.arrays import backdrop
+from captum_clustered.visualization.palette import tinted
 
 IMAGE = np.random.default_rng(0).random((8, 12, 3))
 SIGNED = torch.tensor([[[[-1.0, 0.0], [0.5, 2.0]]]])
+# Of its own scale, at the size of the image.
+RELATIVE = np.kron(SIGNED[0, 0].numpy() / 2, np.ones((4, 6)))
+COLORED = tinted(backdrop(IMAGE), RELATIVE)
 
 
 def draw(attr=SIGNED, image=IMAGE, **options):
@@ -40,7 +45,7 @@ def test_the_map_is_at_the_images_size_in_its_own_values():
     _, axis = draw(interpolate_mode="nearest")
     picture, overlay = axis.images
     assert picture.get_array().shape == (8, 12, 3)
-    assert np.ptp(picture.get_array(), axis=2).max() == 0
+    assert np.asarray(picture.get_array()) == pytest.approx(COLORED)
     expected = np.repeat(np.repeat(SIGNED[0, 0].numpy(), 4, axis=0), 6, axis=1)
     assert (overlay.get_array() == expected).all()
     assert overlay.get_clim() == (-2, 2)
@@ -73,6 +78,13 @@ def test_the_legend_says_what_lines_and_hatching_mean():
     assert [text.get_text() for text in legend.get_texts()] == ["+0.5, for the class"]
 
 
+def test_the_legend_has_no_line_that_is_not_drawn():
+    # -0.4 is above minus a quarter of the scale, which ends at 2.
+    (legend,) = draw(torch.tensor([[-0.4, 2.0]]))[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == ["+0.5, for the class"]
+    assert not draw(torch.zeros(2, 2))[0].legends
+
+
 def test_the_bar_has_a_number_at_each_line():
     _, axis = draw()
     lines = [line.get_ydata()[0] for line in bar_of(axis).lines]
@@ -83,15 +95,13 @@ def test_the_bar_has_a_number_at_each_line():
 def test_outlines_only():
     _, axis = draw(outline=True)
     assert [level for level, _ in lines(axis)] == [-0.5, 0.5, 1.0, 1.5]
-    overlay = axis.images[1]
-    assert overlay.cmap(overlay.norm(overlay.get_array()))[..., 3].max() == 0
+    assert np.asarray(axis.images[0].get_array()) == pytest.approx(backdrop(IMAGE))
 
 
 def test_opacity_and_original_colors():
-    _, axis = draw(opacity=0.25, keep_colors=True)
-    picture, overlay = axis.images
-    assert (picture.get_array() == IMAGE).all()
-    assert overlay.cmap(1.0)[3] == 0.25
+    _, axis = draw(opacity=0.25, keep_colors=True, interpolate_mode="nearest")
+    assert np.asarray(axis.images[0].get_array()) == pytest.approx(tinted(IMAGE, RELATIVE, 0.25))
+    assert axis.images[1].get_alpha() == 0
 
 
 def test_outlines_are_closed_where_the_border_cuts_them_off():

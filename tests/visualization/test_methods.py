@@ -48,8 +48,12 @@ def test_a_given_scale():
 def test_or_each_map_on_its_own_which_the_figure_says():
     figure, axes = draw(scale="own", label="logit")
     assert limits(axes) == [[1, 8], [2, 8]]
-    assert [axis.get_xlabel() for axis in axes[0, 1:]] == ["\u00b11 is 1", "\u00b11 is 8"]
-    assert figure.axes[-1].get_ylabel() == "relative to each map's largest value"
+    assert figure.axes[-1].get_ylabel() == "each map on\nits own scale"
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "\u22120.25 of the largest value, against the class",
+        "+0.25 of the largest value, for the class",
+    ]
     assert figure.axes[-1].get_ylim() == (-1, 1)
 
 

@@ -3,7 +3,7 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from captum_clustered.visualization.arrays import backdrop
-from captum_clustered.visualization.palette import TABLE, to_rgba
+from captum_clustered.visualization.palette import TABLE, tinted, to_rgba
 
 VALUES = np.linspace(-1, 1, 201)
 # What the backdrop makes of black, of a middle gray and of white.
@@ -16,8 +16,10 @@ DEUTERANOPIA = [
 ]
 
 
-def over(rgba, gray):
-    return rgba[..., 3:] * rgba[..., :3] + (1 - rgba[..., 3:]) * gray
+def colored(relative, gray, opacity=1.0):
+    """Return what a figure draws for values (n,) over a gray, (n, 3)."""
+    relative = np.asarray(relative)[None]
+    return tinted(np.full((*relative.shape, 3), gray), relative, opacity)[0]
 
 
 def deuteranope(rgb):
@@ -39,13 +41,30 @@ def test_opacity_grows_with_the_strength_from_zero():
         assert (np.diff(alpha[:101]) < 0).all()
 
 
-def test_more_than_forty_per_cent_of_the_images_contrast_stays_under_the_largest_value():
-    rgba = to_rgba([-1, 1])
-    assert over(rgba, 1.0) - over(rgba, 0.0) == pytest.approx(np.full((2, 3), 0.45))
+@pytest.mark.parametrize("picture", [np.full((1, 201, 3), MIDDLE), *np.eye(3).reshape(3, 1, 1, 3)])
+def test_the_map_changes_hue_and_saturation_and_no_lightness(picture):
+    picture = np.broadcast_to(picture, (1, 201, 3))
+    lightness = rgb2lab(tinted(picture, VALUES[None]))[0, :, 0]
+    assert lightness == pytest.approx(np.full(201, rgb2lab(picture)[0, 0, 0]), abs=0.02)
+
+
+@pytest.mark.parametrize("gray", [BLACK, MIDDLE, WHITE])
+def test_hues_are_blue_and_amber(gray):
+    against, in_favor = rgb2lab(colored([-1, 1], gray))
+    hue = [np.degrees(np.arctan2(color[2], color[1])) for color in (against, in_favor)]
+    assert -90 < hue[0] < -50
+    assert 55 < hue[1] < 90
+
+
+def test_zero_and_no_opacity_leave_the_picture():
+    picture = np.random.default_rng(0).random((4, 5, 3))
+    for relative, opacity in ((0.0, 1), (np.nan, 1), (0.7, 0)):
+        drawn = tinted(picture, np.full((4, 5), relative), opacity)
+        assert drawn == pytest.approx(picture, abs=1e-6)
 
 
 def test_equal_steps_of_the_map_are_equal_steps_of_color_over_a_middle_gray():
-    colors = over(to_rgba(VALUES), MIDDLE)
+    colors = colored(VALUES, MIDDLE)
     steps = difference(colors[1:], colors[:-1])
     below, above = steps[:100], steps[100:]
     for side in (below, above):
@@ -56,7 +75,7 @@ def test_equal_steps_of_the_map_are_equal_steps_of_color_over_a_middle_gray():
 @pytest.mark.parametrize("gray", [BLACK, WHITE])
 @pytest.mark.parametrize("seen_as", [np.asarray, deuteranope])
 def test_over_dark_and_bright_tissue_stronger_is_further_from_the_tissue(gray, seen_as):
-    colors = seen_as(over(to_rgba(VALUES), gray))
+    colors = seen_as(colored(VALUES, gray))
     distance = difference(colors, np.broadcast_to(colors[100], colors.shape))
     for side in (distance[100:], distance[100::-1]):
         # Less than what is seen side by side.
@@ -71,7 +90,7 @@ def test_the_signs_differ_from_each_other_and_from_the_tissue(gray, seen_as):
     # A difference of 2 is seen side by side, one of 10 at a glance.
     tissue = seen_as(np.full((1, 3), gray))
     for strength, least in ((0.25, 4), (0.5, 8), (1, 16)):
-        against, in_favor = seen_as(over(to_rgba([-strength, strength]), gray))[:, None]
+        against, in_favor = seen_as(colored([-strength, strength], gray))[:, None]
         assert difference(against, in_favor) > 2 * least
         assert difference(against, tissue) > least
         assert difference(in_favor, tissue) > least

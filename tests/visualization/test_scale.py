@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from captum_clustered.visualization.palette import to_rgba
+from captum_clustered.visualization.palette import tinted
 from captum_clustered.visualization.scale import Scale, draw_color_bar, signed_text
 
 MAPS = [np.array([[1.0, -3.0]]), np.array([[2.0, 0.0]])]
@@ -42,12 +42,12 @@ def test_limits_that_are_none(limit):
         Scale.of(MAPS, limit)
 
 
-def test_colors_are_the_palettes_and_zero_is_transparent():
-    drawing = Scale(2.0).drawing()
+def test_the_bars_colors_are_the_palettes_over_a_middle_gray():
     values = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
-    rgba = drawing["cmap"](drawing["norm"](values))
-    assert rgba == pytest.approx(to_rgba(values / 2), abs=0.02)
-    assert rgba[2, 3] == 0
+    rgba = bar(Scale(2.0)).mappable.to_rgba(values)
+    middle = np.full((1, 5, 3), 0.47)
+    assert rgba[:, :3] == pytest.approx(tinted(middle, values[None] / 2)[0], abs=0.02)
+    assert rgba[2] == pytest.approx([0.47, 0.47, 0.47, 1])
 
 
 def test_the_bar_is_centered_at_zero_and_named():
