@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
-from captum_clustered.explain.explanation import Explanation
 from captum_clustered.scores import SCORES
 from captum_clustered.visualization.canvas import shortened
+
+if TYPE_CHECKING:
+    from captum_clustered.explain import Explanation
 
 # Clusters that have a picture: no more than these, and none whose importance is a smaller share of
 # the largest.
