@@ -426,7 +426,7 @@ class TestTables:
             assert set(found.findings) == {0, 1}
             name = ("cyst", "mass")[other]
             assert f"{name} {other} {percents[other]} finding" in " ".join(result.stdout.split())
-            drawn = draw_explanation(found).subfigs[0].get_suptitle()
+            drawn = draw_explanation(found).get_suptitle()
             assert f"also found: {name} (95." in " ".join(drawn.split())
         assert sorted(p.name for p in Path("out").glob("*.npz")) == [
             "photo-class0.npz",
