@@ -136,7 +136,7 @@ def visualize_clusters(
     n_rows, n_columns = cluster_grid(n_panels) if is_new else (1, n_panels)
     fig_size = (n_columns * _CELL + 1.3, n_rows * (_CELL * height / width + 0.65) + 0.8)
     figure, axes = axes_for(plt_fig_axis, n_rows, n_columns, fig_size, use_pyplot)
-    places = list(axes.ravel()[is_new:])
+    places = axes.ravel()[is_new:]
     bar, unit = shared, ""
     scales = [shared] * len(drawn)
     relative = drawn
@@ -149,7 +149,7 @@ def visualize_clusters(
         axis.set_title(title, fontsize=9)
     for axis in places[len(drawn) :]:
         axis.set_axis_off()
-    draw_color_bar(figure, bar, label, look, ax=places, pad=0.01, fraction=0.05, aspect=25)
+    draw_color_bar(figure, bar, label, look, ax=list(places), pad=0.01, fraction=0.05, aspect=25)
     if is_new:
         draw_input(axes[0, 0], picture, outlined)
         draw_legend(figure, bar, relative, look, has_mask=mask is not None, unit=unit)
