@@ -18,7 +18,16 @@ from captum_clustered.visualization.palette import TABLE
 
 _STYLE = "page.css"
 # Joined in this order to one script.
-_SCRIPTS = ("pixels.js", "table.js", "images.js", "controls.js")
+_SCRIPTS = (
+    "pixels.js",
+    "table.js",
+    "columns.js",
+    "cells.js",
+    "images.js",
+    "enlarged.js",
+    "print.js",
+    "controls.js",
+)
 
 
 def render(report: Report) -> str:

@@ -4,6 +4,10 @@ import os
 import shutil
 
 import pytest
+from made_up_runs import write_compare_run, write_explain_run
+from report_pages import MANY_METRICS, N_IMAGES, settle
+
+from captum_clustered.report import write_report
 
 # Debian's; as root it needs to run without its sandbox.
 SWITCHES = [
@@ -30,3 +34,38 @@ def browser():
         browser = started.chromium.launch(executable_path=chromium, args=SWITCHES)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Pages of two runs of compare, one with many metrics, and of one of explain."""
+    folders = {kind: tmp_path_factory.mktemp(kind) for kind in ("compare", "wide", "explain")}
+    write_compare_run(folders["compare"], N_IMAGES)
+    write_compare_run(folders["wide"], 4, metrics=MANY_METRICS)
+    write_explain_run(folders["explain"], scaling="density")
+    return {kind: write_report(folder) for kind, folder in folders.items()}
+
+
+@pytest.fixture
+def open_page(browser, pages):
+    """Opens a page; whatever it says on the console or asks for from elsewhere is a mistake."""
+    opened, heard, asked = [], [], []
+
+    def open_it(kind, at_images=True, **options):
+        page = browser.new_page(**({"viewport": {"width": 1200, "height": 900}} | options))
+        opened.append(page)
+        page.on("console", lambda message: heard.append(message.text))
+        page.on("pageerror", lambda error: heard.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(pages[kind].as_uri())
+        if at_images:
+            page.evaluate("byId('images').scrollIntoView()")
+            settle(page)
+        return page
+
+    yield open_it
+    for page in opened:
+        page.close()
+    assert heard == []
+    own = (*(path.as_uri() for path in pages.values()), "data:")
+    assert [url for url in asked if not url.startswith(own)] == []

@@ -7,83 +7,21 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from made_up_runs import AWKWARD, write_compare_run, write_explain_run
-from PIL import Image
+from made_up_runs import AWKWARD
+from report_pages import MANY_METRICS, N_IMAGES, names, photograph, settle, wait
 
 from captum_clustered.comparison.pictures import Pictures
-from captum_clustered.report import write_report
 from captum_clustered.visualization.palette import to_rgba
 
 # One browser for all of these tests, so one of xdist's workers runs them all.
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-N_IMAGES = 24
 MINUS = "\N{MINUS SIGN}"
-
-
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory):
-    """Pages of a run of compare and of one of explain."""
-    folders = {kind: tmp_path_factory.mktemp(kind) for kind in ("compare", "explain")}
-    write_compare_run(folders["compare"], N_IMAGES)
-    write_explain_run(folders["explain"])
-    return {kind: write_report(folder) for kind, folder in folders.items()}
-
-
-@pytest.fixture
-def open_page(browser, pages):
-    """Opens a page; whatever it says on the console or asks for from elsewhere is a mistake."""
-    opened, heard, asked = [], [], []
-
-    def open_it(kind, at_images=True, **options):
-        page = browser.new_page(**({"viewport": {"width": 1200, "height": 900}} | options))
-        opened.append(page)
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(pages[kind].as_uri())
-        if at_images:
-            page.evaluate("byId('images').scrollIntoView()")
-            settle(page)
-        return page
-
-    yield open_it
-    for page in opened:
-        page.close()
-    assert heard == []
-    own = (*(path.as_uri() for path in pages.values()), "data:")
-    assert [url for url in asked if not url.startswith(own)] == []
-
-
-def wait(page, expression):
-    """Playwright's own way to wait evaluates texts, which the page's policy forbids."""
-    for _ in range(500):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(20)
-    pytest.fail(f"It never came to {expression}")
-
-
-def settle(page):
-    """Waits until all that is near the window is drawn."""
-    wait(page, "document.querySelector('.maps figure') !== null && images.tasks.length === 0")
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-
-def names(page):
-    return page.locator("#images > li:visible h3").all_text_contents()
 
 
 def methods(page):
     heads = page.locator("#summary tbody th").all_text_contents()
     return [head.replace(" control", "").replace(" reference", "") for head in heads]
-
-
-def photograph(page, selector, tmp_path):
-    path = tmp_path / "element.png"
-    page.locator(selector).first.screenshot(path=path)
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB")).astype(int)
 
 
 def stack(method, row=1):
@@ -468,3 +406,58 @@ def test_names_are_never_taken_for_html(open_page):
         assert page.locator("b, no, dog, malignant, gradient").count() == 0
         assert page.get_by_role("cell", name="It is <no> image.").count() == 1
     assert "predicted: <dog>" in page.locator("#images > li").nth(1).text_content()
+
+
+def test_more_columns_to_the_right_are_counted_and_shaded(open_page):
+    page = open_page("wide", at_images=False)
+    wait(page, "byId('more').textContent !== ''")
+    edge = page.locator(".scroll").first.bounding_box()
+    heads = [head.bounding_box() for head in page.locator("#summary thead th").all()]
+    hidden = sum(box["x"] + box["width"] > edge["x"] + edge["width"] + 1 for box in heads)
+    assert 1 < hidden < 14
+    assert page.locator("#more").text_content() == f"{hidden} more columns to the right →"
+    shade = page.locator(".shade").bounding_box()
+    assert shade["width"] > 20
+    assert shade["x"] + shade["width"] == pytest.approx(edge["x"] + edge["width"])
+    assert shade["height"] == pytest.approx(edge["height"])
+    page.evaluate("document.querySelector('.scroll').scrollLeft = 1e6")
+    wait(page, "byId('more').textContent === ''")
+    assert page.locator(".shade").bounding_box()["height"] == 0
+    page = open_page("explain", at_images=False)
+    assert page.locator("#more").text_content() == ""
+
+
+def test_columns_can_be_chosen(open_page):
+    page = open_page("wide", at_images=False)
+    page.locator("#columns summary").click()
+    page.get_by_role("button", name="None", exact=True).click()
+    heads = page.locator("#summary thead th:visible")
+    assert heads.count() == 1
+    page.get_by_label("metric 4", exact=True).check()
+    page.get_by_label("metric 2", exact=True).check()
+    assert heads.all_text_contents() == ["Method", "metric 2", "metric 4\xa0, higher is better"]
+    cells = page.locator("#summary tbody tr:first-child td:visible").all_text_contents()
+    # Means of 0, 2 and 3, ten times, and one more for each metric.
+    assert [cell.split()[0] for cell in cells] == ["18.7", "20.7"]
+    heads.last.get_by_role("button").click()
+    assert heads.last.get_attribute("aria-sort") == "descending"
+    page.get_by_role("button", name="All", exact=True).click()
+    assert heads.count() == 1 + len(MANY_METRICS) + 1
+    assert page.locator("#more").text_content() != ""
+
+
+def test_images_are_ordered_by_their_true_class(open_page):
+    page = open_page("compare")
+    page.locator("#order").select_option("label")
+    facts = page.locator("#images > li > h3 + p").all_text_contents()
+    classes = [text.split(" · ")[0] for text in facts]
+    benign = "true class: benign"
+    assert classes == sorted(classes, key=lambda text: text != benign)
+    assert 0 < classes.count(benign) < len(classes)
+
+
+def test_a_number_of_an_image_stands_below_its_facts(open_page):
+    page = open_page("explain")
+    page.locator("#number").select_option("1")
+    found = page.locator("#images .of-image").all_text_contents()
+    assert found == [f"score of the explained class: {n}" for n in (3.25, 2.25, 1.25)]

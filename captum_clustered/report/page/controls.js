@@ -33,7 +33,8 @@ function isShown(image) {
 function ordered(rows) {
   const order = chosen("order");
   if (order === "") return rows;
-  const key = (row) => (order === "name" ? row.image.name : valueOf(row.image));
+  const keys = { name: (image) => image.name, label: (image) => image.label };
+  const key = ({ image }) => (keys[order] ?? valueOf)(image);
   const sign = order === "highest" ? -1 : 1;
   return [...rows].sort((a, b) => compareKeys(key(a), key(b), sign));
 }
@@ -72,7 +73,12 @@ function classesOf(name) {
 const page = JSON.parse(byId("data").textContent);
 const images = new Images(page, byId("images"));
 
+const enlarged = new Enlarged(images, byId("enlarged"));
+
 makeSortable(byId("summary"));
+makeChoosable(byId("summary"), byId("columns"));
+showMoreToTheRight(byId("summary"), byId("more"));
+makePrintable(byId("summary"), images);
 fillSelect("label", classesOf("label"));
 fillSelect("prediction", classesOf("prediction"));
 fillSelect("number", page.numbers.map((number, i) => [i, number.name]));
@@ -83,12 +89,15 @@ byId("controls").addEventListener("submit", (event) => event.preventDefault());
 // The values are reset after the event.
 byId("controls").addEventListener("reset", () => setTimeout(update));
 
-if (byId("opacity")) {
-  paint(byId("ramp"), Int8Array.from({ length: 255 }, (_, i) => i - 127), images.palette);
-  byId("opacity").addEventListener("input", (event) => {
-    document.documentElement.style.setProperty("--opacity", event.target.value / 100);
-    byId("opacity-value").textContent = `${event.target.value} %`;
-  });
+const sliders = [...document.querySelectorAll("input[type=range]")];
+if (sliders.length) {
+  paint(byId("ramp"), Int8Array.from({ length: 255 }, (_, i) => i - 127), images.cells.palette);
+  const fade = ({ target: { value } }) => {
+    document.documentElement.style.setProperty("--opacity", value / 100);
+    sliders.forEach((slider) => (slider.value = value));
+    byId("opacity-value").textContent = `${value} %`;
+  };
+  sliders.forEach((slider) => slider.addEventListener("input", fade));
 }
 byId("outlines")?.addEventListener("change", (event) => {
   document.body.classList.toggle("without-outlines", !event.target.checked);
