@@ -19,7 +19,7 @@ COMMANDS = {
     "layers": "List the layers of a model that can be shown as a map.",
     "demo": "Explain photographs with an ImageNet network; nothing is downloaded.",
     "compare": "Compare methods on a folder of images, by many metrics and against controls.",
-    "report": "Show the results of compare or explain as one HTML page.",
+    "report": "Show the results of compare, explain or run as one HTML page.",
     "run": "Explain a whole data set; an interrupted run can be resumed.",
     "clusters": "Show the importance of each cluster over a whole data set.",
 }

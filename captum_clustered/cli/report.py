@@ -2,35 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.text import Text
 from typer import Argument, Option
 
 from captum_clustered._errors import UserError, one_line, printable
-from captum_clustered.cli.console import out, sentences
+from captum_clustered._storage.layout import COMMAND
+from captum_clustered.cli.console import out, progress_bar, sentences
+from captum_clustered.cli.originals import Original
+from captum_clustered.data.preprocessing import seen_part
+
+if TYPE_CHECKING:
+    from captum_clustered.cli.prepared import Prepared
 
 __all__ = ["report"]
 
 
 def report(
-    run_dir: Annotated[Path, Argument(help="The folder that compare or explain wrote.")],
+    run_dir: Annotated[Path, Argument(help="The folder that compare, explain or run wrote.")],
     out_file: Annotated[
         Path | None, Option("--out", help="HTML file (default: report.html in RUN_DIR).")
     ] = None,
 ) -> None:
     """
-    Show the results of compare or explain as one HTML page.
+    Show the results of compare, explain or run as one HTML page.
 
-    The page contains the images and needs only a browser.
+    The page contains the images and needs only a browser. Images of a run are read again: they
+    and the model must be where they were.
     """
     with sentences():
         from captum_clustered.report import write_report
 
         try:
-            path = write_report(run_dir, out_file)
+            if (run_dir / COMMAND).is_file():
+                path = _of_run(run_dir, out_file)
+            else:
+                path = write_report(run_dir, out_file)
         except OSError as error:
             raise UserError(f"The report cannot be written: {one_line(error)}") from error
-        size = path.stat().st_size / 1e6
-        out.print(Text(f"Wrote {printable(path)} ({size:.1f} MB)"), soft_wrap=True)
+        out.print(Text(f"Wrote {printable(path)} ({_size(path)})"), soft_wrap=True)
+
+
+def _size(path: Path) -> str:
+    size = path.stat().st_size
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
+
+
+def _of_run(run_dir: Path, out_file: Path | None) -> Path:
+    # Imported here because they need the packages of a run.
+    from captum_clustered.cli.prepared import Prepared
+    from captum_clustered.dataset_run import Run
+    from captum_clustered.report import write_report
+
+    run = Run(run_dir)
+    prepared = Prepared.load_again(run_dir)
+    prepared.check_same(run)
+    with progress_bar() as bar:
+        task = bar.add_task("Reading images", total=len(prepared.items))
+        return write_report(run_dir, out_file, _Seen(prepared, lambda: bar.advance(task)))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The part of each image that the network saw, (H, W, 3)."""
+
+    prepared: Prepared
+    on_image: Callable[[], None]
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        items, preprocessing = self.prepared.items, self.prepared.preprocessing
+        self.on_image()
+        found = Original.read(items, index, preprocessing)
+        part = seen_part(found.picture, found.seen)
+        return preprocessing.picture(items[index][0]) if part is None else part

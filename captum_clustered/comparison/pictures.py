@@ -15,7 +15,7 @@ from torch import Tensor
 
 from captum_clustered._maps import ClusterAttribution
 from captum_clustered.comparison.data import ImageBatch
-from captum_clustered.visualization.arrays import shrunk, stretched
+from captum_clustered.visualization.arrays import as_bytes, shrunk, stretched
 from captum_clustered.visualization.interpolation import WHOLE
 
 # Longer side of pictures, and of maps larger than a layer's, such as a mask's.
@@ -243,12 +243,6 @@ class Pictures:
                 )
         except (ValueError, TypeError, AttributeError, KeyError, EOFError, BadZipFile) as error:
             raise ValueError(f"{path} is damaged or holds no pictures of a batch.") from error
-
-
-def as_bytes(pictures: Tensor) -> NDArray[np.uint8]:
-    """Convert pictures (N, channels, height, width) in [0, 1] to (N, height, width, channels)."""
-    values = (pictures.clamp(0, 1) * 255).round().to(torch.uint8)
-    return values.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def _most_important(result: ClusterAttribution) -> tuple[Tensor, Tensor, Tensor, Tensor]:

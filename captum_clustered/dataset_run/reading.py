@@ -79,6 +79,14 @@ class Run:
         return all(self._store.path(c).exists() for c in range(self.manifest.n_chunks))
 
     @property
+    def has_shared_clusters(self) -> bool:
+        """Whether cluster 3 is of the same channels in all images."""
+        settings = self.manifest.settings
+        return bool(settings["fit"]) or str(settings["clusterer"]).startswith(
+            ("each", "fixed", "fitted")
+        )
+
+    @property
     def cluster_labels(self) -> Tensor | None:
         """The fitted cluster of each channel, LongTensor (C,), or None."""
         return self._store.read_clusters(self.manifest)

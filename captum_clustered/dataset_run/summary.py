@@ -130,10 +130,7 @@ def cluster_summary(run: Run, n_examples: int = 6) -> ClusterSummary:
         >>> summary.save(Path("out"))
     """
     check_int("n_examples", n_examples, 0)
-    settings = run.manifest.settings
-    if not settings["fit"] and not str(settings["clusterer"]).startswith(
-        ("each", "fixed", "fitted")
-    ):
+    if not run.has_shared_clusters:
         raise ValueError(
             "run has a separate clustering for each image, so cluster 3 of one image is not "
             "cluster 3 of another. Use fit (--fit 1000) or fixed labels (--clusters) in a new run."

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from captum_clustered._version import __version__
 from captum_clustered.clusters import order_clusters
+from captum_clustered.data.preprocessing import seen_part
 from captum_clustered.explain.settings import ExplainerSettings
 from captum_clustered.scores import SCORES
 
@@ -103,12 +104,8 @@ class Explanation:
     @property
     def seen_picture(self) -> npt.NDArray[np.uint8]:
         """The part of :attr:`picture` that the network sees; its input if that was padded."""
-        if min(self.seen) < 0 or max(self.seen) > 1:
-            return self.input_image
-        height, width = self.picture.shape[:2]
-        top, left, bottom, right = self.seen
-        rows = slice(round(top * height), round(bottom * height))
-        return self.picture[rows, round(left * width) : round(right * width)]
+        part = seen_part(self.picture, self.seen)
+        return self.input_image if part is None else part
 
     @property
     def prediction(self) -> int:

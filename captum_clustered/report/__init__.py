@@ -1,7 +1,8 @@
 """
-Write the results of compare or explain as one HTML page: :func:`write_report`.
+Write the results of compare, explain or run as one HTML page: :func:`write_report`.
 
-Needs jinja2 and pillow, and for results of compare also pandas and scipy.
+Needs jinja2 and pillow, for results of compare also pandas and scipy, and for
+those of run pyarrow and filelock.
 """
 
 try:

@@ -145,6 +145,9 @@ class Report:
     # Names of the classes that occur, by number.
     classes: dict[int, str]
     images: list[ShownImage]
+    # Number of this page, from 0, and of all pages; a large run has several.
+    page: int = 0
+    n_pages: int = 1
 
     def data(self) -> dict[str, Any]:
         """Return the data for the page's script, as JSON values."""

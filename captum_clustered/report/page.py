@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -14,6 +15,7 @@ from markupsafe import Markup
 
 from captum_clustered._version import __version__
 from captum_clustered.report.content import Report
+from captum_clustered.report.folders import without_folders
 from captum_clustered.visualization.palette import TABLE
 
 _STYLE = "page.css"
@@ -30,8 +32,14 @@ _SCRIPTS = (
 )
 
 
-def render(report: Report) -> str:
-    """Return a report as an HTML document."""
+def page_of(first: Path, number: int) -> Path:
+    """Return the file of a page, where page 0 has that of the report."""
+    return first if number == 0 else first.with_name(f"{first.stem}-{number + 1}{first.suffix}")
+
+
+def render(report: Report, file: Path) -> str:
+    """Return a report as an HTML document; pages of the same report link to each other."""
+    report = without_folders(report)
     style = _text(_STYLE)
     script = "\n".join(_text(name) for name in _SCRIPTS)
     environment = Environment(
@@ -49,6 +57,7 @@ def render(report: Report) -> str:
         has_labels=any(image.label is not None for image in report.images),
         has_masks=any(image.mask is not None for image in report.images),
         has_pictures=any(image.picture is not None for image in report.images),
+        pages=[page_of(file, number).name for number in range(report.n_pages)],
         by_method=any(number.by_method for number in report.numbers),
         version=__version__,
     )

@@ -125,6 +125,12 @@ def _to_unit(values: Tensor) -> Tensor:
     return (values - low) / (high - low).clamp(min=1e-12)
 
 
+def as_bytes(pictures: Tensor) -> NDArray[np.uint8]:
+    """Convert pictures (N, channels, height, width) in [0, 1] to (N, height, width, channels)."""
+    values = (pictures.clamp(0, 1) * 255).round().to(torch.uint8)
+    return values.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
 def shrunk(pictures: Tensor, side: int) -> Tensor:
     """Shrink pictures (N, channels, H, W) by their means to a longer side of ``side`` at most."""
     height, width = pictures.shape[2:]

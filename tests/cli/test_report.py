@@ -2,9 +2,12 @@
 
 import json
 import sys
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 FAST = ("--methods", "LayerGradCam", "--metrics", "average drop")
 
@@ -33,9 +36,12 @@ def test_a_run_of_explain(run, explain, photo):
     assert explain("--n-clusters", "3").exit_code == 0
     result = run("report", "out")
     assert result.exit_code == 0
-    assert "Wrote out/report.html (0." in result.stdout
+    size = round(Path("out/report.html").stat().st_size / 1000)
+    assert f"Wrote out/report.html ({size} kB)" in result.stdout
     data, text = data_of("out/report.html")
-    assert [image["name"] for image in data["images"]] == [str(photo)]
+    # The page goes to others, who need not know the folder.
+    assert [image["name"] for image in data["images"]] == [photo.name]
+    assert str(photo.parent) not in text
     (clusters,) = data["images"][0]["clusters"]
     assert len(clusters["importances"]) == 3
     assert "factories:net" in text
@@ -61,15 +67,63 @@ def test_a_run_of_compare(run, run_compare):
     assert data["methods"][0] == {"name": "LayerGradCam", "is_control": False}
 
 
+@pytest.fixture
+def run_data(run):
+    """Explains a wide and a square picture of each of two classes, with clusters of them all."""
+
+    def invoke(*options):
+        for i, (name, size) in enumerate({"a": (64, 32), "b": (64, 32), "c": (32, 32)}.items()):
+            path = Path("data", ("even", "odd")[i % 2], f"{name}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", size, (40 * i + 40, 0, 0)).save(path)
+        usual = ("--model", "factories:net", "--layer", "1", "--size", "32", "--out", "out")
+        small = ("--batch-size", "2", "--chunk-size", "2", "--num-workers", "0", "--fit", "all")
+        result = run("run", "--data", "data", *usual, *small, "--class-names", "even,odd,x")
+        assert result.exit_code == 0, result.output
+
+    return invoke
+
+
+def test_a_folder_of_run_with_its_pictures_read_again(run, run_data):
+    run_data()
+    result = run("report", "out")
+    assert result.exit_code == 0, result.output
+    assert "Wrote out/report.html (" in result.stdout
+    data, text = data_of("out/report.html")
+    images = {image["name"]: image for image in data["images"]}
+    assert set(images) == {"even/a.png", "even/c.png", "odd/b.png"}
+    # At its own proportions.
+    assert (images["even/a.png"]["height"], images["even/a.png"]["width"]) == (32, 64)
+    with Image.open(BytesIO(b64decode(images["odd/b.png"]["picture"]))) as picture:
+        assert picture.convert("RGB").getpixel((9, 9))[0] == pytest.approx(80, abs=6)
+    assert images["odd/b.png"]["facts"][0] == "true class: odd"
+    assert "factories:net" in text
+    assert "Cluster 0" in text
+
+
+def test_a_moved_picture_of_a_run_leaves_its_map(run, run_data):
+    run_data()
+    Path("data/odd/b.png").write_text("no image")
+    assert run("report", "out").exit_code == 0
+    (image,) = [each for each in data_of("out/report.html")[0]["images"] if "odd" in each["name"]]
+    assert image["picture"] is None
+    assert image["facts"][-1].startswith("the image cannot be read again: ")
+    assert (image["height"], image["width"]) == (32, 32)
+    Path("data/odd/b.png").unlink()
+    result = run("report", "out")
+    assert result.exit_code == 1
+    assert "was made with other" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: None, "run_dir='out' must be a folder that compare or explain has written; there"),
+        (lambda: None, "run_dir='out' must be a folder of compare, explain or run; there"),
         (lambda: Path("out").mkdir(), "it is empty"),
         (lambda: Path("out").write_text(""), "it is a file"),
         (
             lambda: [Path("out").mkdir(), Path("out/manifest.json").touch()],
-            "it is a folder of run, which `captum-clustered clusters` reads.",
+            "out/manifest.json is damaged or not the manifest of a run",
         ),
         (
             lambda: [Path("out").mkdir(), Path("out/a.npz").write_text("x")],

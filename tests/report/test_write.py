@@ -38,7 +38,10 @@ def test_a_folder_of_save_to_is_a_run_as_well(tmp_path):
 )
 def test_what_is_no_run_is_named(tmp_path, make, sentence):
     make(tmp_path / "run")
-    with pytest.raises(ValueError, match=rf"run_dir='.*run' must be a folder .*{sentence}"):
+    with pytest.raises(
+        ValueError,
+        match=rf"run_dir='.*' must be a folder of compare, explain or run.*{sentence}",
+    ):
         write_report(tmp_path / "run")
     assert not (tmp_path / "run" / "report.html").exists()
 
@@ -47,6 +50,12 @@ def test_a_place_that_cannot_be_written_to(tmp_path):
     write_explain_run(tmp_path, n_images=1)
     with pytest.raises(OSError, match="nowhere"):
         write_report(tmp_path, tmp_path / "nowhere" / "report.html")
+
+
+def test_a_data_set_is_for_a_run_alone(tmp_path):
+    write_explain_run(tmp_path, n_images=1)
+    with pytest.raises(ValueError, match="dataset is for a folder of run; run_dir="):
+        write_report(tmp_path, dataset=[])
 
 
 @pytest.mark.parametrize("grid", [7, 14, 64])
