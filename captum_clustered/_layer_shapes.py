@@ -51,7 +51,7 @@ TOKENS = LayerKind("tokens", -1)
 
 def kind_of(shape: Shape, n_prefix: int | None = None) -> LayerKind | None:
     """
-    Return how a layer's tensor for a square image lies in space, None if it is no map.
+    Return how a layer's tensor for a square image or a volume lies, None if it is no map.
 
     Nothing in a tensor marks the dimension of channels. But a square image has square maps,
     and the number of its tokens is a square, apart from the first few: n_prefix, if given.
@@ -61,6 +61,12 @@ def kind_of(shape: Shape, n_prefix: int | None = None) -> LayerKind | None:
         if shape[1] == height != width and height > 1:
             return CHANNELS_LAST
         return MAP if height * width > 1 else None
+    if len(shape) == 5:
+        # A volume need not be a cube, but has fewer positions along an axis than channels.
+        *sides, last = shape[1:]
+        if len(set(sides)) == 1 and 1 < sides[0] < last:
+            return CHANNELS_LAST
+        return MAP if math.prod(shape[2:]) > 1 else None
     if len(shape) == 3 and (
         token_splits(shape[1]) or (n_prefix is not None and token_grid(shape[1], n_prefix))
     ):

@@ -44,6 +44,7 @@ from captum_clustered.clusters import order_clusters
 from captum_clustered.data._labels import class_list
 from captum_clustered.data.dicom import frames_of, split_frame
 from captum_clustered.data.preprocessing import Preprocessing
+from captum_clustered.data.volumes import dicom_files
 from captum_clustered.explain import Explanation, ImageExplainer
 from captum_clustered.explain.explainer import ImageSource
 from captum_clustered.models import Model
@@ -59,6 +60,7 @@ __all__ = [
     "say_usual_layer",
 ]
 
+NIFTI = (".nii", ".nii.gz")
 # Rows of the table of clusters; the file has all of them.
 MAX_CLUSTERS = 20
 
@@ -67,7 +69,10 @@ MAX_CLUSTERS = 20
 def explain(
     images: Annotated[
         list[Path],
-        Argument(help="Image files. A DICOM file gives all of its frames, or one: clip.dcm#3."),
+        Argument(
+            help="Image files. A DICOM file gives all of its frames, or one: clip.dcm#3. For a "
+            "network of volumes: scan.nii.gz, or the folder of a DICOM series."
+        ),
     ],
     network: NetworkOptions,
     out_dir: OutFolder,
@@ -84,24 +89,25 @@ def explain(
     ] = False,
 ) -> None:
     """
-    Explain what a network sees in images.
+    Explain what a network sees in images or volumes.
 
-    For each image, a figure (.png) and the arrays (.npz) are written to --out.
+    For each image, a figure (.png) and the arrays (.npz) are written to --out. For a volume,
+    -attribution.nii.gz opens over it in any viewer.
     """
     network.numbers()
     with sentences():
         settings = replace(
             method.settings(network.layers, target), multi_label=multi_label, fusion=fusion.value
         )
-        problems = [_problem(path) for path in images]
+        # What the network takes is not known yet.
+        problems = [_problem(path, takes_volumes=_is_series(path)) for path in images]
         if all(problems):
             raise UserError(" ".join(dict.fromkeys(filter(None, problems))))
         prepare_folder(out_dir)
-        model, preprocessing = network.load()
-        explainer = ImageExplainer(model, settings, preprocessing)
+        explainer = network.explainer(settings)
         say_usual_layer(network.layers, explainer.settings.layer_names)
-        say_preprocessing(preprocessing)
-        say_classes(model)
+        say_preprocessing(explainer.preprocessing)
+        say_classes(explainer.model)
         figure = drawing.options() | {"scale": "own" if own_scales else "shared"}
         failures = _explain_all(explainer, images, out_dir, figure)
         with explained(f"{printable(out_dir)} cannot be written to"):
@@ -110,18 +116,24 @@ def explain(
         raise typer.Exit(1)
 
 
-def _problem(image: Path) -> str | None:
-    """Return why a path is no image file, if that is known without reading it."""
+def _problem(image: Path, takes_volumes: bool) -> str | None:
+    """Return why a path cannot be explained, if that is known without reading it."""
     file, _ = split_frame(image)
-    if file.is_dir():
+    if file.is_dir() and not takes_volumes:
         folder = printable(file)
         return f"{folder} is a folder; `captum-clustered run --data {folder}` explains its images."
     return None if file.exists() else f"There is no file {printable(image)}."
 
 
-def _check_file(image: Path) -> None:
-    if problem := _problem(image):
+def _check_file(image: Path, takes_volumes: bool) -> None:
+    if problem := _problem(image, takes_volumes):
         raise UserError(problem)
+    if not takes_volumes and image.name.lower().endswith(NIFTI):
+        raise UserError(f"{printable(image)} is a volume, and the network takes images.")
+
+
+def _is_series(path: Path) -> bool:
+    return path.is_dir() and bool(dicom_files(path))
 
 
 def say_usual_layer(given: Sequence[str], used: str) -> None:
@@ -177,27 +189,37 @@ def explain_image(
     """
     Explain an image, write ``<stem>.png`` and ``<stem>.npz`` and print its tables.
 
+    Of a volume, write ``<stem>-attribution.nii.gz``, too.
+
     ``figure`` are options of :func:`draw_explanation`.
     """
     from captum_clustered.visualization import draw_explanation
     from captum_clustered.visualization.canvas import save_figure
 
-    with explained(f"{title} cannot be prepared for the network"):
-        inputs = explainer.prepare(image)
-    original = image if isinstance(image, Image.Image) else None
+    source, original = image, None
+    if not explainer.model.takes_volumes:
+        original = image if isinstance(image, Image.Image) else None
+        with explained(f"{title} cannot be prepared for the network"):
+            source = explainer.prepare(image)
     with explained(f"{explainer.model.name} cannot be explained"):
-        explanation = explainer(inputs, title, target, original)
+        explanation = explainer(source, title, target, original)
     # Not with_suffix: names may have dots.
     figure_path, array_path = (stem.with_name(stem.name + end) for end in (".png", ".npz"))
     with explained(f"{printable(figure_path)} cannot be written"):
         save_figure(draw_explanation(explanation, **figure), figure_path)
     with explained(f"{printable(array_path)} cannot be written"):
         explanation.save(array_path)
+    written = [figure_path, array_path]
+    if explanation.affine is not None:
+        # Not the name of the scan, which may be in this folder.
+        written.append(stem.with_name(f"{stem.name}-attribution.nii.gz"))
+        with explained(f"{printable(written[-1])} cannot be written"):
+            explanation.save_nifti(written[-1])
     out.rule(Text(title), style="dim")
     show(_class_table(explanation))
     show(_cluster_table(explanation))
-    written = f"Wrote {printable(figure_path)} and {printable(array_path)}"
-    out.print(Text(written), soft_wrap=True)
+    *first, last = map(printable, written)
+    out.print(Text(f"Wrote {', '.join(first)} and {last}"), soft_wrap=True)
     return explanation
 
 
@@ -205,7 +227,9 @@ def _explain_all(
     explainer: ImageExplainer, images: Sequence[Path], out_dir: Path, figure: dict[str, Any]
 ) -> list[tuple[str, str]]:
     """Explain each image and return those that failed, which do not stop the others."""
-    images = [frame for path in images for frame in frames_of(path)]
+    takes_volumes = explainer.model.takes_volumes
+    if not takes_volumes:
+        images = [frame for path in images for frame in frames_of(path)]
     failures: list[tuple[str, str]] = []
     # A remark that holds for all images is printed once.
     notes: dict[str, None] = {}
@@ -215,7 +239,7 @@ def _explain_all(
             title = printable(path)
             try:
                 with as_user_error(), user_warnings() as remarks:
-                    _check_file(path)
+                    _check_file(path, takes_volumes)
                     image = explainer.preprocessing.read(path)
                 notes |= dict.fromkeys(remarks())
                 for target, stem in _targets(explainer, image, title, out_dir / name):
@@ -260,7 +284,9 @@ def _output_names(images: Iterable[Path]) -> list[str]:
     names = []
     for image in images:
         file, frame = split_frame(image)
-        stem = file.stem if frame is None else f"{file.stem}-frame{frame}"
+        # A folder may be given as "." and a volume may end with two suffixes.
+        stem = file.absolute().name if file.is_dir() else file.stem.removesuffix(".nii")
+        stem = stem if frame is None else f"{stem}-frame{frame}"
         name, n = stem, 1
         # Some file systems do not tell cases apart.
         while name.casefold() in taken:

@@ -37,8 +37,8 @@ def layers(
         if not found:
             where = "" if everything else " in its upper two levels; try --all"
             raise UserError(f"{model} has no layer that is a spatial map{where}.")
-        height, width = inputs.shape[2:]
-        show(_layer_table(found, f"Layers of {model} for an input of {height} x {width}"))
+        sides = " x ".join(map(str, inputs.shape[2:]))
+        show(_layer_table(found, f"Layers of {model} for an input of {sides}"))
 
 
 def _layer_table(found: Sequence[LayerInfo], title: str) -> Group:

@@ -23,7 +23,7 @@ from captum_clustered.scores import SCORES
 
 if TYPE_CHECKING:
     from captum_clustered.data import Preprocessing
-    from captum_clustered.explain import ExplainerSettings
+    from captum_clustered.explain import ExplainerSettings, ImageExplainer
     from captum_clustered.models import Model
 
 Scaling = Enum("Scaling", [(name, name) for name in SCALINGS], type=str)  # type: ignore[misc]
@@ -160,12 +160,29 @@ class NetworkOptions:
         return numbers
 
     def load(self) -> tuple[Model, Preprocessing]:
-        """Return the network and its preprocessing."""
+        """Return the network of images and its preprocessing."""
+        model = self._load()
+        if model.takes_volumes:
+            raise UserError(
+                f"{model.name} takes volumes: `captum-clustered explain` explains them."
+            )
+        return model, model.preprocessing(self.size, **self.numbers())
+
+    def explainer(self, settings: ExplainerSettings) -> ImageExplainer:
+        """Return what explains images or, by a network of volumes, volumes."""
+        from captum_clustered.explain import ImageExplainer, VolumeExplainer
+
+        model = self._load()
+        if model.takes_volumes:
+            volumes: Any = model.volume_preprocessing(self.size, **self.numbers())
+            return VolumeExplainer(model, settings, volumes)
+        return ImageExplainer(model, settings, model.preprocessing(self.size, **self.numbers()))
+
+    def _load(self) -> Model:
         from captum_clustered.models import load_model
 
         names = None if self.class_names is None else class_names_of(self.class_names)
-        model = load_model(self.model, self.weights, self.device, names)
-        return model, model.preprocessing(self.size, **self.numbers())
+        return load_model(self.model, self.weights, self.device, names)
 
 
 @dataclass(frozen=True)

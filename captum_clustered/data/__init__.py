@@ -7,8 +7,9 @@ makes batches of it for ``compare``. :class:`ImageTable`, :class:`BUSBRA`, :clas
 :class:`TN5000` are data sets for ``torch.utils.data.DataLoader``, and :func:`split_by_patient`
 divides them. :func:`make_preprocessing` turns an image into the network's input, and maps its
 attribution back onto the image; :func:`as_preprocessing` does so for a transform of your own.
+:func:`read_volume` and :func:`make_volume_preprocessing` do the same for CT, MRI and the like.
 
-torchvision, pydicom and scikit-learn are imported when they are first needed.
+torchvision, pydicom, nibabel and scikit-learn are imported when they are first needed.
 """
 
 from captum_clustered._errors import ImageError
@@ -25,6 +26,12 @@ from captum_clustered.data.own_transform import as_preprocessing
 from captum_clustered.data.patients import split_by_patient
 from captum_clustered.data.preprocessing import Preprocessing, make_preprocessing
 from captum_clustered.data.tn5000 import TN5000
+from captum_clustered.data.volume_preprocessing import (
+    VolumePreprocessing,
+    as_volume_preprocessing,
+    make_volume_preprocessing,
+)
+from captum_clustered.data.volumes import read_volume
 
 __all__ = [
     "BUSBRA",
@@ -37,10 +44,14 @@ __all__ = [
     "MaskedImages",
     "Preprocessing",
     "Sample",
+    "VolumePreprocessing",
     "as_preprocessing",
+    "as_volume_preprocessing",
     "frames_of",
     "make_preprocessing",
+    "make_volume_preprocessing",
     "read_image",
     "read_mask",
+    "read_volume",
     "split_by_patient",
 ]

@@ -32,6 +32,8 @@ from captum_clustered.views import make_views
 if TYPE_CHECKING:
     from PIL import Image
 
+    from captum_clustered.data.preprocessing import Preprocessing
+
 __all__ = ["ImageExplainer"]
 
 Array = npt.NDArray[Any]
@@ -90,9 +92,7 @@ class ImageExplainer:
         """
         self.model = model = as_model(model)
         settings = settings or ExplainerSettings()
-        if preprocessing is None:
-            preprocessing = model.preprocessing()
-        self.preprocessing = preprocessing = as_preprocessing(preprocessing)
+        preprocessing = self.preprocessing = self._prepared_by(preprocessing)
         check_choice("score", settings.score, SCORES)
         if settings.multi_label and SCORES[settings.score].compares_classes:
             accepted = [name for name, each in SCORES.items() if not each.compares_classes]
@@ -168,6 +168,11 @@ class ImageExplainer:
             seed=settings.seed,
             channel_dim=choice.channel_dim,
         )
+
+    def _prepared_by(self, preprocessing: Callable[[Image.Image], Tensor] | None) -> Preprocessing:
+        if self.model.takes_volumes:
+            raise ValueError(f"{self.model.name} takes volumes: use VolumeExplainer.")
+        return as_preprocessing(preprocessing or self.model.preprocessing())
 
     def prepare(self, image: ImageSource) -> Tensor:
         """

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from captum_clustered._version import __version__
 from captum_clustered.clusters import order_clusters
 from captum_clustered.data.preprocessing import seen_part
+from captum_clustered.data.volumes import resampled
 from captum_clustered.explain.settings import ExplainerSettings
 from captum_clustered.scores import SCORES
 
@@ -35,6 +36,9 @@ FINDING = 0.5
 class Explanation:
     r"""
     The explanation of one image. Maps have the layer's size (h, w).
+
+    Those of a volume have (d, h, w). Its pictures are its gray values, (X, Y, Z), all of them, in
+    the order of the file, and ``affine`` and ``map_affine`` say where they are.
 
     Attributes:
 
@@ -59,6 +63,9 @@ class Explanation:
         image (str): Name of the image.
         model (str): Name of the network.
         weights (str or None): Name or file of its weights.
+        affine (array or None): Of a volume, from indices of the voxels of ``original_image`` to
+                    millimeters, (4, 4), as nibabel has it.
+        map_affine (array or None): The same for the maps.
         preprocessing (str): What was done to the image, in one line; guesses are called so.
         gradcam_missing (str): Why there is no LayerGradCam.
         notes (tuple[str, ...]): Remarks for the user.
@@ -77,6 +84,8 @@ class Explanation:
     input_image: npt.NDArray[np.uint8]
     original_image: npt.NDArray[np.uint8] | None = None
     seen: tuple[float, ...] = (0.0, 0.0, 1.0, 1.0)
+    affine: Array | None = None
+    map_affine: Array | None = None
     settings: ExplainerSettings = field(default_factory=ExplainerSettings)
     class_names: Mapping[int, str] = field(default_factory=dict)
     image: str = ""
@@ -88,11 +97,11 @@ class Explanation:
 
     def __repr__(self) -> str:
         """Say in one line what is explained and with which result."""
-        height, width = self.attribution.shape
+        sides = " x ".join(map(str, self.attribution.shape))
         return (
             f"Explanation({self.image!r}: {self.class_name(self.target)}, probability "
             f"{self.probability:.1%}, {SCORES[self.settings.score].label} {self.score:.4g}; "
-            f"map {height} x {width}, {len(self.by_importance())} clusters, layer "
+            f"map {sides}, {len(self.by_importance())} clusters, layer "
             f"{self.settings.layer_names!r})"
         )
 
@@ -106,6 +115,50 @@ class Explanation:
         """The part of :attr:`picture` that the network sees; its input if that was padded."""
         part = seen_part(self.picture, self.seen)
         return self.input_image if part is None else part
+
+    def on_volume(self, values: Array) -> npt.NDArray[np.float32]:
+        """
+        Interpolate a map (d, h, w) to the voxels of the volume.
+
+        Args:
+
+            values (array): ``attribution``, ``gradcam`` or one of ``maps``.
+
+        Returns:
+            array: (X, Y, Z), NaN where the network did not see the volume.
+
+        Raises:
+
+            ValueError: If the explanation is that of an image.
+        """
+        if self.original_image is None or self.affine is None or self.map_affine is None:
+            raise ValueError(f"{self.image} is an image, not a volume.")
+        return resampled(values, self.map_affine, self.original_image.shape, self.affine)
+
+    def save_nifti(self, path: str | os.PathLike[str], values: Array | None = None) -> None:
+        """
+        Write a map of a volume as NIfTI, which viewers draw over the volume.
+
+        It has the voxels and the affine of the volume, and is zero where the network did not see
+        it.
+
+        Args:
+
+            path (str or PathLike): The file, such as "scan-attribution.nii.gz".
+            values (array, optional): The map, as in :meth:`on_volume`.
+                        Default: None (``attribution``)
+
+        Raises:
+
+            ValueError: If the explanation is that of an image.
+            OSError: If the file cannot be written.
+        """
+        found = self.on_volume(self.attribution if values is None else values)
+        from nibabel import Nifti1Image
+
+        volume = Nifti1Image(np.nan_to_num(found), self.affine)
+        volume.header.set_xyzt_units("mm")
+        volume.to_filename(path)
 
     @property
     def prediction(self) -> int:
@@ -243,7 +296,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 # What a file may have as an array, and what every file has.
-OPTIONAL = ("gradcam", "original_image")
+OPTIONAL = ("gradcam", "original_image", "affine", "map_affine")
 ARRAYS = [
     name
     for name in Explanation.__dataclass_fields__

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from captum_clustered.data.preprocessing import Preprocessing
+    from captum_clustered.data.volume_preprocessing import VolumePreprocessing
 
 __all__ = ["AnyModel", "Model", "as_model", "checked_names", "example_input"]
 
@@ -51,9 +52,20 @@ class Model:
     @property
     def n_channels(self) -> int:
         """Channels of the network's input: 1 if its first convolution says so, else 3."""
-        convolutions = (m for m in self.module.modules() if isinstance(m, nn.Conv2d))
-        first = next(convolutions, None)
+        first = self._first_convolution
+        if self.takes_volumes:
+            return first.in_channels
         return 1 if first is not None and first.in_channels == 1 else 3
+
+    @property
+    def takes_volumes(self) -> bool:
+        """Whether the network's first convolution has three spatial dimensions."""
+        return isinstance(self._first_convolution, nn.Conv3d)
+
+    @property
+    def _first_convolution(self) -> Any:
+        kinds = (nn.Conv2d, nn.Conv3d)
+        return next((m for m in self.module.modules() if isinstance(m, kinds)), None)
 
     @property
     def device(self) -> torch.device:
@@ -97,17 +109,59 @@ class Model:
             return make_preprocessing(
                 self.preset, self.n_channels, size, mean, std, value_range, window
             )
-        given = {"size": size, "mean": mean, "std": std}
-        names = [name for name, value in given.items() if value is not None]
-        without = f"To do without the transform of {self.name}, let a factory return (model, None)."
-        if names:
-            raise ValueError(f"{', '.join(names)} cannot be given beside a transform. {without}")
+        self._check_not_given(size=size, mean=mean, std=std)
         try:
             own = as_preprocessing(self.preprocess)
         except ValueError as error:
             # A module may have a method of this name that is something else.
-            raise ValueError(f"{error} {without}") from error
+            raise ValueError(f"{error} {self._without_transform}") from error
         return replace(own, value_range=chosen_range(value_range, window) or own.value_range)
+
+    def volume_preprocessing(
+        self,
+        size: int | None = None,
+        mean: tuple[float, ...] | None = None,
+        std: tuple[float, ...] | None = None,
+        value_range: Sequence[float] | None = None,
+        window: Sequence[float] | None = None,
+    ) -> VolumePreprocessing:
+        """
+        Return how a volume becomes the network's input.
+
+        Args:
+
+            size, mean, std (optional): As in
+                        :func:`captum_clustered.data.make_volume_preprocessing`.
+                        Default: None (a guess)
+            value_range, window (optional): As there. Beside a transform of the network's own,
+                        what is black and white in figures.
+                        Default: None
+
+        Raises:
+
+            ValueError: If size, mean or std is given and the network has its own transform.
+        """
+        from captum_clustered.data.gray_values import chosen_range
+        from captum_clustered.data.volume_preprocessing import (
+            as_volume_preprocessing,
+            make_volume_preprocessing,
+        )
+
+        if self.preprocess is None:
+            return make_volume_preprocessing(self.n_channels, size, mean, std, value_range, window)
+        self._check_not_given(size=size, mean=mean, std=std)
+        return as_volume_preprocessing(self.preprocess, chosen_range(value_range, window))
+
+    @property
+    def _without_transform(self) -> str:
+        return f"To do without the transform of {self.name}, let a factory return (model, None)."
+
+    def _check_not_given(self, **given: Any) -> None:
+        names = [name for name, value in given.items() if value is not None]
+        if names:
+            raise ValueError(
+                f"{', '.join(names)} cannot be given beside a transform. {self._without_transform}"
+            )
 
 
 AnyModel = Union[Model, nn.Module]
@@ -134,21 +188,27 @@ def checked_names(names: Any, what: str) -> list[str]:
 
 def example_input(model: AnyModel, size: int | None = None) -> Tensor:
     """
-    Return a batch of one black image, as the network takes it.
+    Return a batch of one black image or volume, as the network takes it.
 
     Args:
 
         model (Model or torch.nn.Module): The network.
-        size (int, optional): Height and width.
-                    Default: None (the size that the network or its weights ask for, else 224)
+        size (int, optional): Height and width, and the third side of a volume.
+                    Default: None (the size that the network or its weights ask for, else 224,
+                    of a volume 96)
 
     Returns:
-        Tensor: Zeros of shape (1, C, size, size) on the network's device.
+        Tensor: Zeros of shape (1, C, size, size), of a volume (1, C, size, size, size), on the
+        network's device.
     """
     model = as_model(model)
     if size is None:
         # Vision transformers are built for one size, whatever their weights were trained on.
         size = getattr(model.module, "image_size", None)
+    if model.takes_volumes:
+        shape = model.volume_preprocessing().input_shape
+        shape = shape if size is None else (*shape[:2], *(size,) * 3)
+        return torch.zeros(shape, device=model.device)
     if not isinstance(size, int):
         size = model.preprocessing().size
     return torch.zeros((1, model.n_channels, size, size), device=model.device)

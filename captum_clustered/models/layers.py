@@ -172,7 +172,7 @@ def _usual(
         return next((m for m in reversed(candidates) if m in before), None)
     # The maps of a network that ends with a convolution are the classes already.
     with_weights = [m for m in calls if next(m.parameters(recurse=False), None) is not None]
-    ends_with_maps = any(isinstance(m, nn.Conv2d) for m in with_weights[-1:])
+    ends_with_maps = any(isinstance(m, (nn.Conv2d, nn.Conv3d)) for m in with_weights[-1:])
     n_classes = forward.output.shape[1]
     maps = [
         m

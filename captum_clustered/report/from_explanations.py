@@ -44,6 +44,8 @@ def explain_report(paths: Sequence[Path], left_out: Path) -> content.Report:
     scores: dict[str, None] = {}
     for path in paths:
         explanation = Explanation.load(path)
+        if explanation.affine is not None:
+            raise ValueError(f"{path} explains a volume; the report has images only.")
         try:
             images.append(_image(explanation, side))
             rows.append(_row(explanation))

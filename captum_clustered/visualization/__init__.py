@@ -11,6 +11,7 @@ from captum_clustered.visualization.image_attr import (
 from captum_clustered.visualization.layer_attr import visualize_layer_attr
 from captum_clustered.visualization.methods import visualize_methods
 from captum_clustered.visualization.palette import to_rgba
+from captum_clustered.visualization.volume import visualize_volume
 
 __all__ = [
     "SheetCell",
@@ -24,4 +25,5 @@ __all__ = [
     "visualize_image_attr_multiple",
     "visualize_layer_attr",
     "visualize_methods",
+    "visualize_volume",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ def axes_for(
     n_columns: int,
     fig_size: tuple[float, float],
     use_pyplot: bool,
+    widths: Sequence[float] | None = None,
 ) -> tuple[Figure, NDArray[Any]]:
-    """Return the figure and its axes, shape (n_rows, n_columns)."""
+    """Return the figure and its axes, shape (n_rows, n_columns); new ones have these widths."""
     if plt_fig_axis is None:
         make: Callable[..., Figure] = Figure
         if use_pyplot:
@@ -34,7 +35,7 @@ def axes_for(
 
             make = plt.figure
         new = make(figsize=fig_size, layout="constrained")
-        return new, new.subplots(n_rows, n_columns, squeeze=False)
+        return new, new.subplots(n_rows, n_columns, squeeze=False, width_ratios=widths)
     figure, given = plt_fig_axis
     axes = np.array(given, dtype=object).ravel()
     if len(axes) != n_rows * n_columns:

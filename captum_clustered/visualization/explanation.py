@@ -57,6 +57,9 @@ def draw_explanation(
     own scale and the paler the smaller its importance. A cluster of less than a twentieth of
     the largest importance has a bar only.
 
+    Of a volume, slices through the maximum of Clustered-CAM, the maximum projection and a strip
+    of axial slices are drawn.
+
     Args:
 
         explanation (Explanation): From an :class:`ImageExplainer
@@ -81,10 +84,15 @@ def draw_explanation(
         >>> figure.savefig("cat.png")
     """
     look = Look(opacity, outline, keep_colors)
+    if explanation.affine is not None:
+        # It uses the parts of this module.
+        from captum_clustered.visualization.volume_explanation import draw_volume_explanation
+
+        return draw_volume_explanation(explanation, scale, look)
     picture = explanation.picture
     ratio = picture.shape[0] / picture.shape[1]
     shown = order_clusters(explanation.importances, explanation.sizes, _MAX_BARS)
-    pictured = _pictured(explanation)
+    pictured = pictured_clusters(explanation)
     words = ExplanationText(explanation, pictured)
     title, facts, caption, foot = (
         "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
@@ -112,13 +120,13 @@ def draw_explanation(
     parts[1].suptitle(caption, fontsize=8, **style)
     _draw_methods(parts[0], explanation, scale, look, words, map_height)
     drops, pictures = parts[1].subfigures(1, 2, width_ratios=(_DROPS, _WIDTH - _DROPS))
-    _draw_drops(drops.subplots(), explanation, shown, words)
+    draw_drops(drops.subplots(), explanation, shown, words)
     axes = pictures.subplots(n_rows, _COLUMNS, squeeze=False).ravel()
     _draw_clusters(axes, explanation, pictured, look, words)
     return figure
 
 
-def _pictured(explanation: Explanation) -> list[int]:
+def pictured_clusters(explanation: Explanation) -> list[int]:
     """Return the clusters whose maps are drawn."""
     importances = explanation.importances
     least = LEAST_SHARE * np.abs(importances).max(initial=0)
@@ -126,7 +134,7 @@ def _pictured(explanation: Explanation) -> list[int]:
     return [j for j in strongest if importances[j] and abs(importances[j]) >= least]
 
 
-def _draw_drops(
+def draw_drops(
     axis: Axes, explanation: Explanation, shown: list[int], words: ExplanationText
 ) -> None:
     """Draw a bar for each cluster, the most important first, and one for all others."""

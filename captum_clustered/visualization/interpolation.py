@@ -8,6 +8,7 @@ from captum.attr import LayerAttribution
 from numpy.typing import NDArray
 
 from captum_clustered._argument_checks import check_choice
+from captum_clustered._smoothing import smooth
 
 # Top, left, bottom and right of the part of an image that the network saw, in shares of the
 # image's height and width. With padding they lie outside of [0, 1].
@@ -37,7 +38,7 @@ def placed(
     elif values.shape[0] > box[0] or values.shape[1] > box[1]:
         drawn = _interpolated(values, box, "area")
     else:
-        drawn = _smooth(_smooth(values, box[0]).T, box[1]).T
+        drawn = smooth(values, box)
     if box == size and starts == (0, 0):
         return drawn
     canvas = np.full(size, np.nan)
@@ -73,33 +74,3 @@ def _interpolated(
 ) -> NDArray[np.float64]:
     tensor = torch.from_numpy(np.ascontiguousarray(values))[None, None]
     return np.asarray(LayerAttribution.interpolate(tensor, size, mode)[0, 0])
-
-
-def _smooth(values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """
-    Interpolate the first dimension to n values by monotone cubic polynomials.
-
-    Between two values there is neither a larger nor a smaller one, so no extremum is invented,
-    and the largest value stays at its place. Bilinear interpolation makes stars of peaks.
-    """
-    from scipy.interpolate import PchipInterpolator  # type: ignore[import-untyped]
-
-    edges = [_beyond(values, *ends) for ends in ((0, 1), (-1, -2))]
-    padded = np.concatenate([edges[0], values, edges[1]])
-    places = (np.arange(n) + 0.5) / n * len(values) - 0.5
-    return np.asarray(PchipInterpolator(np.arange(-1, len(values) + 1), padded)(places))
-
-
-def _beyond(values: NDArray[np.float64], edge: int, inner: int) -> NDArray[np.float64]:
-    """
-    Continue a map beyond its border, where it goes on to fall towards zero if it falls.
-
-    If it were constant there, outlines would run straight to the border.
-    """
-    last = values[edge]
-    if len(values) < 2:
-        return last[None]
-    step = last - values[inner]
-    is_falling = last * step < 0
-    further = np.where(last > 0, np.maximum(last + step, 0), np.minimum(last + step, 0))
-    return np.clip(np.where(is_falling, further, last), values.min(), values.max())[None]

@@ -1,0 +1,141 @@
+"""One figure of the explanation of a volume."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from captum_clustered.clusters import order_clusters
+from captum_clustered.visualization.canvas import MUTED
+from captum_clustered.visualization.explanation import draw_drops, pictured_clusters
+from captum_clustered.visualization.explanation_text import ExplanationText
+from captum_clustered.visualization.layer_attr import draw_legend
+from captum_clustered.visualization.look import Look
+from captum_clustered.visualization.oriented import PLANES, Oriented
+from captum_clustered.visualization.scale import Scale, draw_color_bar
+from captum_clustered.visualization.volume import maximum_of, strip_of
+
+if TYPE_CHECKING:
+    from captum_clustered.explain import Explanation
+
+_MAX_BARS = 12
+_STRIP = 8
+_ROWS, _COLUMNS = 2, 3
+# Inches. The figure is 1600 pixels wide, as that of an image.
+_WIDTH, _DPI = 8.0, 200
+_BAR, _LINE, _DROPS = 1.0, 0.16, 2.3
+
+
+def draw_volume_explanation(explanation: Explanation, scale: str, look: Look) -> Figure:
+    """Draw the explanation of a volume, as :func:`draw_explanation` says."""
+    affine, gray = explanation.affine, np.asarray(explanation.original_image) / np.float32(255)
+    volume = Oriented.of(gray, affine)
+    attribution = volume.turned(explanation.on_volume(explanation.attribution))
+    maps = {"Clustered-CAM": attribution}
+    if explanation.gradcam is not None:
+        maps["LayerGradCam"] = volume.turned(explanation.on_volume(explanation.gradcam))
+    place = maximum_of(attribution)
+    panels = [*((across, place[across]) for across in PLANES), (1, None)]
+    widths, tall = zip(*(volume.size(across) for across, _ in panels), strict=True)
+    ratio = volume.size(2)[1] / volume.size(2)[0]
+    pictured = pictured_clusters(explanation)
+    words = ExplanationText(explanation, pictured)
+    texts = (
+        textwrap.fill(words.title(), 72),
+        textwrap.fill(f"{words.balance()}   {_where(explanation)}".replace("\n", "   "), 110),
+        f"Clustered-CAM in axial slices of {attribution.shape[2]}, from the top downwards",
+        textwrap.fill(words.caption(), 120),
+    )
+    n_lines = [text.count("\n") + 1 for text in texts]
+    content = _WIDTH - _BAR
+    heights = (
+        0.6 + _LINE * n_lines[1] + (1 + len(maps)) * (max(tall) / sum(widths) * content + 0.05),
+        0.5 + 2 * _WIDTH / _STRIP * ratio,
+        0.4 + _LINE * n_lines[3] + _ROWS * ((content - _DROPS) / _COLUMNS * ratio + 0.5),
+    )
+    height = 0.1 + 1.4 * _LINE * n_lines[0] + sum(heights) + 0.4
+    figure = Figure((_WIDTH, height), dpi=_DPI, facecolor="white", layout="constrained")
+    style: dict[str, Any] = {"x": 0.01, "ha": "left", "parse_math": False}
+    figure.suptitle(texts[0], fontsize=11, weight="bold", **style)
+    foot = textwrap.fill(words.foot(), 150)
+    figure.supxlabel(foot, fontsize=6.5, color=MUTED, **style)
+    parts: Any = figure.subfigures(3, 1, height_ratios=heights)
+    for part, text in zip(parts, texts[1:], strict=True):
+        part.suptitle(text, fontsize=8, **style)
+    is_shared = scale == "shared" and explanation.settings.is_additive
+    label = words.score if is_shared else "relative to each map's\nlargest value"
+    axes = parts[0].subplots(1 + len(maps), len(panels), squeeze=False, width_ratios=widths)
+    bar = _draw_methods(axes, volume, maps, panels, is_shared, look)
+    place_of_bar = {"ax": list(axes.flat), "pad": 0.01, "fraction": 0.05, "aspect": 40}
+    draw_color_bar(parts[0], bar, label, look, **place_of_bar)
+    draw_legend(parts[0], bar, list(maps.values()), look)
+    _draw_strip(parts[1], volume, attribution, place[2], look)
+    drops, pictures = parts[2].subfigures(1, 2, width_ratios=(_DROPS, _WIDTH - _DROPS))
+    shown = order_clusters(explanation.importances, explanation.sizes, _MAX_BARS)
+    draw_drops(drops.subplots(), explanation, shown, words)
+    _draw_clusters(pictures, explanation, volume, look, words)
+    return figure
+
+
+def _where(explanation: Explanation) -> str:
+    values = explanation.on_volume(explanation.attribution)
+    voxel = maximum_of(values)
+    affine = np.asarray(explanation.affine)
+    x, y, z = affine[:3, :3] @ voxel + affine[:3, 3]
+    return f"maximum at voxel {voxel}, ({x:.1f}, {y:.1f}, {z:.1f}) mm"
+
+
+def _draw_methods(
+    axes: NDArray[Any],
+    volume: Oriented,
+    maps: dict[str, NDArray[Any]],
+    panels: Sequence[tuple[int, int | None]],
+    is_shared: bool,
+    look: Look,
+) -> Scale:
+    """Draw a row of planes for the volume and for each map; return the scale of the color bar."""
+    shared = Scale.of(maps.values())
+    for row, (name, values) in zip(axes, [("input", None), *maps.items()], strict=True):
+        its = shared if is_shared or values is None else Scale.of([values])
+        for axis, (across, index) in zip(row, panels, strict=True):
+            volume.draw(axis, across, index, values, its, look)
+            if values is None:
+                axis.set_title(volume.title(across, index), fontsize=8)
+        row[0].set_ylabel(name, fontsize=9)
+    return shared if is_shared else Scale(1.0, shared.has_negative)
+
+
+def _draw_strip(
+    figure: Any, volume: Oriented, values: NDArray[Any], chosen: int, look: Look
+) -> None:
+    scale = Scale.of([values])
+    indices = strip_of(values.shape[2], chosen, _STRIP)
+    axes = figure.subplots(2, len(indices), squeeze=False)
+    for column, index in zip(axes.T, indices, strict=True):
+        volume.draw(column[0], 2, index, None, scale, has_letters=False)
+        volume.draw(column[1], 2, index, values, scale, look, has_letters=False)
+        column[0].set_title(str(index + 1), fontsize=8)
+
+
+def _draw_clusters(
+    figure: Any, explanation: Explanation, volume: Oriented, look: Look, words: ExplanationText
+) -> None:
+    """Draw the most important clusters, each in its own slice and on its own scale."""
+    chosen = pictured_clusters(explanation)
+    axes = figure.subplots(_ROWS, _COLUMNS, squeeze=False)
+    for axis, j in zip(axes.flat, chosen, strict=False):
+        values = volume.turned(explanation.on_volume(explanation.maps[j]))
+        index = maximum_of(np.abs(values))[2]
+        volume.draw(axis, 2, index, values, Scale.of([values]), look, has_letters=False)
+        axis.set_title(f"cluster {j}\n{textwrap.fill(words.effect(j), 26)}", fontsize=8)
+        axis.set_xlabel(f"slice {index + 1}", fontsize=8)
+    for axis in axes.flat[len(chosen) :]:
+        axis.set_axis_off()
+    label = "relative to the\ncluster's largest value"
+    place = {"ax": list(axes.flat), "pad": 0.01, "fraction": 0.05, "aspect": 25}
+    draw_color_bar(figure, Scale(1.0), label, look, **place)
