@@ -127,12 +127,8 @@ class ExplanationText:
     def foot(self) -> str:
         """Say how fine the map is, and how it was made."""
         found, settings = self.explanation, self.explanation.settings
-        height, width = found.attribution.shape
-        cell = f"1/{width} of {{}}'s width and "
-        cell += "height" if height == width else f"1/{height} of its height"
-        whole = found.seen == (0.0, 0.0, 1.0, 1.0)
         lines = [
-            f"One cell of the map is {cell.format('the image' if whole else 'the seen part')}: an "
+            f"One cell of the map is {self._cell()}: an "
             "outline is not the border of a lesion or an object. A prediction is not a diagnosis."
         ]
         where = "input of layer" if settings.layer_input else "layer"
@@ -144,6 +140,17 @@ class ExplanationText:
         if found.preprocessing:
             facts.append(f"preprocessing: {found.preprocessing}")
         return "\n".join([*lines, "   |   ".join(facts)])
+
+    def _cell(self) -> str:
+        found = self.explanation
+        if found.map_affine is not None:
+            # The lengths of the steps along each axis.
+            sides = np.linalg.norm(found.map_affine[:3, :3], axis=0)
+            return f"{' x '.join(f'{side:.3g}' for side in sides)} mm"
+        height, width = found.attribution.shape
+        whole = found.seen == (0.0, 0.0, 1.0, 1.0)
+        cell = f"1/{width} of {'the image' if whole else 'the seen part'}'s width and "
+        return cell + ("height" if height == width else f"1/{height} of its height")
 
     def _definition(self) -> str:
         found, name = self.explanation, self._name(self.explanation.target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,7 +132,9 @@ def _draw_clusters(
     for axis, j in zip(axes.flat, chosen, strict=False):
         values = volume.turned(explanation.on_volume(explanation.maps[j]))
         index = maximum_of(np.abs(values))[2]
-        volume.draw(axis, 2, index, values, Scale.of([values]), look, has_letters=False)
+        share = np.sqrt(abs(explanation.importances[j]) / np.abs(explanation.importances).max())
+        its = replace(look, opacity=look.opacity * share)
+        volume.draw(axis, 2, index, values, Scale.of([values]), its, has_letters=False)
         axis.set_title(f"cluster {j}\n{textwrap.fill(words.effect(j), 26)}", fontsize=8)
         axis.set_xlabel(f"slice {index + 1}", fontsize=8)
     for axis in axes.flat[len(chosen) :]:
