@@ -7,6 +7,7 @@ import pytest
 import small_factories
 import torch
 from captum.attr import LayerGradCam
+from matplotlib.text import Text
 from PIL import Image
 from torch import nn
 from torchvision.transforms._presets import ImageClassification
@@ -331,7 +332,7 @@ class TestSeveralLayers:
         loaded = Explanation.load(tmp_path / "photo.npz")
         assert loaded.settings == found.settings
         figure = draw_explanation(loaded)
-        texts = " ".join(part.get_suptitle() for part in figure.subfigs).replace("\n", " ")
+        texts = " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
         assert "layer 1, 3" in texts
         assert "maps: mean over the layers, with equal mass" in texts
         assert "; those of layer 3" in texts
