@@ -16,7 +16,7 @@ def code_cells(path):
 
 
 def test_they_are_numbered_in_the_order_in_which_they_are_read():
-    assert [path.name[:2] for path in NOTEBOOKS] == ["1_", "2_", "3_", "4_"]
+    assert [path.name[:2] for path in NOTEBOOKS] == ["1_", "2_", "3_", "4_", "5_"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
