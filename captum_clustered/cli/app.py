@@ -15,7 +15,7 @@ from captum_clustered.cli.console import out, sentences
 # What --help says of each command. The module of the same name holds the command; it is imported
 # when the command is called, so that --help and --version take no time.
 COMMANDS = {
-    "explain": "Explain what a network sees in images.",
+    "explain": "Explain what a network sees in images or volumes.",
     "layers": "List the layers of a model that can be shown as a map.",
     "demo": "Explain photographs with an ImageNet network; nothing is downloaded.",
     "compare": "Compare methods on a folder of images, by many metrics and against controls.",

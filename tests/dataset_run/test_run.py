@@ -162,7 +162,7 @@ def test_maps_of_the_inputs_size(tmp_path):
 def test_scores_whose_drops_half_precision_does_not_know(tmp_path):
     net = MlpHead()
     net.head[3].weight.data *= 1e-6
-    cam = ClusteredLayerCAM(net, net.relu, clusterer=3)
+    cam = ClusteredLayerCAM(net, net.relu, clusterer=3, scaling="density")
     found = run(tmp_path, Pictures(2), cam)
     attribution, _ = expected(1, cam=cam)
     assert attribution.abs().max() < 1e-6

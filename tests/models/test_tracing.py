@@ -15,6 +15,7 @@ class TestKind:
         [
             ((1, 512, 7, 7), "map"),
             ((1, 7, 7, 7), "map"),
+            ((1, 3, 2, 7, 7), "map"),
             ((1, 7, 7, 768), "map, channels last"),
             ((1, 197, 768), "tokens"),
             ((1, 196, 768), "tokens"),
@@ -24,7 +25,7 @@ class TestKind:
         assert kind_of(shape).name == expected
 
     @pytest.mark.parametrize(
-        "shape", [(1, 1000), (1, 512, 1, 1), (1, 195, 768), (1, 1, 768), (1, 3, 2, 7, 7), ()]
+        "shape", [(1, 1000), (1, 512, 1, 1), (1, 195, 768), (1, 1, 768), (1, 3, 2, 7, 7, 7), ()]
     )
     def test_nothing_to_look_at(self, shape):
         assert kind_of(shape) is None
