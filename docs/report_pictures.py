@@ -66,7 +66,7 @@ def _report(folder: Path) -> Path:
         demo_preprocessing(),
         folder / "run",
         images=Path("photographs"),
-        layer=LAYER,
+        layers=[LAYER],
         attribute_to_layer_input=LAYER_INPUT,
         methods=[METHOD, "LayerGradCam"],
         metrics=METRICS,
