@@ -12,7 +12,7 @@ from study.methods import FITTED
 LAYOUTS = {
     "ddti": ddti,
     "tn5000": tn5000_splits,
-    "table": lambda folder: table(folder, n_patients=16),
+    "table": lambda folder: table(folder, n_patients=40),
 }
 
 
