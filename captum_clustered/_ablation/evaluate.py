@@ -27,6 +27,7 @@ from captum_clustered._ablation.request import (
 from captum_clustered._ablation.torch_settings import eager_mode
 from captum_clustered._ablation.vmap_pass import vmap_pass
 from captum_clustered._argument_checks import check_int
+from captum_clustered._clustering.clusterers import EachChannel
 from captum_clustered._layer_shapes import warn_if_channels_last
 
 if TYPE_CHECKING:
@@ -71,9 +72,12 @@ def evaluate(
         layer_baselines=layer_baselines,
         with_baseline_score=with_baseline_score or importance.needs_baseline_score,
         layer_name=layer_name(cam.forward_func, cam.layer),
+        # Only this clusterer needs it, and finding it takes a millisecond for a large layer.
         expected_channels=expected_channels(
             cam.layer, attribute_to_layer_input, model_behind(cam.forward_func)
-        ),
+        )
+        if isinstance(clusterer, EachChannel)
+        else None,
     )
     state = ModelState(cam.forward_func, cam.layer, formatted)
     device_ids = cam._device_ids()

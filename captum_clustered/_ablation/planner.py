@@ -18,7 +18,7 @@ from captum_clustered._ablation.layer_checks import check_finite, check_layer
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.torch_settings import without_autocast
 from captum_clustered._clustering.cluster_sums import cluster_sums
-from captum_clustered._clustering.clusterers import Clusterer, EachChannel
+from captum_clustered._clustering.clusterers import Clusterer
 from captum_clustered._clustering.features import channel_features, channel_first
 from captum_clustered._subclasses import plain
 
@@ -44,8 +44,8 @@ class AblationPlanner:
         layer_baselines: As in ``ClusteredLayerCAM.attribute``.
         with_baseline_score (bool): Whether to evaluate the baseline, too.
         layer_name (str): Name of the layer in error messages.
-        expected_channels (int or None): The layer's number of channels, if it is known before
-                    the pass, see :func:`expected_channels`.
+        expected_channels (int or None): If each channel is a cluster: their number, as far as it
+                    is known before the pass, see :func:`expected_channels`.
     """
 
     n_examples: int
@@ -62,8 +62,7 @@ class AblationPlanner:
     @property
     def expected_evaluations(self) -> int:
         """Number of evaluations, estimated before clustering."""
-        each = self.expected_channels if isinstance(self.clusterer, EachChannel) else None
-        k = self.clusterer.n_clusters or each or GUESSED_CLUSTERS
+        k = self.clusterer.n_clusters or self.expected_channels or GUESSED_CLUSTERS
         coalitions = self.importance.n_coalitions(k, self.n_samples)
         return 1 + self.with_baseline_score + self.clusterer.n_clusterings * coalitions
 

@@ -39,6 +39,8 @@ def report(
     with sentences():
         from captum_clustered.report import write_report
 
+        if not run_dir.exists():
+            raise UserError(f"There is no folder {printable(run_dir)}.")
         try:
             if (run_dir / COMMAND).is_file():
                 path = _of_run(run_dir, out_file)

@@ -118,7 +118,7 @@ def test_a_moved_picture_of_a_run_leaves_its_map(run, run_data):
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: None, "run_dir='out' must be a folder of compare, explain or run; there"),
+        (lambda: None, "There is no folder out."),
         (lambda: Path("out").mkdir(), "it is empty"),
         (lambda: Path("out").write_text(""), "it is a file"),
         (
