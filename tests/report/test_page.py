@@ -443,7 +443,7 @@ def test_columns_can_be_chosen(open_page):
     assert heads.last.get_attribute("aria-sort") == "descending"
     page.get_by_role("button", name="All", exact=True).click()
     assert heads.count() == 1 + len(MANY_METRICS) + 1
-    assert page.locator("#more").text_content() != ""
+    wait(page, "byId('more').textContent !== ''")
 
 
 def test_images_are_ordered_by_their_true_class(open_page):
