@@ -15,6 +15,7 @@ from torch.nn import Module
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._ablation.hooks import Tensors
+from captum_clustered._ablation.model import layer_name
 from captum_clustered._ablation.planner import LayerBaselines
 from captum_clustered._argument_checks import check_choice, check_int, is_int
 from captum_clustered._clustering.clusterers import (
@@ -340,10 +341,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
 
     @property
     def labels_(self) -> TensorOrTuple:
-        """
-        A copy of the labels that :meth:`fit` learned: LongTensor (C,), or a tuple for a layer
-        of several tensors.
-        """
+        """A copy of the labels that :meth:`fit` learned: LongTensor (C,), or a tuple of them."""
         if self._fitted is None:
             raise AttributeError("labels_ is available only after fit().")
         labels = tuple(label.clone() for label in self._fitted.labels)
@@ -351,15 +349,12 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
 
     def __repr__(self) -> str:
         """Say in one line which layer is explained and how."""
-        model = self.forward_func
-        modules = model.named_modules() if isinstance(model, Module) else ()
-        layer = next((name for name, module in modules if module is self.layer), "")
         clusterer: Any = self._fitted.labels if self._fitted else self.clusterer
         if isinstance(clusterer, (Tensor, tuple)):
             labels = clusterer if isinstance(clusterer, tuple) else (clusterer,)
             clusterer = f"labels of {' and '.join(str(len(each)) for each in labels)} channels"
         return (
-            f"{type(self).__name__}({type(self.layer).__name__} {layer!r}, "
+            f"{type(self).__name__}({layer_name(self.forward_func, self.layer)}, "
             f"clusterer={' '.join(str(clusterer).split())}, scaling={self.scaling!r}, "
             f"importance={self.importance!r}, n_clusterings={self.n_clusterings})"
         )

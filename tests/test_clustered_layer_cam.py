@@ -517,12 +517,12 @@ def test_numpy_integers_are_integers():
 def test_it_is_said_in_one_line():
     net = GapLinear()
     assert repr(ClusteredLayerCAM(net, net.relu)) == (
-        "ClusteredLayerCAM(ReLU 'relu', clusterer=10, scaling='drop', importance='ablation', "
+        "ClusteredLayerCAM('relu' (ReLU), clusterer=10, scaling='drop', importance='ablation', "
         "n_clusterings=1)"
     )
     labels = torch.zeros(6, dtype=torch.int64)
     cam = ClusteredLayerCAM(lambda x: net(x), net.conv, clusterer=labels)
-    assert repr(cam).startswith("ClusteredLayerCAM(Conv2d '', clusterer=labels of 6 channels, ")
+    assert repr(cam).startswith("ClusteredLayerCAM(Conv2d, clusterer=labels of 6 channels, ")
     cam = ClusteredLayerCAM(net, net.conv, clusterer=2).fit(images(dtype=torch.float32))
     assert "clusterer=labels of 6 channels" in repr(cam)
     cam.clusterer, cam._fitted = (labels[:2], labels), None

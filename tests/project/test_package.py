@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -27,6 +28,12 @@ def test_dir_lists_the_public_names():
     assert set(captum_clustered.__all__) <= set(dir(captum_clustered))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = captum_clustered.nonsense
+
+
+def test_no_module_is_longer_than_400_lines():
+    package = Path(captum_clustered.__file__).parent
+    lines = {path: len(path.read_text().splitlines()) for path in package.rglob("*.py")}
+    assert [str(path) for path, n in lines.items() if n > 400] == []
 
 
 HEAVY = ("matplotlib.pyplot", "pandas", "rich", "scipy", "sklearn", "torchvision", "typer")
