@@ -11,7 +11,8 @@ from pathlib import Path
 from compare_photographs import PHOTOGRAPHS
 from playwright.sync_api import Page, sync_playwright
 
-from captum_clustered.cli.compare import compare_folder
+from captum_clustered.comparison import compare
+from captum_clustered.data import ImageBatches, ImageList
 from captum_clustered.report import write_report
 from captum_clustered.samples import (
     LAYER,
@@ -59,20 +60,25 @@ def _report(folder: Path) -> Path:
     images.mkdir()
     for name, image in photographs(PHOTOGRAPHS).items():
         image.save(images / f"{name}.png")
-    # The page then shows a relative path.
-    os.chdir(folder)
-    compare_folder(
-        demo_model(),
-        demo_preprocessing(),
-        folder / "run",
-        images=Path("photographs"),
-        layers=[LAYER],
+    model, preprocessing, run = demo_model(), demo_preprocessing(), folder / "run"
+    listed = ImageList(images, transform=preprocessing, classes=model.class_names)
+    comparison = compare(
+        model.module,
+        model.module.get_submodule(LAYER),
+        ImageBatches(listed, 4),
+        [METHOD, "LayerGradCam"],
+        METRICS,
         attribute_to_layer_input=LAYER_INPUT,
-        methods=[METHOD, "LayerGradCam"],
-        metrics=METRICS,
-        batch_size=4,
+        save_to=run / "state",
     )
-    return write_report(folder / "run")
+    facts = {
+        "Model": model.name,
+        "Layer": f"{'input of ' if LAYER_INPUT else ''}{LAYER}",
+        "Folder": "photographs",
+        "Preprocessing": preprocessing.description,
+    }
+    comparison.save(run, facts=facts)
+    return write_report(run)
 
 
 def _summary(page: Page) -> None:

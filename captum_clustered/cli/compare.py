@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd  # type: ignore[import-untyped]
 import torch
 import typer
 from rich.text import Text
 from typer import Option
 
-from captum_clustered._errors import UserError, explained, printable
-from captum_clustered._storage.layout import STATE, RunDescription
+from captum_clustered._errors import UserError, as_user_error, explained, printable
+from captum_clustered._storage.layout import STATE
 from captum_clustered.cli.comparison_tables import show_summary
 from captum_clustered.cli.console import (
     failure_table,
@@ -29,14 +28,7 @@ from captum_clustered.cli.console import (
     show_error,
     user_warnings,
 )
-from captum_clustered.cli.explain import (
-    check_data,
-    prepare_folder,
-    say_classes,
-    say_preprocessing,
-    say_usual_layer,
-)
-from captum_clustered.cli.images_to_compare import list_images
+from captum_clustered.cli.explain import check_data, prepare_folder, say_choices
 from captum_clustered.cli.options import (
     LOGIT,
     MEAN,
@@ -53,26 +45,19 @@ from captum_clustered.cli.options import (
     names_of,
     target_of,
 )
-from captum_clustered.cli.originals import Original
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
-from captum_clustered.comparison import Comparison
 from captum_clustered.comparison import compare as compare_methods
 from captum_clustered.comparison.methods import default_methods
-from captum_clustered.comparison.pictures import GalleryImage
+from captum_clustered.data import ImageBatches, ImageList, MaskedImages, Preprocessing
 from captum_clustered.data._labels import class_list
-from captum_clustered.data.base import MaskedImages
-from captum_clustered.data.batches import ImageBatches
-from captum_clustered.data.preprocessing import Preprocessing
-from captum_clustered.data.registry import DATASETS
+from captum_clustered.data.registry import DATASETS, read_for_network
 from captum_clustered.explain import read_clusters
 from captum_clustered.models import Model
 from captum_clustered.models.choice import LayerChoice, check_class, choose_layer
 from captum_clustered.multi_layer_attribution import FUSIONS
-from captum_clustered.visualization.canvas import save_figure
 
-__all__ = ["compare", "compare_folder"]
+__all__ = ["compare"]
 
-FIGURES = ("metrics", "curves", "gallery")
 # The name of the method that has the clusters of --clusters.
 SAVED = "ClusteredLayerCAM (saved clusters)"
 
@@ -138,33 +123,86 @@ def compare(
 
     Prints the means and writes results.csv, summary.md and figures to --out.
     """
-    network.numbers()
     with sentences():
         on = target_of(target)
         check_data("--images", images)
         prepare_folder(out_dir)
+        if find_spec("tabulate") is None:
+            raise UserError(
+                "compare needs tabulate, which is not installed. Install "
+                "captum_clustered[comparison]."
+            )
         model, preprocessing = network.load()
-        failures = compare_folder(
-            model,
-            preprocessing,
-            out_dir,
-            images=images,
-            labels=labels,
-            masks=masks,
-            dataset=None if dataset is None else dataset.value,
-            split=split,
-            clusters=clusters,
-            layers=network.layers,
-            fusion=fusion.value,
-            batch_size=batch_size,
-            methods=names_of(methods),
-            metrics=names_of(metrics),
-            score=score.value,
-            target=on,
-            attribute_to_layer_input=layer_input,
-            seed=seed,
-            look=drawing.options(),
+        layers = [
+            _checked_layer(model, preprocessing, name, layer_input, on)
+            for name in network.layers or ("",)
+        ]
+        layer_names = ", ".join(layer.name for layer in layers)
+        say_choices(network, layer_names, preprocessing, model)
+        with user_warnings(note):
+            listed = _list_images(
+                images,
+                labels,
+                masks,
+                None if dataset is None else dataset.value,
+                split,
+                preprocessing,
+                model.class_names,
+                layers[0].n_classes,
+            )
+        has_labels = isinstance(listed, MaskedImages) or listed.labels.count(None) < len(listed)
+        if on == "label" and not has_labels:
+            raise UserError("--target label needs --labels.")
+        chosen: list[Any] | None = names_of(methods)
+        if clusters is not None:
+            chosen = [*(chosen or default_methods()), _with_clusters(clusters, layers)]
+        data = ImageBatches(listed, batch_size)
+        with progress_bar() as bar, user_warnings(note):
+            # The table of what was left out has the reasons.
+            warnings.filterwarnings("ignore", "The comparison is not complete")
+            task = bar.add_task("Comparing", total=len(listed))
+            data.on_image = lambda: bar.advance(task)
+            with explained("The methods cannot be compared"):
+                comparison = compare_methods(
+                    model.module,
+                    [layer.module for layer in layers],
+                    data,
+                    chosen,
+                    names_of(metrics),
+                    score=score.value,
+                    target=on,
+                    attribute_to_layer_input=layer_input,
+                    fusion=fusion.value,
+                    save_to=out_dir / STATE,
+                    seed=seed,
+                    show_progress=False,
+                )
+        failures = comparison.left_out()
+        if comparison.frame.empty:
+            reasons = dict.fromkeys(why for _, why in failures)
+            raise UserError(f"Nothing could be compared: {'; '.join(reasons)}")
+        show_summary(comparison)
+        if comparison.frame["image"].nunique() == 1:
+            note("One image is too few to compare methods: there are no intervals and no tests.")
+        where = "input of " if layer_input else ""
+        facts = {"Model": model.name, "Layer": where + layer_names, "Folder": printable(images)}
+        more = {"Fusion": FUSIONS[fusion.value].label} if len(layers) > 1 else {}
+        more["Preprocessing"] = preprocessing.description
+        if listed.classes:
+            guess = " (a guess)" if model.class_names is None else ""
+            more["Classes"] = f"{class_list(listed.classes)}{guess}"
+        heading = (
+            "# Comparison of class activation maps\n\n"
+            f"Model {model.name}, {where}layer {layer_names}; score: {score.value}; target: {on}; "
+            f"seed {seed}; images: {printable(images)}.\n\n"
         )
+        heading += "".join(f"{what}: {value}.\n\n" for what, value in more.items())
+        folder = printable(out_dir)
+        with explained(f"The results cannot be written to {folder}"), user_warnings(note):
+            written = comparison.save(out_dir, heading, facts | more, **drawing.options())
+        out.print(Text(f"Wrote {', '.join(written)} to {folder}"), soft_wrap=True)
+        command = f"captum-clustered report {shlex.quote(folder)}"
+        out.print(Text(f"All images under all methods, in a page: {command}"), soft_wrap=True)
     if failures:
         show_error(failure_table(failures, "Left out", "Image or method"))
         names = dict.fromkeys(what for what, _ in failures)
@@ -172,133 +210,33 @@ def compare(
         raise typer.Exit(1)
 
 
-def compare_folder(
-    model: Model,
-    preprocessing: Preprocessing,
-    folder: Path,
-    *,
+def _list_images(
     images: Path,
-    labels: Path | None = None,
-    masks: Path | None = None,
-    dataset: str | None = None,
-    split: str | None = None,
-    clusters: Path | None = None,
-    layers: Sequence[str] = (),
-    batch_size: int = 8,
-    look: dict[str, Any] | None = None,
-    **options: Any,
-) -> list[tuple[str, str]]:
-    """
-    Compare, write ``results.csv``, ``summary.md`` and figures, and print the summary.
-
-    Args:
-
-        model (Model): The network.
-        preprocessing (Preprocessing): How images become its input.
-        folder (Path): For the results and the finished batches.
-        images (Path): Folder of images.
-        labels, masks, clusters (Path or None): As the options of the command.
-        dataset, split (str or None): As the options of the command.
-        layers (Sequence[str], optional): The names of the layers.
-                    Default: () (the usual choice)
-        batch_size (int, optional): Number of images in a batch.
-                    Default: 8
-        look (dict, optional): Of the gallery, as in :meth:`Comparison.plot`.
-                    Default: None (the usual one)
-        **options: Of :func:`captum_clustered.comparison.compare`.
-
-    Returns:
-        list[tuple[str, str]]: What is missing, an image or a method, and why.
-    """
-    if find_spec("tabulate") is None:
-        raise UserError(
-            "compare needs tabulate, which is not installed. Install captum_clustered[comparison]."
-        )
-    target = options.get("target", "prediction")
-    at_input = options.get("attribute_to_layer_input", False)
-    chosen = [
-        _checked_layer(model, preprocessing, name, at_input, target) for name in layers or ("",)
-    ]
-    layer_names = ", ".join(layer.name for layer in chosen)
-    say_usual_layer(layers, layer_names)
-    say_preprocessing(preprocessing)
-    say_classes(model)
-    with user_warnings() as remarks:
-        listed = list_images(
-            images,
-            labels,
-            masks,
-            dataset,
-            split,
-            preprocessing,
-            model.class_names,
-            chosen[0].n_classes,
-        )
-    for text in remarks():
-        note(text)
-    has_labels = isinstance(listed, MaskedImages) or listed.labels.count(None) < len(listed)
-    if target == "label" and not has_labels:
-        raise UserError("--target label needs --labels.")
-    data = ImageBatches(listed, batch_size)
-    if clusters is not None:
-        method = _with_clusters(clusters, chosen)
-        options["methods"] = [*(options.get("methods") or default_methods()), method]
-    comparison = _compare(model, chosen, data, folder / STATE, options)
-    comparison.names = data.names
-    comparison.classes = dict(enumerate(listed.classes))
-    comparison.gallery = [_on_original(item, data, preprocessing) for item in comparison.gallery]
-    failures = data.failures + comparison.left_out()
-    if comparison.frame.empty:
-        raise UserError(
-            f"Nothing could be compared: {'; '.join(dict.fromkeys(why for _, why in failures))}"
-        )
-    show_summary(comparison)
-    if comparison.frame["image"].nunique() == 1:
-        note("One image is too few to compare methods: there are no intervals and no tests.")
-    where = "input of " if at_input else ""
-    facts = {"Model": model.name, "Layer": f"{where}{layer_names}", "Folder": printable(images)}
-    if len(chosen) > 1:
-        facts["Fusion"] = FUSIONS[options.get("fusion", "mean")].label
-    facts["Preprocessing"] = preprocessing.description
-    if listed.classes:
-        guess = " (a guess)" if model.class_names is None else ""
-        facts["Classes"] = f"{class_list(listed.classes)}{guess}"
-    heading = (
-        f"# Comparison of class activation maps\n\nModel {model.name}, {where}layer {layer_names}; "
-        f"score: {options.get('score', 'logit')}; target: {target}; seed "
-        f"{options.get('seed', 0)}; images: {printable(images)}.\n\n"
-        + "".join(
-            f"{what}: {facts[what]}.\n\n"
-            for what in ("Fusion", "Preprocessing", "Classes")
-            if what in facts
-        )
+    labels: Path | None,
+    masks: Path | None,
+    dataset: str | None,
+    split: str | None,
+    preprocessing: Preprocessing,
+    classes: Sequence[str] | None,
+    n_classes: int | None,
+) -> ImageList | MaskedImages:
+    """List the images, labels and masks that the options name."""
+    if dataset is not None:
+        if labels is not None or masks is not None:
+            raise UserError("--dataset has its own labels and masks: omit --labels and --masks.")
+        with as_user_error(f"--dataset {dataset}"):
+            return read_for_network(dataset, images, split, preprocessing, classes, n_classes)
+    if split is not None:
+        raise UserError(f"--split {split} needs --dataset.")
+    return ImageList(
+        images,
+        transform=preprocessing,
+        classes=classes,
+        n_classes=n_classes,
+        labels=labels,
+        masks=masks,
+        recursive=False,
     )
-    text = heading + comparison.to_markdown()
-    if has_labels:
-        text += "\n## Right and wrong predictions\n\n" + comparison.to_markdown(
-            by="correct", details=False
-        )
-    _write(
-        comparison,
-        data,
-        replace(model, class_names=listed.classes or None),
-        facts,
-        text,
-        folder,
-        look or {},
-    )
-    return failures
-
-
-def _on_original(
-    image: GalleryImage, data: ImageBatches, preprocessing: Preprocessing
-) -> GalleryImage:
-    """Show an image of the gallery as it was before preprocessing."""
-    name = data.names[image.number]
-    with explained(f"{name} cannot be read again"):
-        index = data.images.names.index(name)
-        found = Original.read(data.images, index, preprocessing)
-    return replace(image, **vars(found))
 
 
 def _checked_layer(
@@ -323,63 +261,3 @@ def _with_clusters(clusters: Path, layers: Sequence[LayerChoice]) -> dict[str, A
         raise UserError(f"--clusters are those of one layer; got --layer {names}.")
     saved = read_clusters(clusters, layers[0].shape[1])
     return {SAVED: lambda score, layer: ClusteredLayerCAM(score, layer, clusterer=saved)}
-
-
-def _compare(
-    model: Model,
-    layers: Sequence[LayerChoice],
-    data: ImageBatches,
-    state: Path,
-    options: dict[str, Any],
-) -> Comparison:
-    with progress_bar() as bar, user_warnings() as remarks:
-        task = bar.add_task("Comparing", total=len(data.images))
-        data.on_image = lambda: bar.advance(task)
-        try:
-            with explained("The methods cannot be compared"):
-                modules = [layer.module for layer in layers]
-                comparison = compare_methods(
-                    model.module, modules, data, save_to=state, show_progress=False, **options
-                )
-        except UserError as error:
-            if data.failures and not data.names:
-                reasons = "; ".join(dict.fromkeys(why for _, why in data.failures))
-                raise UserError(f"None of the images can be compared: {reasons}") from error
-            raise
-    for text in remarks():
-        # The table of what was left out has the reasons.
-        if not text.startswith("The comparison is not complete"):
-            note(text)
-    return comparison
-
-
-def _write(
-    comparison: Comparison,
-    data: ImageBatches,
-    model: Model,
-    facts: dict[str, str],
-    text: str,
-    folder: Path,
-    look: dict[str, Any],
-) -> None:
-    frame = comparison.frame.copy()
-    frame.insert(1, "file", [data.names[number] for number in frame["image"]])
-    numbers = pd.concat([frame[name] for name in ("label", "prediction", "target")])
-    classes = {int(i): model.class_name(int(i)) for i in numbers.dropna().unique()}
-    with explained(f"The results cannot be written to {printable(folder)}"):
-        (folder / "summary.md").write_text(text, encoding="utf-8")
-        # What a report needs beyond the stored comparison.
-        RunDescription(facts, data.names, data.failures, classes).save(folder)
-        frame.to_csv(folder / "results.csv", index=False)
-        written = ["results.csv", "summary.md"]
-        for kind in FIGURES:
-            try:
-                figure = comparison.plot(kind, **(look if kind == "gallery" else {}))
-            except ValueError as error:
-                note(f"{kind}.png is left out: {error}")
-                continue
-            save_figure(figure, folder / f"{kind}.png")
-            written.append(f"{kind}.png")
-    out.print(Text(f"Wrote {', '.join(written)} to {printable(folder)}"), soft_wrap=True)
-    command = f"captum-clustered report {shlex.quote(printable(folder))}"
-    out.print(Text(f"All images under all methods, in a page: {command}"), soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 from PIL import Image
@@ -22,6 +23,7 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+from torch.utils.data import get_worker_info
 
 from captum_clustered._errors import UserError, as_user_error
 
@@ -84,15 +86,23 @@ def note(message: str) -> None:
 
 
 @contextmanager
-def user_warnings() -> Iterator[Callable[[], list[str]]]:
-    """Record the package's warnings, which the yielded function returns as texts, each once."""
-    with warnings.catch_warnings(record=True) as caught:
+def user_warnings(say: Callable[[str], Any]) -> Iterator[None]:
+    """Say each of the package's warnings once, and at once: a run takes hours."""
+    said: set[str] = set()
+
+    def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        text = str(message)
+        # Processes that read images share the terminal, but not the set.
+        if category is UserWarning and text not in said and get_worker_info() is None:
+            said.add(text)
+            say(text)
+
+    with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         # Pillow's own words; read_image has others.
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-        yield lambda: list(
-            dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning)
-        )
+        warnings.showwarning = show_warning
+        yield
 
 
 def progress_bar(needed: bool = True) -> Progress:

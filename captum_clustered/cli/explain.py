@@ -55,9 +55,7 @@ __all__ = [
     "explain",
     "explain_image",
     "prepare_folder",
-    "say_classes",
-    "say_preprocessing",
-    "say_usual_layer",
+    "say_choices",
 ]
 
 NIFTI = (".nii", ".nii.gz")
@@ -94,7 +92,6 @@ def explain(
     For each image, a figure (.png) and the arrays (.npz) are written to --out. For a volume,
     -attribution.nii.gz opens over it in any viewer.
     """
-    network.numbers()
     with sentences():
         settings = replace(
             method.settings(network.layers, target), multi_label=multi_label, fusion=fusion.value
@@ -105,9 +102,9 @@ def explain(
             raise UserError(" ".join(dict.fromkeys(filter(None, problems))))
         prepare_folder(out_dir)
         explainer = network.explainer(settings)
-        say_usual_layer(network.layers, explainer.settings.layer_names)
-        say_preprocessing(explainer.preprocessing)
-        say_classes(explainer.model)
+        say_choices(
+            network, explainer.settings.layer_names, explainer.preprocessing, explainer.model
+        )
         figure = drawing.options() | {"scale": "own" if own_scales else "shared"}
         failures = _explain_all(explainer, images, out_dir, figure)
         with explained(f"{printable(out_dir)} cannot be written to"):
@@ -136,23 +133,17 @@ def _is_series(path: Path) -> bool:
     return path.is_dir() and bool(dicom_files(path))
 
 
-def say_usual_layer(given: Sequence[str], used: str) -> None:
-    """Print which layer is used if --layer was left out."""
-    if not given:
-        note(f"Using --layer {used}, the usual choice for this model.")
-
-
-def say_preprocessing(preprocessing: Preprocessing) -> None:
-    """Print what is done to an image, and what to give if some of it is a guess."""
+def say_choices(
+    network: NetworkOptions, layers: str, preprocessing: Preprocessing, model: Model
+) -> None:
+    """Print what the options left open: the layer, what is done to an image and the classes."""
+    if not network.layers:
+        note(f"Using --layer {layers}, the usual choice for this model.")
     hint = ""
     if preprocessing.guesses:
         options = ", ".join(f"--{name}" for name in preprocessing.guesses)
         hint = f" Give {options}, or let the factory return (model, transform)."
     note(f"Preprocessing: {preprocessing.description}.{hint}")
-
-
-def say_classes(model: Model) -> None:
-    """Print which output stands for which class, if the model says so."""
     if model.class_names is not None:
         note(f"Classes: {class_list(model.class_names)}.")
 
@@ -238,10 +229,9 @@ def _explain_all(
         for path, name in zip(images, _output_names(images), strict=True):
             title = printable(path)
             try:
-                with as_user_error(), user_warnings() as remarks:
+                with as_user_error(), user_warnings(notes.setdefault):
                     _check_file(path, takes_volumes)
                     image = explainer.preprocessing.read(path)
-                notes |= dict.fromkeys(remarks())
                 for target, stem in _targets(explainer, image, title, out_dir / name):
                     found = explain_image(explainer, image, title, stem, target, **figure)
                     notes |= dict.fromkeys(found.notes)

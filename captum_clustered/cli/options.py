@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -36,6 +35,31 @@ Fusion = Enum("Fusion", [(name, name) for name in FUSIONS], type=str)  # type: i
 
 DROP, ABLATION, LOGIT = Scaling("drop"), Importance("ablation"), Score("logit")
 MEAN = Fusion("mean")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} must be numbers, separated by commas") from None
+
+
+def _mean(text: str) -> tuple[float, ...]:
+    numbers = _numbers(text)
+    if len(numbers) not in (1, 3):
+        raise typer.BadParameter(f"{text!r} must be 1 or 3 numbers")
+    if not all(0 <= number <= 1 for number in numbers):
+        raise typer.BadParameter(
+            f"{text!r} must be from 0 to 1, because pixel values are scaled to 0 to 1"
+        )
+    return numbers
+
+
+def _std(text: str) -> tuple[float, ...]:
+    if 0 in _numbers(text):
+        raise typer.BadParameter(f"{text!r} must be above 0: pixel values are divided by it")
+    return _mean(text)
+
 
 ModelName = Annotated[
     str,
@@ -74,15 +98,23 @@ Size = Annotated[
     ),
 ]
 ValueRange = Annotated[
-    Union[str, None],
+    Any,
     Option(
         "--range",
+        parser=_numbers,
+        metavar="LOW,HIGH",
         help="LOW,HIGH: the stored gray values that become black and white, such as 0,4095 for 12 "
         "bits (default: all of 16 bits; the window of a DICOM file).",
     ),
 ]
 Window = Annotated[
-    Union[str, None], Option("--window", help="CENTER,WIDTH: the same as --range, as DICOM has it.")
+    Any,
+    Option(
+        "--window",
+        parser=_numbers,
+        metavar="CENTER,WIDTH",
+        help="CENTER,WIDTH: the same as --range, as DICOM has it.",
+    ),
 ]
 OutFolder = Annotated[Path, Option("--out", help="Folder for the results.")]
 ResumableFolder = Annotated[
@@ -130,34 +162,38 @@ class NetworkOptions:
     weights: Weights = None
     size: Size = None
     mean: Annotated[
-        Union[str, None],
-        Option(help="1 or 3 numbers from 0 to 1 (default: those of the weights, or ImageNet's)."),
+        Any,
+        Option(
+            parser=_mean,
+            metavar="NUMBERS",
+            help="1 or 3 numbers from 0 to 1 (default: those of the weights, or ImageNet's).",
+        ),
     ] = None
     std: Annotated[
-        Union[str, None], Option(help="1 or 3 standard deviations, on the scale of --mean.")
+        Any,
+        Option(
+            parser=_std,
+            metavar="NUMBERS",
+            help="1 or 3 standard deviations, on the scale of --mean.",
+        ),
     ] = None
     value_range: ValueRange = None
     window: Window = None
     class_names: ClassNames = None
     device: Annotated[str, Option(help="cpu, cuda, cuda:1, mps, ...")] = "cpu"
 
+    def __post_init__(self) -> None:
+        """End the command as a wrong use if there is no range of values."""
+        try:
+            chosen_range(self.value_range, self.window)
+        except ValueError as error:
+            option = "--range" if self.window is None else "--window"
+            raise typer.BadParameter(str(error).rstrip("."), param_hint=option) from None
+
     @property
     def layers(self) -> list[str]:
         """The names of the layers; none for the usual one."""
         return names_of(self.layer) or []
-
-    def numbers(self) -> dict[str, tuple[float, ...] | None]:
-        """Return the options that are numbers; end the command as a wrong use if they are none."""
-        numbers = {
-            "mean": _statistics(self.mean, "--mean"),
-            "std": _statistics(self.std, "--std"),
-            "value_range": _numbers(self.value_range, "--range"),
-            "window": _numbers(self.window, "--window"),
-        }
-        option = "--range" if numbers["window"] is None else "--window"
-        with _wrong_use(option):
-            chosen_range(numbers["value_range"], numbers["window"])
-        return numbers
 
     def load(self) -> tuple[Model, Preprocessing]:
         """Return the network of images and its preprocessing."""
@@ -166,7 +202,7 @@ class NetworkOptions:
             raise UserError(
                 f"{model.name} takes volumes: `captum-clustered explain` explains them."
             )
-        return model, model.preprocessing(self.size, **self.numbers())
+        return model, model.preprocessing(*self._pixels)
 
     def explainer(self, settings: ExplainerSettings) -> ImageExplainer:
         """Return what explains images or, by a network of volumes, volumes."""
@@ -174,9 +210,12 @@ class NetworkOptions:
 
         model = self._load()
         if model.takes_volumes:
-            volumes: Any = model.volume_preprocessing(self.size, **self.numbers())
-            return VolumeExplainer(model, settings, volumes)
-        return ImageExplainer(model, settings, model.preprocessing(self.size, **self.numbers()))
+            return VolumeExplainer(model, settings, model.volume_preprocessing(*self._pixels))
+        return ImageExplainer(model, settings, model.preprocessing(*self._pixels))
+
+    @property
+    def _pixels(self) -> tuple[Any, ...]:
+        return self.size, self.mean, self.std, self.value_range, self.window
 
     def _load(self) -> Model:
         from captum_clustered.models import load_model
@@ -347,40 +386,3 @@ def class_names_of(text: str) -> list[str]:
             f"--class-names {text} must be different names, one for each class: benign,malignant."
         )
     return names
-
-
-@contextmanager
-def _wrong_use(option: str) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise typer.BadParameter(str(error).rstrip("."), param_hint=option) from None
-
-
-def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} must be numbers, separated by commas", param_hint=option
-        ) from None
-
-
-def _statistics(text: str | None, option: str) -> tuple[float, ...] | None:
-    numbers = _numbers(text, option)
-    if numbers is None:
-        return None
-    if len(numbers) not in (1, 3):
-        raise typer.BadParameter(f"{text!r} must be 1 or 3 numbers", param_hint=option)
-    if option == "--std" and 0 in numbers:
-        raise typer.BadParameter(
-            f"{text!r} must be above 0: pixel values are divided by it", param_hint=option
-        )
-    if not all(0 <= number <= 1 for number in numbers):
-        raise typer.BadParameter(
-            f"{text!r} must be from 0 to 1, because pixel values are scaled to 0 to 1",
-            param_hint=option,
-        )
-    return numbers

@@ -53,7 +53,7 @@ class Prepared:
         """Load the model and list the data."""
         model, preprocessing = network.load()
         explainer = ImageExplainer(model, settings, preprocessing)
-        with as_user_error("--data"), user_warnings() as remarks:
+        with as_user_error("--data"), user_warnings(note):
             items = ImageList(
                 data,
                 root,
@@ -62,8 +62,6 @@ class Prepared:
                 n_classes=explainer.n_classes,
                 masks=masks,
             )
-        for text in remarks():
-            note(text)
         return cls(data, root, network, explainer, items)
 
     @classmethod
@@ -135,8 +133,3 @@ class Prepared:
                 f"{printable(run.folder)} was made with other {', '.join(changed)} than there are "
                 "now; its images can be shown only with those of then."
             )
-
-    def class_name(self, index: int) -> str:
-        """Return the class's name as the model or the data have it, or its number."""
-        names = self.items.classes
-        return names[index] if index < len(names) else self.model.class_name(index)

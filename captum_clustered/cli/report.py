@@ -15,7 +15,7 @@ from typer import Argument, Option
 from captum_clustered._errors import UserError, one_line, printable
 from captum_clustered._storage.layout import COMMAND
 from captum_clustered.cli.console import out, progress_bar, sentences
-from captum_clustered.cli.originals import Original
+from captum_clustered.data._originals import Original
 from captum_clustered.data.preprocessing import seen_part
 
 if TYPE_CHECKING:

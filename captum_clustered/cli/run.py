@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-from PIL import Image
+from rich.progress import Task
 from rich.text import Text
-from torch.utils.data import get_worker_info
 from typer import Option
 
 from captum_clustered._errors import UserError, explained, one_line, printable
 from captum_clustered._storage.layout import ERRORS
-from captum_clustered.cli.console import failure_table, note, out, run_bar, sentences, show
-from captum_clustered.cli.explain import (
-    check_data,
-    prepare_folder,
-    say_classes,
-    say_preprocessing,
-    say_usual_layer,
+from captum_clustered.cli.console import (
+    failure_table,
+    note,
+    out,
+    run_bar,
+    sentences,
+    show,
+    user_warnings,
 )
+from captum_clustered.cli.explain import check_data, prepare_folder, say_choices
 from captum_clustered.cli.options import (
     MethodOptions,
     NetworkOptions,
@@ -130,7 +129,6 @@ def run(
     Results are Parquet files in --out, with the map and the clusters' importances of each image.
     To resume an interrupted run, start the same command again.
     """
-    network.numbers()
     with sentences():
         on = target_of(target)
         if len(network.layers) > 1:
@@ -146,10 +144,11 @@ def run(
         _check_apart(data, out_dir)
         prepare_folder(out_dir)
         prepared = Prepared.load(str(data), None if root is None else str(root), network, settings)
-        say_usual_layer(network.layers, prepared.explainer.settings.layer_names)
-        say_preprocessing(prepared.preprocessing)
-        say_classes(prepared.model)
-        for text in prepared.explainer.notes:
+        explainer = prepared.explainer
+        say_choices(
+            network, explainer.settings.layer_names, explainer.preprocessing, explainer.model
+        )
+        for text in explainer.notes:
             note(text)
         _explain_data(
             prepared,
@@ -197,16 +196,17 @@ def _check_apart(data: Path, folder: Path) -> None:
 def _explain_data(prepared: Prepared, folder: Path, **options: Any) -> None:
     """Explain all of the data with options of :func:`explain_dataset`, and print the outcome."""
     items, settings = prepared.items, prepared.explainer.settings
-    done = _Done()
-    with _notes(), run_bar() as bar:
-        task = bar.add_task("Explaining", total=len(items))
+    with user_warnings(note), run_bar() as bar:
+        bar.add_task("Explaining", total=len(items), start=False)
+        (task,) = bar.tasks
 
         def progress(count: int, total: int) -> None:
-            if not done.has_begun:
+            if not task.started:
                 # Now it is known that the folder's run is this one, and it may end at any moment.
                 prepared.save(folder)
-            bar.update(task, completed=count, total=total)
-            done.count(count)
+                task.fields["resumed"] = count
+                bar.start_task(task.id)
+            bar.update(task.id, completed=count)
 
         with _interruptions(folder):
             result = explain_dataset(
@@ -222,48 +222,7 @@ def _explain_data(prepared: Prepared, folder: Path, **options: Any) -> None:
                 progress=progress,
                 **options,
             )
-    _say(result, done, folder)
-
-
-class _Done:
-    """Number of images that were explained, and the time it took."""
-
-    def __init__(self) -> None:
-        self.images = 0
-        self.seconds = 0.0
-        self._first: int | None = None
-        self._start = time.perf_counter()
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether anything was counted."""
-        return self._first is not None
-
-    def count(self, images: int) -> None:
-        if self._first is None:
-            self._first, self._start = images, time.perf_counter()
-        self.images = images - self._first
-        self.seconds = time.perf_counter() - self._start
-
-
-@contextmanager
-def _notes() -> Iterator[None]:
-    """Print each warning once, at once: a run takes hours, and a list would grow with the data."""
-    said: set[str] = set()
-
-    def say(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        text = str(message)
-        # Processes that read images share the terminal, but not the set.
-        if category is UserWarning and text not in said and get_worker_info() is None:
-            said.add(text)
-            note(text)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        # Pillow's own words; read_image has others.
-        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-        warnings.showwarning = say
-        yield
+    _say(result, task, folder)
 
 
 @contextmanager
@@ -284,13 +243,13 @@ def _interruptions(folder: Path) -> Iterator[None]:
         raise UserError(one_line(error)) from error
 
 
-def _say(result: Run, done: _Done, folder: Path) -> None:
+def _say(result: Run, task: Task, folder: Path) -> None:
     errors = result.errors()
     total = result.manifest.n_items
     text = f"Explained {total - len(errors)} of {total} images"
-    if done.images:
-        rate = f"{done.images / done.seconds:.1f} images/s"
-        text += f"; {done.images} in this call, in {done.seconds:.0f} s ({rate})"
+    images, seconds = int(task.completed) - task.fields["resumed"], task.elapsed
+    if images and seconds:
+        text += f"; {images} in this call, in {seconds:.0f} s ({images / seconds:.1f} images/s)"
     out.print(Text(f"{text}. Results: {printable(folder)}"), soft_wrap=True)
     if errors:
         show(failure_table(errors[:SHOWN]))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd  # type: ignore[import-untyped]
 
+from captum_clustered._storage.layout import RunDescription
 from captum_clustered.comparison.controls import CONTROLS
 from captum_clustered.comparison.frames import (
     COST_COLUMNS,
@@ -25,6 +29,7 @@ from captum_clustered.metrics._registry import ARROWS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FIGURES = ("metrics", "curves", "gallery")
 _METRICS_PER_TABLE = 4
 
 
@@ -58,6 +63,7 @@ class Comparison:
         seed (int): Seed of resamples.
         names (list or None): Names of the images in figures instead of their numbers.
         classes (dict): Class -> its name in figures instead of its number.
+        unread (list): Names of the files that could not be read, and the reasons.
     """
 
     frame: pd.DataFrame
@@ -72,6 +78,7 @@ class Comparison:
     seed: int = 0
     names: list[str] | None = field(default=None, repr=False)
     classes: dict[int, str] = field(default_factory=dict, repr=False)
+    unread: list[tuple[str, str]] = field(default_factory=list, repr=False)
 
     def __repr__(self) -> str:
         """Say in one line what was compared."""
@@ -193,7 +200,7 @@ class Comparison:
             else:
                 what = self.name_of(row.image)
             found[what, reason] = None
-        return list(found)
+        return [*self.unread, *found]
 
     def name_of(self, number: int) -> str:
         """Return the name of an image, or its number in words."""
@@ -261,13 +268,69 @@ class Comparison:
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """
-        Write the frame; floating-point numbers keep all their digits.
+        Write the frame, with the names of files if known; numbers keep all their digits.
 
         Args:
 
             path (str or PathLike): File to write.
         """
-        self.frame.to_csv(path, index=False)
+        frame = self.frame
+        if self.names is not None:
+            frame = frame.copy()
+            frame.insert(1, "file", [self.names[number] for number in frame["image"]])
+        frame.to_csv(path, index=False)
+
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        heading: str = "",
+        facts: Mapping[str, str] | None = None,
+        **look: Any,
+    ) -> list[str]:
+        """
+        Write results.csv, summary.md and figures.
+
+        If ``state`` in the folder was ``save_to`` of the comparison,
+        :func:`captum_clustered.report.write_report` makes a page of the folder.
+
+        Args:
+
+            folder (str or PathLike): The folder, which must exist.
+            heading (str, optional): Markdown above the tables.
+                        Default: ""
+            facts (mapping, optional): Headings and values for the top of that page.
+                        Default: None
+            **look: Of the gallery, as in :meth:`plot`.
+
+        Returns:
+            list[str]: Names of the files.
+
+        Warns:
+
+            UserWarning: If there is nothing to show in a figure.
+        """
+        from captum_clustered.visualization.canvas import save_figure
+
+        folder = Path(folder)
+        text = heading + self.to_markdown()
+        if self.frame["label"].notna().all():
+            groups = self.to_markdown(by="correct", details=False)
+            text += f"\n## Right and wrong predictions\n\n{groups}"
+        (folder / "summary.md").write_text(text, encoding="utf-8")
+        self.to_csv(folder / "results.csv")
+        numbers = pd.concat([self.frame[name] for name in ("label", "prediction", "target")])
+        classes = {int(i): self.class_name(int(i)) for i in numbers.dropna().unique()}
+        RunDescription(dict(facts or {}), self.names or [], self.unread, classes).save(folder)
+        written = ["results.csv", "summary.md"]
+        for kind in FIGURES:
+            try:
+                figure = self.plot(kind, **(look if kind == "gallery" else {}))
+            except ValueError as error:
+                warnings.warn(f"{kind}.png is left out: {error}", stacklevel=2)
+                continue
+            save_figure(figure, folder / f"{kind}.png")
+            written.append(f"{kind}.png")
+        return written
 
     def plot(self, kind: str = "metrics", **look: Any) -> Figure:
         """

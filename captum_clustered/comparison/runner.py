@@ -6,6 +6,7 @@ import os
 import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Union
 
 import torch
@@ -28,6 +29,7 @@ from captum_clustered.comparison.probe import probe
 from captum_clustered.comparison.registry import Factory, MethodInfo
 from captum_clustered.comparison.result import Comparison
 from captum_clustered.comparison.store import FIRST_IMAGE, OUTPUTS, BatchResult, ComparisonStore
+from captum_clustered.data.batches import ImageBatches
 from captum_clustered.metrics._registry import METRICS, MetricInfo
 from captum_clustered.multi_layer_attribution import FUSIONS
 from captum_clustered.scores import SCORES
@@ -87,7 +89,9 @@ def compare(
                     batches, each a tensor or (images, labels\[, masks\]), such as a
                     DataLoader. Labels are integers (N,) or None. Masks are (N, 1,
                     \*spatial) or (N, \*spatial), positive inside the object. Batches are
-                    moved to the model's device.
+                    moved to the model's device. Of
+                    :class:`captum_clustered.data.ImageBatches`, figures show names and
+                    original images.
         methods (list, dict or str, optional): Names, and dictionaries from a name to a
                     ``LayerAttribution`` or a function (forward_func, layer) that makes
                     one. Such a function gets the chosen score; a ``LayerAttribution``
@@ -225,12 +229,24 @@ def compare(
         seed=seed,
         gallery=gallery,
     )
+    if isinstance(data, ImageBatches):
+        _describe(comparison, data)
     if len(comparison.failures):
         warnings.warn(
             f"The comparison is not complete: {comparison.failures_in_words()} See failures.",
             stacklevel=2,
         )
     return comparison
+
+
+def _describe(comparison: Comparison, data: ImageBatches) -> None:
+    """Add what is known of images in files."""
+    comparison.names, comparison.unread = data.names, data.failures
+    comparison.classes = dict(enumerate(data.images.classes))
+    for i, image in enumerate(comparison.gallery):
+        original = data.original(image.number)
+        if original is not None:
+            comparison.gallery[i] = replace(image, **vars(original))
 
 
 def _first(stream: Iterator[ImageBatch]) -> ImageBatch:

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_clustered._errors import one_line
+from captum_clustered._errors import explained, one_line
+from captum_clustered.data._originals import JointPreprocessing, Original
 from captum_clustered.data.base import MaskedImages
 from captum_clustered.data.image_list import ImageList
+from captum_clustered.data.preprocessing import Preprocessing
 
 __all__ = ["ImageBatches"]
 
@@ -20,7 +22,8 @@ class ImageBatches:
     The items of an :class:`ImageList` or a data set in batches, without those that cannot be read.
 
     A batch is a tuple (inputs, labels or None[, masks]), as
-    :func:`compare <captum_clustered.comparison.compare>` takes it.
+    :func:`compare <captum_clustered.comparison.compare>` takes it. A ValueError has the reasons
+    if no image can be read.
 
     Args:
 
@@ -72,6 +75,21 @@ class ImageBatches:
         if batch:
             yield _stacked(batch)
         self._count(len(self.images) - done)
+        if not self.names:
+            reasons = "; ".join(dict.fromkeys(why for _, why in self.failures))
+            raise ValueError(f"None of the images can be read: {reasons}")
+
+    def original(self, number: int) -> Original | None:
+        """Read an image in the batches again, as it is in its file; None if that is not known."""
+        images = self.images
+        preprocessing = images.transform
+        if isinstance(images, MaskedImages) and isinstance(images.transforms, JointPreprocessing):
+            preprocessing = images.transforms.preprocessing
+        if not isinstance(preprocessing, Preprocessing):
+            return None
+        name = self.names[number]
+        with explained(f"{name} cannot be read again", ValueError):
+            return Original.read(images, images.names.index(name), preprocessing)
 
     def _count(self, n_images: int) -> None:
         if self.on_image is not None:

@@ -135,6 +135,10 @@ class ImageList(Dataset[tuple[Any, ...]]):
         """The label of each item; None where there is none."""
         return [None if label == NO_LABEL else label for label in self._labels.tolist()]
 
+    def class_name(self, index: int) -> str:
+        """Return the name of a class, or "class 3" if it is not known."""
+        return self.classes[index] if index < len(self.classes) else f"class {index}"
+
     def __len__(self) -> int:
         return len(self.names)
 

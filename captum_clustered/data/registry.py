@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from typing_extensions import Unpack
 
 from captum_clustered.data._labels import class_indices
+from captum_clustered.data._originals import JointPreprocessing
 from captum_clustered.data._tables import read_table
 from captum_clustered.data.base import MaskedImages, Transforms
 from captum_clustered.data.bus_bra import BUSBRA
@@ -87,9 +86,5 @@ def read_for_network(
     whole = DATASETS[name](root, **({} if split is None else {"split": split}))
     number = class_indices(whole.classes, classes, n_classes, name)
     samples = [replace(each, label=number[whole.classes[each.label]]) for each in whole.samples]
-    transforms = partial(_prepared, preprocessing)
+    transforms = JointPreprocessing(preprocessing)
     return MaskedImages(Path(whole.root), samples, classes or whole.classes, transforms=transforms)
-
-
-def _prepared(preprocessing: Preprocessing, image: Any, label: int, mask: Any) -> tuple[Any, ...]:
-    return preprocessing(image), label, preprocessing.mask(mask[0].bool())[None]

@@ -14,6 +14,7 @@ from captum_clustered.dataset_run.engine import LocalEngine
 from captum_clustered.dataset_run.ray import RayEngine
 from captum_clustered.dataset_run.reading import Run
 from captum_clustered.dataset_run.run import explain_dataset
+from captum_clustered.dataset_run.sheet import draw_clusters
 from captum_clustered.dataset_run.summary import (
     ClusterMean,
     ClusterSummary,
@@ -29,5 +30,6 @@ __all__ = [
     "RayEngine",
     "Run",
     "cluster_summary",
+    "draw_clusters",
     "explain_dataset",
 ]

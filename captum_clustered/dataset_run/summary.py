@@ -88,6 +88,16 @@ class ClusterSummary:
         """The clusters in the order of their mean importance over all images."""
         return [mean.cluster for mean in self.means if mean.target is None]
 
+    @property
+    def n_images(self) -> int:
+        """Number of images that the means are over."""
+        return next(mean.images for mean in self.means if mean.target is None)
+
+    def frequent_targets(self, n: int) -> list[int]:
+        """Return the n classes that were explained most often, in the order of their numbers."""
+        images = {mean.target: mean.images for mean in self.means if mean.target is not None}
+        return sorted(sorted(images, key=lambda target: -images[target])[:n])
+
     def save(self, folder: Path) -> None:
         """Write ``clusters.csv`` and ``cluster_examples.csv``; raise OSError if it fails."""
         means = [

@@ -370,7 +370,7 @@ class TestMistakes:
             path.write_text("no image")
         result = run_compare(*FAST)
         assert result.exit_code == 1
-        assert "None of the images can be compared" in result.stderr
+        assert "None of the images can be read" in result.stderr
 
     @pytest.mark.parametrize(
         ("options", "sentence"),

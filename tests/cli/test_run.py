@@ -10,10 +10,10 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from captum_clustered.cli import clusters as cli_clusters
+from captum_clustered import visualization
 from captum_clustered.cli import run as cli_run
 from captum_clustered.data import ImageList
-from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Run
+from captum_clustered.dataset_run import Run
 from captum_clustered.dataset_run import run as run_module
 from captum_clustered.dataset_run.store import RunStore
 from captum_clustered.visualization import SheetCell
@@ -224,15 +224,6 @@ def test_warnings_are_said_once_and_at_once(start, monkeypatch):
     assert said.count("odd pixels") == 1
 
 
-def test_of_many_classes_the_most_frequent_are_shown():
-    images = {7: 3, 1: 9, 5: 4, 2: 1, 0: 8}
-    means = [
-        ClusterMean(0, 4, target, number, 1.0, 0.0, 1.0)
-        for target, number in [(None, 25), *images.items()]
-    ]
-    assert cli_clusters._frequent(ClusterSummary(means, [])) == [0, 1, 5, 7]
-
-
 def test_clusters_over_all_images(start, run, workplace):
     assert start("--fit", "all", "--n-clusters", "3").exit_code == 0
     result = run("clusters", "out", "--examples", "2")
@@ -252,7 +243,7 @@ def test_clusters_of_a_transformer_are_drawn_as_maps(start, run, monkeypatch):
     assert start(*options, "--fit", "all", "--n-clusters", "2").exit_code == 0
     drawn = []
     monkeypatch.setattr(
-        cli_clusters, "SheetCell", lambda *parts: drawn.append(parts) or SheetCell(*parts)
+        visualization, "SheetCell", lambda *parts: drawn.append(parts) or SheetCell(*parts)
     )
     assert run("clusters", "out").exit_code == 0
     assert {cell[1].shape for cell in drawn} == {(4, 4)}
@@ -261,7 +252,7 @@ def test_clusters_of_a_transformer_are_drawn_as_maps(start, run, monkeypatch):
 def test_the_sheet_shows_original_images_with_their_classes(start, run, workplace, monkeypatch):
     given = []
     monkeypatch.setattr(
-        cli_clusters,
+        visualization,
         "draw_contact_sheet",
         lambda rows, *texts, **look: given.append((rows, texts, look)) or Figure(),
     )

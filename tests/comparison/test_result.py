@@ -1,3 +1,4 @@
+import json
 import math
 import subprocess
 import sys
@@ -9,9 +10,11 @@ import pandas as pd
 import pytest
 import torch
 from nets import GapLinear, MlpHead, images
+from PIL import Image
 from small_comparisons import FAST, pictures, run
 
 from captum_clustered.comparison import compare
+from captum_clustered.data import ImageBatches, ImageList, make_preprocessing
 from captum_clustered.metrics._masking import explanation_mask
 
 FIGURES = ["metrics", "curves", "gallery"]
@@ -285,3 +288,72 @@ def test_each_image_and_each_reason_of_a_method_once():
     assert found[-1][0] == "further images"
     assert "no more" in found[-1][1]
     assert len(found) == len(set(found)) == 1 + 5 + 1
+
+
+def net():
+    """A network of colors, whose layer relu is compared."""
+    found = MlpHead()
+    found.trunk[0] = torch.nn.Conv2d(3, 4, 3, padding=1)
+    return found
+
+
+class TestFiles:
+    """Images in files: three of 24 x 12 in folders of two classes, and one that is no image."""
+
+    @pytest.fixture
+    def compared(self, tmp_path):
+        for i, (name, label) in enumerate({"a": "cat", "b": "dog", "c": "cat", "d": "dog"}.items()):
+            file = tmp_path / "images" / label / f"{name}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (24, 12), (60 * i + 60, 0, 60)).save(file)
+        file.write_text("no image")
+        listed = ImageList(
+            tmp_path / "images",
+            transform=make_preprocessing(size=12),
+            classes=["cat", "dog", "cow"],
+        )
+        folder = tmp_path / "out"
+        data = ImageBatches(listed, 2)
+        return run(net(), data, "LayerGradCam", save_to=folder / "state"), folder
+
+    def test_names_classes_and_original_images_are_in_figures(self, compared):
+        result, _ = compared
+        assert result.names == ["cat/a.png", "cat/c.png", "dog/b.png"]
+        assert result.class_name(1) == "dog"
+        assert [item.picture[0, 0].tolist() for item in result.gallery] == [
+            [60, 0, 60],
+            [180, 0, 60],
+            [120, 0, 60],
+        ]
+        assert {item.picture.shape for item in result.gallery} == {(12, 24, 3)}
+
+    def test_what_could_not_be_read_is_left_out(self, compared):
+        result, _ = compared
+        ((name, reason),) = result.left_out()
+        assert name == "dog/d.png"
+        assert "is not an image" in reason
+
+    def test_saves_tables_figures_and_what_the_report_needs(self, compared):
+        result, folder = compared
+        with pytest.warns(UserWarning, match="curves.png is left out: kind='curves' needs"):
+            written = result.save(folder, "# Mine\n\n", {"Model": "mlp"})
+        assert written == ["results.csv", "summary.md", "metrics.png", "gallery.png"]
+        assert all((folder / name).stat().st_size for name in written)
+        frame = pd.read_csv(folder / "results.csv")
+        assert frame["file"].tolist() == [result.names[number] for number in frame["image"]]
+        np.testing.assert_allclose(frame["value"], result.frame["value"])
+        text = (folder / "summary.md").read_text(encoding="utf-8")
+        assert text.startswith("# Mine\n\n| method")
+        assert "## Right and wrong predictions\n\n**correct:" in text
+        description = json.loads((folder / "run.json").read_text())
+        assert description["facts"] == {"Model": "mlp"}
+        assert description["names"] == result.names
+        assert [name for name, _ in description["left_out"]] == ["dog/d.png"]
+        assert description["classes"].items() >= {"0": "cat", "1": "dog"}.items()
+
+    def test_without_files_there_are_no_names(self, tmp_path):
+        result = run(methods="LayerGradCam", data=images(2, size=(12, 10), dtype=torch.float32))
+        with pytest.warns(UserWarning, match="left out"):
+            result.save(tmp_path)
+        assert "file" not in pd.read_csv(tmp_path / "results.csv").columns
+        assert "Right and wrong" not in (tmp_path / "summary.md").read_text(encoding="utf-8")

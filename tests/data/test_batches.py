@@ -66,3 +66,30 @@ def test_images_count_once_their_batch_is_done(folder):
         seen.append(len(counted))
     assert seen == [0, 3]
     assert len(counted) == 5
+
+
+def test_no_readable_image_is_an_error_with_the_reasons(folder):
+    for file in folder.iterdir():
+        file.write_text("no image")
+    with pytest.raises(ValueError, match=r"None of the images can be read: .*a.png is not an"):
+        list(ImageBatches(images(folder), 2))
+
+
+def test_the_original_of_an_image_in_the_batches(folder):
+    batches = ImageBatches(images(folder), 2)
+    list(batches)
+    original = batches.original(1)
+    # Of a, b (unreadable), c: 6 x 4 pixels of 102.
+    assert original.picture.shape == (4, 6, 3)
+    assert (original.picture == 102).all()
+    assert original.mask is None
+    (folder / "c.png").unlink()
+    with pytest.raises(ValueError, match=r"c.png cannot be read again: There is no file"):
+        batches.original(1)
+
+
+def test_the_original_of_another_transform_is_not_known(folder):
+    listed = ImageList(folder, transform=lambda image: torch.zeros(3, 4, 4))
+    batches = ImageBatches(listed, 2)
+    list(batches)
+    assert batches.original(0) is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_runs import Pictures, method, run
 
-from captum_clustered.dataset_run import Run, cluster_summary
+from captum_clustered.dataset_run import ClusterMean, ClusterSummary, Run, cluster_summary
 from captum_clustered.dataset_run.store import Manifest, RunStore
 
 IMPORTANCES = [[1.0, 5.0], [3.0, -1.0], [2.0, 0.5], [-4.0, 9.0], [6.0, 9.0]]
@@ -94,3 +94,14 @@ def test_what_cannot_be_summed_up(tmp_path, stored):
         RunStore(stored.folder).path(chunk).unlink()
     with pytest.raises(ValueError, match="no image that is explained"):
         cluster_summary(stored)
+
+
+def test_the_classes_that_were_explained_most_often():
+    images = {7: 3, 1: 9, 5: 4, 2: 1, 0: 8}
+    means = [
+        ClusterMean(0, 4, target, number, 1.0, 0.0, 1.0)
+        for target, number in [(None, 25), *images.items()]
+    ]
+    summary = ClusterSummary(means, [])
+    assert summary.frequent_targets(4) == [0, 1, 5, 7]
+    assert summary.n_images == 25

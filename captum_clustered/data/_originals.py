@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from captum_clustered.data import ImageList, MaskedImages, Preprocessing
+from captum_clustered.data.base import MaskedImages
+from captum_clustered.data.image_list import ImageList
+from captum_clustered.data.preprocessing import Preprocessing
 
-__all__ = ["Original"]
+__all__ = ["JointPreprocessing", "Original"]
+
+
+@dataclass(frozen=True)
+class JointPreprocessing:
+    """A preprocessing as ``transforms`` of a data set: of image, label and mask together."""
+
+    preprocessing: Preprocessing
+
+    def __call__(self, image: Image.Image, label: int, mask: Any) -> tuple[Any, ...]:
+        """Return the network's input, the label and the mask in it."""
+        return self.preprocessing(image), label, self.preprocessing.mask(mask[0].bool())[None]
 
 
 @dataclass(frozen=True)
@@ -34,13 +48,13 @@ class Original:
     def read(
         cls, images: ImageList | MaskedImages, index: int, preprocessing: Preprocessing
     ) -> Original:
-        """Read an item of a list of images and, if it has one, its mask."""
+        """Read an item and, if it has one, its mask."""
         if isinstance(images, ImageList):
             image = images.image(index)
             masks = [images.mask(index, image.size)] if images.has_masks else []
         else:
             raw = copy(images)
-            raw.transforms = raw.transform = raw.target_transform = None
+            raw.transforms = None
             image, _, *masks = raw[index]
         shown = preprocessing.shown(image)
         if shown is None:
