@@ -20,8 +20,6 @@ from captum_clustered.dataset_run.sheet import MAX_CLASSES
 from captum_clustered.scores import SCORES
 from captum_clustered.visualization.canvas import save_figure
 
-__all__ = ["clusters"]
-
 
 @expanded
 def clusters(

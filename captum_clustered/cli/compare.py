@@ -5,27 +5,31 @@ from __future__ import annotations
 import shlex
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
+import pandas as pd  # type: ignore[import-untyped]
 import torch
 import typer
+from rich.console import Group
 from rich.text import Text
 from typer import Option
 
 from captum_clustered._errors import UserError, as_user_error, explained, printable
 from captum_clustered._storage.layout import STATE
-from captum_clustered.cli.comparison_tables import show_summary
 from captum_clustered.cli.console import (
+    err,
     failure_table,
     note,
     out,
     progress_bar,
     say_error,
     sentences,
-    show_error,
+    show,
+    titled,
     user_warnings,
 )
 from captum_clustered.cli.explain import check_data, prepare_folder, say_choices
@@ -46,8 +50,10 @@ from captum_clustered.cli.options import (
     target_of,
 )
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
+from captum_clustered.comparison import Comparison
 from captum_clustered.comparison import compare as compare_methods
 from captum_clustered.comparison.methods import default_methods
+from captum_clustered.comparison.result import significance
 from captum_clustered.data import ImageBatches, ImageList, MaskedImages, Preprocessing
 from captum_clustered.data._labels import class_list
 from captum_clustered.data.registry import DATASETS, read_for_network
@@ -56,46 +62,75 @@ from captum_clustered.models import Model
 from captum_clustered.models.choice import LayerChoice, check_class, choose_layer
 from captum_clustered.multi_layer_attribution import FUSIONS
 
-__all__ = ["compare"]
-
 # The name of the method that has the clusters of --clusters.
 SAVED = "ClusteredLayerCAM (saved clusters)"
+METRICS_PER_TABLE = 5
 
 DataSet = Enum("DataSet", [(name, name) for name in DATASETS], type=str)  # type: ignore[misc]
+Images = Union[ImageList, MaskedImages]
 
 
-@expanded
-def compare(
-    network: NetworkOptions,
+@dataclass(frozen=True)
+class ImageOptions:
+    """The images to compare on, their labels and masks."""
+
     images: Annotated[
         Path,
         Option(
             help="Folder of images, or CSV file with the column image (or file) and, optionally, "
             "label."
         ),
-    ],
-    out_dir: ResumableFolder,
+    ]
     masks: Annotated[
         Path | None,
         Option(
             help="Folder of masks with the names of the images, or the column of masks in the CSV "
             "file; every pixel that is not black belongs to the object."
         ),
-    ] = None,
+    ] = None
     labels: Annotated[
         Path | None,
         Option(
             help="CSV file with the columns image (or file) and label (number or name of a class), "
             "for a folder of images."
         ),
-    ] = None,
+    ] = None
     dataset: Annotated[
         DataSet | None,
         Option(help="Read --images as this data set, with its own labels and masks."),
-    ] = None,
+    ] = None
     split: Annotated[
         str | None, Option(help="A split of the data set (default: train, if it has splits).")
-    ] = None,
+    ] = None
+
+    def listed(self, preprocessing: Preprocessing, model: Model, n_classes: int) -> Images:
+        """List the images, labels and masks for a network."""
+        if self.dataset is None and self.split is not None:
+            raise UserError(f"--split {self.split} needs --dataset.")
+        if self.dataset is None:
+            return ImageList(
+                self.images,
+                transform=preprocessing,
+                classes=model.class_names,
+                n_classes=n_classes,
+                labels=self.labels,
+                masks=self.masks,
+                recursive=False,
+            )
+        name = self.dataset.value
+        if self.labels is not None or self.masks is not None:
+            raise UserError("--dataset has its own labels and masks: omit --labels and --masks.")
+        with as_user_error(f"--dataset {name}"):
+            return read_for_network(
+                name, self.images, self.split, preprocessing, model.class_names, n_classes
+            )
+
+
+@expanded
+def compare(
+    network: NetworkOptions,
+    data: ImageOptions,
+    out_dir: ResumableFolder,
     layer_input: LayerInput = False,
     fusion: FusionName = MEAN,
     score: ScoreName = LOGIT,
@@ -125,7 +160,7 @@ def compare(
     """
     with sentences():
         on = target_of(target)
-        check_data("--images", images)
+        check_data("--images", data.images)
         prepare_folder(out_dir)
         if find_spec("tabulate") is None:
             raise UserError(
@@ -140,33 +175,24 @@ def compare(
         layer_names = ", ".join(layer.name for layer in layers)
         say_choices(network, layer_names, preprocessing, model)
         with user_warnings(note):
-            listed = _list_images(
-                images,
-                labels,
-                masks,
-                None if dataset is None else dataset.value,
-                split,
-                preprocessing,
-                model.class_names,
-                layers[0].n_classes,
-            )
+            listed = data.listed(preprocessing, model, layers[0].n_classes)
         has_labels = isinstance(listed, MaskedImages) or listed.labels.count(None) < len(listed)
         if on == "label" and not has_labels:
             raise UserError("--target label needs --labels.")
         chosen: list[Any] | None = names_of(methods)
         if clusters is not None:
             chosen = [*(chosen or default_methods()), _with_clusters(clusters, layers)]
-        data = ImageBatches(listed, batch_size)
+        batches = ImageBatches(listed, batch_size)
         with progress_bar() as bar, user_warnings(note):
             # The table of what was left out has the reasons.
             warnings.filterwarnings("ignore", "The comparison is not complete")
             task = bar.add_task("Comparing", total=len(listed))
-            data.on_image = lambda: bar.advance(task)
+            batches.on_image = lambda: bar.advance(task)
             with explained("The methods cannot be compared"):
                 comparison = compare_methods(
                     model.module,
                     [layer.module for layer in layers],
-                    data,
+                    batches,
                     chosen,
                     names_of(metrics),
                     score=score.value,
@@ -181,11 +207,11 @@ def compare(
         if comparison.frame.empty:
             reasons = dict.fromkeys(why for _, why in failures)
             raise UserError(f"Nothing could be compared: {'; '.join(reasons)}")
-        show_summary(comparison)
+        _show_summary(comparison)
         if comparison.frame["image"].nunique() == 1:
             note("One image is too few to compare methods: there are no intervals and no tests.")
-        where = "input of " if layer_input else ""
-        facts = {"Model": model.name, "Layer": where + layer_names, "Folder": printable(images)}
+        where, source = "input of " if layer_input else "", printable(data.images)
+        facts = {"Model": model.name, "Layer": where + layer_names, "Folder": source}
         more = {"Fusion": FUSIONS[fusion.value].label} if len(layers) > 1 else {}
         more["Preprocessing"] = preprocessing.description
         if listed.classes:
@@ -194,7 +220,7 @@ def compare(
         heading = (
             "# Comparison of class activation maps\n\n"
             f"Model {model.name}, {where}layer {layer_names}; score: {score.value}; target: {on}; "
-            f"seed {seed}; images: {printable(images)}.\n\n"
+            f"seed {seed}; images: {source}.\n\n"
         )
         heading += "".join(f"{what}: {value}.\n\n" for what, value in more.items())
         folder = printable(out_dir)
@@ -204,39 +230,10 @@ def compare(
         command = f"captum-clustered report {shlex.quote(folder)}"
         out.print(Text(f"All images under all methods, in a page: {command}"), soft_wrap=True)
     if failures:
-        show_error(failure_table(failures, "Left out", "Image or method"))
+        show(failure_table(failures, "Left out", "Image or method"), err)
         names = dict.fromkeys(what for what, _ in failures)
         say_error(f"Without {', '.join(names)} the comparison is not complete.")
         raise typer.Exit(1)
-
-
-def _list_images(
-    images: Path,
-    labels: Path | None,
-    masks: Path | None,
-    dataset: str | None,
-    split: str | None,
-    preprocessing: Preprocessing,
-    classes: Sequence[str] | None,
-    n_classes: int | None,
-) -> ImageList | MaskedImages:
-    """List the images, labels and masks that the options name."""
-    if dataset is not None:
-        if labels is not None or masks is not None:
-            raise UserError("--dataset has its own labels and masks: omit --labels and --masks.")
-        with as_user_error(f"--dataset {dataset}"):
-            return read_for_network(dataset, images, split, preprocessing, classes, n_classes)
-    if split is not None:
-        raise UserError(f"--split {split} needs --dataset.")
-    return ImageList(
-        images,
-        transform=preprocessing,
-        classes=classes,
-        n_classes=n_classes,
-        labels=labels,
-        masks=masks,
-        recursive=False,
-    )
 
 
 def _checked_layer(
@@ -261,3 +258,34 @@ def _with_clusters(clusters: Path, layers: Sequence[LayerChoice]) -> dict[str, A
         raise UserError(f"--clusters are those of one layer; got --layer {names}.")
     saved = read_clusters(clusters, layers[0].shape[1])
     return {SAVED: lambda score, layer: ClusteredLayerCAM(score, layer, clusterer=saved)}
+
+
+def _show_summary(comparison: Comparison) -> None:
+    """Print the means of all methods, with a few metrics in each table."""
+    summary = comparison.summary()
+    metrics = list(comparison.directions)
+    n_images = comparison.frame["image"].nunique()
+    title = f"Means over {n_images} image{'s' if n_images > 1 else ''}"
+    for start in range(0, len(metrics), METRICS_PER_TABLE):
+        some = metrics[start : start + METRICS_PER_TABLE]
+        show(_table(comparison, summary, some, title if start == 0 else ""))
+    remarks = [comparison.significance_note(), "Dimmed: controls, which ignore the class."]
+    remark = " ".join(filter(None, remarks))
+    out.print(Text(remark), soft_wrap=True)
+
+
+def _table(
+    comparison: Comparison, summary: pd.DataFrame, metrics: Sequence[str], title: str
+) -> Group:
+    headers = [comparison.heading(metric) for metric in metrics]
+    group, table = titled(title, "Method", *headers, right=headers)
+    columns = [summary[summary["metric"] == metric].set_index("method") for metric in metrics]
+    for method in comparison.methods:
+        cells = []
+        for column in columns:
+            row = column.loc[method]
+            star = significance(row)
+            cells.append(f"{row['mean']:.3g}{star}" if row["n"] else "-")
+        style = "dim" if method in comparison.controls else None
+        table.add_row(Text(method), *cells, style=style)
+    return group if title else Group(table, "")

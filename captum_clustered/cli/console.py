@@ -18,29 +18,12 @@ from rich.progress import (
     ProgressColumn,
     Task,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
-from torch.utils.data import get_worker_info
 
 from captum_clustered._errors import UserError, as_user_error
-
-__all__ = [
-    "err",
-    "failure_table",
-    "note",
-    "out",
-    "progress_bar",
-    "run_bar",
-    "say_error",
-    "sentences",
-    "show",
-    "show_error",
-    "titled",
-    "user_warnings",
-]
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -63,17 +46,8 @@ def say_error(message: str) -> None:
     err.print(Text.assemble(("Error: ", "bold red"), message), soft_wrap=True)
 
 
-def show(renderable: RenderableType) -> None:
-    """Print a table to stdout."""
-    _print_wide(out, renderable)
-
-
-def show_error(renderable: RenderableType) -> None:
-    """Print a table to stderr."""
-    _print_wide(err, renderable)
-
-
-def _print_wide(console: Console, renderable: RenderableType) -> None:
+def show(renderable: RenderableType, console: Console = out) -> None:
+    """Print a table."""
     # A pipe or a file has no edge, so names need not be broken there.
     if not console.is_terminal:
         console = Console(stderr=console.stderr, highlight=False, width=UNWRAPPED)
@@ -88,6 +62,9 @@ def note(message: str) -> None:
 @contextmanager
 def user_warnings(say: Callable[[str], Any]) -> Iterator[None]:
     """Say each of the package's warnings once, and at once: a run takes hours."""
+    # Imported here because --help needs no torch.
+    from torch.utils.data import get_worker_info
+
     said: set[str] = set()
 
     def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -105,19 +82,6 @@ def user_warnings(say: Callable[[str], Any]) -> Iterator[None]:
         yield
 
 
-def progress_bar(needed: bool = True) -> Progress:
-    """Return a progress bar; it is silent outside a terminal or if it is not needed."""
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=out,
-        transient=True,
-        disable=not (needed and out.is_terminal),
-    )
-
-
 class _Rate(ProgressColumn):
     """Images per second."""
 
@@ -126,8 +90,8 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:.1f} images/s")
 
 
-def run_bar() -> Progress:
-    """Return a progress bar for long runs, with the rate and the time that is left."""
+def progress_bar(needed: bool = True) -> Progress:
+    """Return a bar of images, their rate and the time left; it is silent outside a terminal."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -137,7 +101,7 @@ def run_bar() -> Progress:
         TextColumn("left"),
         console=out,
         transient=True,
-        disable=not out.is_terminal,
+        disable=not (needed and out.is_terminal),
         # A step is a batch, and there may be few per minute.
         speed_estimate_period=120,
     )

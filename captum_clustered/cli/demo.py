@@ -8,18 +8,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean, median
-from typing import Annotated
 
 import torch
 from captum.attr import LayerAttribution
 from captum.metrics import sensitivity_max
 from rich.console import Group
 from torch import Tensor
-from typer import Option
 
 from captum_clustered._ablation.random_numbers import PrivateNumbers
 from captum_clustered.cli.console import progress_bar, sentences, show, titled
 from captum_clustered.cli.explain import explain_image, prepare_folder
+from captum_clustered.cli.options import OutFolder
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.explain import ExplainerSettings, ImageExplainer
 from captum_clustered.input_attribution import InputAttribution
@@ -35,8 +34,6 @@ from captum_clustered.samples import (
 from captum_clustered.scores import probability
 from captum_clustered.test_time_augmentation import TestTimeAugmentation
 
-__all__ = ["VIEWS", "Quality", "demo", "measure", "predicted_class", "quality_table"]
-
 SHOWN = ("temple", "flower")
 SETTINGS = ExplainerSettings(layer=LAYER, layer_input=LAYER_INPUT)
 # A second view that is mirrored and magnified steadies maps more than a mirror image alone.
@@ -44,9 +41,7 @@ VIEWS = ("identity", "hflip+zoom(1.15)")
 N_TIMINGS = 5
 
 
-def demo(
-    out_dir: Annotated[Path, Option("--out", help="Folder for the results.")] = Path("out/demo"),
-) -> None:
+def demo(out_dir: OutFolder = Path("out/demo")) -> None:
     """
     Explain photographs with an ImageNet network; nothing is downloaded.
 
@@ -67,7 +62,8 @@ def demo(
             task = bar.add_task("Measuring", total=len(images))
             for image in images.values():
                 inputs = explainer.prepare(image)
-                results.append(measure(explainer, inputs, predicted_class(explainer, inputs)))
+                predicted, _ = explainer.outputs(inputs)
+                results.append(measure(explainer, inputs, predicted))
                 bar.advance(task)
         show(quality_table(results))
 
@@ -90,12 +86,6 @@ class Quality:
     sensitivity: float
     average_drop: float
     increase: float
-
-
-def predicted_class(explainer: ImageExplainer, inputs: Tensor) -> int:
-    """Return the class that the network predicts for one image."""
-    with torch.no_grad():
-        return int(explainer.model.module(inputs.clone()).argmax())
 
 
 def measure(explainer: ImageExplainer, inputs: Tensor, target: int) -> dict[str, Quality]:
@@ -122,10 +112,19 @@ def _quality(
 ) -> Quality:
     attribution = _explain(method, inputs, target)
     forward_func = probability(explainer.model.module)
+    # All methods meet the same perturbations, and the user's generator stays as it is.
+    with PrivateNumbers(seed=0):
+        sensitivity = sensitivity_max(
+            InputAttribution(method).attribute,
+            inputs,
+            target=target,
+            attribute_to_layer_input=SETTINGS.layer_input,
+            relu_attributions=True,
+        )
     measured = forward_func, inputs, attribution, target
     return Quality(
         cost,
-        _sensitivity(InputAttribution(method).attribute, inputs, target),
+        float(sensitivity),
         float(average_drop(*measured)),
         float(increase_in_confidence(*measured)),
     )
@@ -155,19 +154,6 @@ def _costs(
             seconds[name].append(time.perf_counter() - start)
     medians = {name: median(times[1:]) for name, times in seconds.items()}
     return {name: medians[name] / medians[""] for name in methods}
-
-
-def _sensitivity(explain: Callable[..., Tensor], inputs: Tensor, target: int) -> float:
-    # All methods meet the same perturbations, and the user's generator stays as it is.
-    with PrivateNumbers(seed=0):
-        result = sensitivity_max(
-            explain,
-            inputs,
-            target=target,
-            attribute_to_layer_input=SETTINGS.layer_input,
-            relu_attributions=True,
-        )
-    return float(result)
 
 
 def quality_table(results: list[dict[str, Quality]]) -> Group:

@@ -19,6 +19,7 @@ from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._errors import UserError, as_user_error, explained, one_line, printable
 from captum_clustered._storage.layout import LEFT_OUT
 from captum_clustered.cli.console import (
+    err,
     failure_table,
     note,
     out,
@@ -26,7 +27,6 @@ from captum_clustered.cli.console import (
     say_error,
     sentences,
     show,
-    show_error,
     titled,
     user_warnings,
 )
@@ -35,7 +35,6 @@ from captum_clustered.cli.options import (
     DrawingOptions,
     FusionName,
     MethodOptions,
-    MultiLabel,
     NetworkOptions,
     OutFolder,
     expanded,
@@ -49,14 +48,6 @@ from captum_clustered.explain import Explanation, ImageExplainer
 from captum_clustered.explain.explainer import ImageSource
 from captum_clustered.models import Model
 from captum_clustered.scores import SCORES
-
-__all__ = [
-    "check_data",
-    "explain",
-    "explain_image",
-    "prepare_folder",
-    "say_choices",
-]
 
 NIFTI = (".nii", ".nii.gz")
 # Rows of the table of clusters; the file has all of them.
@@ -79,7 +70,14 @@ def explain(
     target: Annotated[
         int | None, Option(help="The class to explain (default: the predicted one).")
     ] = None,
-    multi_label: MultiLabel = False,
+    multi_label: Annotated[
+        bool,
+        Option(
+            "--multi-label",
+            help="Classes do not exclude each other: show the sigmoid of each, and explain each "
+            "finding, a class of at least 50 %.",
+        ),
+    ] = False,
     fusion: FusionName = MEAN,
     own_scales: Annotated[
         bool,
@@ -97,7 +95,10 @@ def explain(
             method.settings(network.layers, target), multi_label=multi_label, fusion=fusion.value
         )
         # What the network takes is not known yet.
-        problems = [_problem(path, takes_volumes=_is_series(path)) for path in images]
+        problems = [
+            _problem(path, takes_volumes=path.is_dir() and bool(dicom_files(path)))
+            for path in images
+        ]
         if all(problems):
             raise UserError(" ".join(dict.fromkeys(filter(None, problems))))
         prepare_folder(out_dir)
@@ -108,7 +109,10 @@ def explain(
         figure = drawing.options() | {"scale": "own" if own_scales else "shared"}
         failures = _explain_all(explainer, images, out_dir, figure)
         with explained(f"{printable(out_dir)} cannot be written to"):
-            _save_left_out(out_dir, failures)
+            # It may be there from an earlier run.
+            (out_dir / LEFT_OUT).unlink(missing_ok=True)
+            if failures:
+                (out_dir / LEFT_OUT).write_text(json.dumps(failures), encoding="utf-8")
     if failures:
         raise typer.Exit(1)
 
@@ -127,10 +131,6 @@ def _check_file(image: Path, takes_volumes: bool) -> None:
         raise UserError(problem)
     if not takes_volumes and image.name.lower().endswith(NIFTI):
         raise UserError(f"{printable(image)} is a volume, and the network takes images.")
-
-
-def _is_series(path: Path) -> bool:
-    return path.is_dir() and bool(dicom_files(path))
 
 
 def say_choices(
@@ -244,7 +244,7 @@ def _explain_all(
         for _, reason in failures:
             say_error(reason)
     elif failures:
-        show_error(failure_table(failures))
+        show(failure_table(failures), err)
         say_error(f"{len(failures)} of {len(images)} images failed.")
     return failures
 
@@ -285,15 +285,6 @@ def _output_names(images: Iterable[Path]) -> list[str]:
         taken.add(name.casefold())
         names.append(name)
     return names
-
-
-def _save_left_out(folder: Path, failures: Sequence[tuple[str, str]]) -> None:
-    path = folder / LEFT_OUT
-    if failures:
-        path.write_text(json.dumps(failures), encoding="utf-8")
-    else:
-        # It may be there from an earlier run.
-        path.unlink(missing_ok=True)
 
 
 def _class_table(explanation: Explanation) -> Group:

@@ -14,8 +14,6 @@ from captum_clustered.cli.console import sentences, show, titled
 from captum_clustered.cli.options import ModelName, Size, Weights
 from captum_clustered.models import LayerInfo, example_input, list_layers, load_model, load_skeleton
 
-__all__ = ["layers"]
-
 
 def layers(
     model: ModelName,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_type_hints
@@ -97,25 +97,6 @@ Size = Annotated[
         help="Height and width of the input (default: those of the weights, or 224).",
     ),
 ]
-ValueRange = Annotated[
-    Any,
-    Option(
-        "--range",
-        parser=_numbers,
-        metavar="LOW,HIGH",
-        help="LOW,HIGH: the stored gray values that become black and white, such as 0,4095 for 12 "
-        "bits (default: all of 16 bits; the window of a DICOM file).",
-    ),
-]
-Window = Annotated[
-    Any,
-    Option(
-        "--window",
-        parser=_numbers,
-        metavar="CENTER,WIDTH",
-        help="CENTER,WIDTH: the same as --range, as DICOM has it.",
-    ),
-]
 OutFolder = Annotated[Path, Option("--out", help="Folder for the results.")]
 ResumableFolder = Annotated[
     Path,
@@ -128,14 +109,6 @@ LayerInput = Annotated[
     bool, Option("--layer-input", help="Use the layer's input instead of its output.")
 ]
 ScoreName = Annotated[Score, Option("--score", help="The score to explain.")]
-MultiLabel = Annotated[
-    bool,
-    Option(
-        "--multi-label",
-        help="Classes do not exclude each other: show the sigmoid of each, and explain each "
-        "finding, a class of at least 50 %.",
-    ),
-]
 Seed = Annotated[int, Option("--seed", min=0, help="Seed of all random numbers.")]
 SavedClusters = Annotated[
     Union[Path, None],
@@ -177,8 +150,24 @@ class NetworkOptions:
             help="1 or 3 standard deviations, on the scale of --mean.",
         ),
     ] = None
-    value_range: ValueRange = None
-    window: Window = None
+    value_range: Annotated[
+        Any,
+        Option(
+            "--range",
+            parser=_numbers,
+            metavar="LOW,HIGH",
+            help="LOW,HIGH: the stored gray values that become black and white, such as 0,4095 for "
+            "12 bits (default: all of 16 bits; the window of a DICOM file).",
+        ),
+    ] = None
+    window: Annotated[
+        Any,
+        Option(
+            parser=_numbers,
+            metavar="CENTER,WIDTH",
+            help="CENTER,WIDTH: the same as --range, as DICOM has it.",
+        ),
+    ] = None
     class_names: ClassNames = None
     device: Annotated[str, Option(help="cpu, cuda, cuda:1, mps, ...")] = "cpu"
 
@@ -321,14 +310,17 @@ def expanded(function: Callable[..., None]) -> Callable[..., None]:
     """
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
-    parameters: list[inspect.Parameter] = []
+    found: dict[str, inspect.Parameter] = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if name in groups:
-            parameters += _parameters(groups[name])
+            hints |= get_type_hints(groups[name], include_extras=True)
+            found |= inspect.signature(groups[name]).parameters
         else:
-            parameters.append(
-                parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
-            )
+            found[name] = parameter
+    parameters = [
+        parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in found.items()
+    ]
 
     @functools.wraps(function)
     def command(**given: Any) -> None:
@@ -340,19 +332,6 @@ def expanded(function: Callable[..., None]) -> Callable[..., None]:
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     del command.__wrapped__
     return command
-
-
-def _parameters(group: Any) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if field.default is MISSING else field.default,
-            annotation=hints[field.name],
-        )
-        for field in fields(group)
-    ]
 
 
 def target_of(text: str) -> str | int:

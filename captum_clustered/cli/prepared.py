@@ -12,13 +12,10 @@ from captum_clustered._storage.fingerprints import hash_names
 from captum_clustered._storage.layout import COMMAND
 from captum_clustered.cli.console import note, user_warnings
 from captum_clustered.cli.options import NetworkOptions
-from captum_clustered.data import ImageList, Preprocessing
+from captum_clustered.data import ImageList
 from captum_clustered.dataset_run import Run
 from captum_clustered.dataset_run.description import describe_method
 from captum_clustered.explain import ExplainerSettings, ImageExplainer
-from captum_clustered.models import Model
-
-__all__ = ["Prepared"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,13 @@ class Prepared:
             raise UserError(f"{printable(folder)} was not made by captum-clustered run.")
         with explained(f"{printable(path)} cannot be read"):
             content = json.loads(path.read_text(encoding="utf-8"))
-            network = NetworkOptions(**content["network"])
+            # JSON has no tuples.
+            network = NetworkOptions(
+                **{
+                    name: tuple(value) if isinstance(value, list) else value
+                    for name, value in content["network"].items()
+                }
+            )
             if class_names is not None:
                 network = replace(network, class_names=class_names)
             settings = ExplainerSettings(**content["settings"])
@@ -97,26 +100,16 @@ class Prepared:
             "settings": settings.to_json(),
             # For readers of the results; the others are options of the command.
             "classes": self.items.classes,
-            "classes_are_a_guess": self.model.class_names is None,
-            "preprocessing": self.preprocessing.description,
+            "classes_are_a_guess": self.explainer.model.class_names is None,
+            "preprocessing": self.explainer.preprocessing.description,
         }
         write_json(folder / COMMAND, content)
-
-    @property
-    def model(self) -> Model:
-        """The network."""
-        return self.explainer.model
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How images become the network's input."""
-        return self.explainer.preprocessing
 
     @property
     def about(self) -> dict[str, str]:
         """What else must be the same for results to belong together."""
         return {
-            "preprocessing": self.preprocessing.identity,
+            "preprocessing": self.explainer.preprocessing.identity,
             "labels": hash_names(self.items.labels),
         }
 

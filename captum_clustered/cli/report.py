@@ -21,8 +21,6 @@ from captum_clustered.data.preprocessing import seen_part
 if TYPE_CHECKING:
     from captum_clustered.cli.prepared import Prepared
 
-__all__ = ["report"]
-
 
 def report(
     run_dir: Annotated[Path, Argument(help="The folder that compare, explain or run wrote.")],
@@ -78,7 +76,7 @@ class _Seen:
     on_image: Callable[[], None]
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        items, preprocessing = self.prepared.items, self.prepared.preprocessing
+        items, preprocessing = self.prepared.items, self.prepared.explainer.preprocessing
         self.on_image()
         found = Original.read(items, index, preprocessing)
         part = seen_part(found.picture, found.seen)

@@ -18,7 +18,7 @@ from captum_clustered.cli.console import (
     failure_table,
     note,
     out,
-    run_bar,
+    progress_bar,
     sentences,
     show,
     user_warnings,
@@ -36,25 +36,13 @@ from captum_clustered.cli.prepared import Prepared
 from captum_clustered.dataset_run import LocalEngine, RayEngine, Run, explain_dataset
 from captum_clustered.dataset_run.engine import Engine
 
-__all__ = ["run"]
-
 # Number of errors that are printed; the file has all.
 SHOWN = 10
 GIB = 2**30
 
 
-class Resolution(str, Enum):
-    """Choices of --resolution."""
-
-    layer = "layer"
-    input = "input"
-
-
-class EngineName(str, Enum):
-    """Choices of --engine."""
-
-    local = "local"
-    ray = "ray"
+Resolution = Enum("Resolution", {"layer": "layer", "input": "input"}, type=str)
+EngineName = Enum("EngineName", {"local": "local", "ray": "ray"}, type=str)
 
 
 @expanded
@@ -196,7 +184,7 @@ def _check_apart(data: Path, folder: Path) -> None:
 def _explain_data(prepared: Prepared, folder: Path, **options: Any) -> None:
     """Explain all of the data with options of :func:`explain_dataset`, and print the outcome."""
     items, settings = prepared.items, prepared.explainer.settings
-    with user_warnings(note), run_bar() as bar:
+    with user_warnings(note), progress_bar() as bar:
         bar.add_task("Explaining", total=len(items), start=False)
         (task,) = bar.tasks
 

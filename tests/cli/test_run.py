@@ -238,6 +238,13 @@ def test_clusters_over_all_images(start, run, workplace):
         assert len(np.unique(np.asarray(sheet.convert("L")))) > 100
 
 
+def test_numbers_of_the_preprocessing_are_those_of_the_run(start, run):
+    options = ("--mean", "0.5", "--std", "0.2,0.3,0.4", "--range", "0,200")
+    assert start("--fit", "all", "--n-clusters", "2", *options).exit_code == 0
+    result = run("clusters", "out")
+    assert result.exit_code == 0, result.output
+
+
 def test_clusters_of_a_transformer_are_drawn_as_maps(start, run, monkeypatch):
     options = ("--model", "factories:registers", "--layer", "block", "--channel-dim", "-1")
     assert start(*options, "--fit", "all", "--n-clusters", "2").exit_code == 0
