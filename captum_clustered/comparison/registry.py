@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from captum.attr import LayerAttribution
 from torch.nn import Module
 
+from captum_clustered._errors import close_matches
 from captum_clustered.comparison.forward import Forward
 
 Factory = Callable[[Forward, Module], LayerAttribution]
@@ -78,7 +78,7 @@ def chosen(argument: str, given: Any) -> dict[str, Any]:
 def unknown(argument: str, name: str, known: Iterable[str]) -> ValueError:
     """Return the error for an unknown name."""
     known = list(known)
-    close = difflib.get_close_matches(name, known, 1, 0.5)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
     accepted = ", ".join(map(repr, known))
-    return ValueError(f"{argument} has no {name!r}.{hint} Accepted are {accepted}.")
+    return ValueError(
+        f"{argument} has no {name!r}.{close_matches(name, known)} Accepted are {accepted}."
+    )

@@ -9,8 +9,6 @@ from pathlib import Path
 from captum_clustered._errors import close_matches, printable
 from captum_clustered.data._tables import read_table
 
-__all__ = ["class_index", "class_indices", "class_list", "read_labels"]
-
 MAX_NAMES = 12
 GIVE_NAMES = "Give them in the order of the model's outputs: classes=[...] or --class-names."
 NO_NAMES = f"The classes have no names. {GIVE_NAMES}"

@@ -15,8 +15,6 @@ from captum_clustered._errors import printable
 from captum_clustered.data._tables import read_table
 from captum_clustered.data.dicom import frame_names, is_dicom, split_frame
 
-__all__ = ["Item", "list_folder", "list_masks", "list_table", "mask_stem"]
-
 # Headers that are read at a time: on a network drive, each is milliseconds of waiting.
 READERS = 16
 # In BUSI an image has one or more masks beside it.

@@ -9,8 +9,6 @@ from pathlib import Path
 from captum_clustered._errors import one_line, printable
 from captum_clustered.data.dicom import split_frame
 
-__all__ = ["Row", "check_files", "check_split", "find_folder", "read_table", "some"]
-
 # Both are usual for the column of the images' files.
 _ALIASES = {"image": "file", "file": "image"}
 

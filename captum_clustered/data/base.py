@@ -16,8 +16,6 @@ from torch.utils.data import Dataset
 from captum_clustered._errors import needs_extra
 from captum_clustered.data.images import read_image
 
-__all__ = ["MaskedImages", "Sample", "Transforms"]
-
 Transform = Callable[..., Any]
 
 

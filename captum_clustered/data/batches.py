@@ -14,8 +14,6 @@ from captum_clustered.data.base import MaskedImages
 from captum_clustered.data.image_list import ImageList
 from captum_clustered.data.preprocessing import Preprocessing
 
-__all__ = ["ImageBatches"]
-
 
 class ImageBatches:
     """

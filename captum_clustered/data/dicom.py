@@ -15,8 +15,6 @@ from PIL import Image
 from captum_clustered._errors import ImageError, explained, needs_extra, printable
 from captum_clustered.data.gray_values import Range, as_bytes
 
-__all__ = ["frame_names", "frames_of", "is_dicom", "read_dicom", "split_frame"]
-
 SUFFIXES = (".dcm", ".dicom")
 # Follows 128 bytes of any content. Archives often omit suffixes.
 MAGIC = b"DICM"

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["as_bytes", "chosen_range"]
-
 Range = tuple[float, float]
 
 

@@ -21,8 +21,6 @@ from captum_clustered.data.images import read_image
 from captum_clustered.data.masks import read_mask
 from captum_clustered.data.preprocessing import Preprocessing
 
-__all__ = ["ImageList"]
-
 NO_LABEL = -1
 
 

@@ -15,8 +15,6 @@ from captum_clustered._errors import ImageError, one_line, printable
 from captum_clustered.data.dicom import is_dicom, read_dicom, split_frame
 from captum_clustered.data.gray_values import as_bytes, chosen_range
 
-__all__ = ["decoded", "existing_file", "read_image"]
-
 # Pillow's own conversion of these to 8 bits clips everything above 255 to white.
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 # Bits that devices store in 16.

@@ -14,8 +14,6 @@ from torch import Tensor
 from captum_clustered._errors import ImageError, printable
 from captum_clustered.data.images import decoded, existing_file
 
-__all__ = ["Box", "Point", "draw_boxes", "draw_polygons", "read_mask"]
-
 Point = tuple[float, float]
 LOSSY = ("JPEG", "JPEG2000", "MPO", "WEBP")
 Box = tuple[float, float, float, float]

@@ -14,8 +14,6 @@ from torch import Tensor
 from captum_clustered._errors import explained
 from captum_clustered.data.preprocessing import Preprocessing
 
-__all__ = ["as_preprocessing"]
-
 # Size of the test images, and three of their gray values.
 WIDTH, HEIGHT = 256, 128
 LEVELS = (0, 102, 255)

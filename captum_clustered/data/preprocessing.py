@@ -17,8 +17,6 @@ from torch.nn.functional import interpolate
 from captum_clustered.data.gray_values import chosen_range
 from captum_clustered.data.images import read_image
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing", "make_preprocessing"]
-
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 DEFAULT_SIZE = 224
@@ -284,8 +282,8 @@ def make_preprocessing(
     values = {"size": size, "mean": mean, "std": std}
     guesses = tuple(name for name, value in values.items() if value is None)
     if preset is None:
-        means = _channels(mean or IMAGENET_MEAN, n_channels, "mean", default=mean is None)
-        stds = _channels(std or IMAGENET_STD, n_channels, "std", default=std is None)
+        means = of_channels(mean or IMAGENET_MEAN, n_channels, "mean", default=mean is None)
+        stds = of_channels(std or IMAGENET_STD, n_channels, "std", default=std is None)
         side = size or DEFAULT_SIZE
         resize = _Resize(side, means, stds)
         return Preprocessing(
@@ -297,8 +295,8 @@ def make_preprocessing(
         # The same margin is cropped as at the size that the weights are meant for.
         margin = own.resize_size[0] / own.crop_size[0]
         overrides |= {"crop_size": size, "resize_size": round(size * margin)}
-    means = _channels(mean or tuple(own.mean), n_channels, "mean")
-    stds = _channels(std or tuple(own.std), n_channels, "std")
+    means = of_channels(mean or tuple(own.mean), n_channels, "mean")
+    stds = of_channels(std or tuple(own.std), n_channels, "std")
     transform = preset(mean=means, std=stds, **overrides)
     resized = tuple(transform.resize_size)
     side = transform.crop_size[0]
@@ -324,9 +322,10 @@ def _listed(numbers: tuple[float, ...]) -> str:
     return texts[0] if len(set(texts)) == 1 else ", ".join(texts)
 
 
-def _channels(
+def of_channels(
     values: tuple[float, ...], n_channels: int, name: str, default: bool = False
 ) -> tuple[float, ...]:
+    """Return one number for each channel; with default, a gray channel has the colors' mean."""
     if len(values) == 1:
         return values * n_channels
     if n_channels == 1 and default:

@@ -23,8 +23,6 @@ from captum_clustered.data.image_table import ImageTable
 from captum_clustered.data.preprocessing import Preprocessing
 from captum_clustered.data.tn5000 import TN5000
 
-__all__ = ["DATASETS", "has_splits", "read_for_network"]
-
 
 def has_splits(name: str, root: str | Path) -> bool:
     """Return whether a data set has its own splits."""

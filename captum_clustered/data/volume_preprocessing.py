@@ -15,12 +15,11 @@ from torch.nn.functional import interpolate
 
 from captum_clustered._errors import explained
 from captum_clustered.data.gray_values import as_bytes, chosen_range
+from captum_clustered.data.preprocessing import of_channels
 from captum_clustered.data.volumes import Affine, read_volume, resized_affine
 
 if TYPE_CHECKING:
     from nibabel import Nifti1Image
-
-__all__ = ["VolumePreprocessing", "as_volume_preprocessing", "make_volume_preprocessing"]
 
 DEFAULT_SIZE = 96
 # Values outside of these percentiles are black and white in figures, unless a range is given.
@@ -120,12 +119,8 @@ def make_volume_preprocessing(
     """
     shown = chosen_range(value_range, window)
     side = size or DEFAULT_SIZE
-    for name, numbers in (("mean", mean), ("std", std)):
-        if numbers is not None and len(numbers) not in (1, n_channels):
-            raise ValueError(
-                f"{name} has {len(numbers)} numbers, but the model's input has {n_channels} "
-                f"channel{'s' if n_channels > 1 else ''}."
-            )
+    means = of_channels(mean or (0.0,), n_channels, "mean")
+    stds = of_channels(std or (1.0,), n_channels, "std")
 
     def transform(volume: Nifti1Image) -> tuple[Tensor, Affine]:
         from nibabel import as_closest_canonical
@@ -135,7 +130,7 @@ def make_volume_preprocessing(
         low, high = shown or (float(values.min()), float(values.max()))
         scaled = ((values - low) / (high - low if high > low else 1)).clamp(0, 1)
         cube = _resized(scaled, side).expand(n_channels, -1, -1, -1)
-        mean_, std_ = (torch.tensor(v).view(-1, 1, 1, 1) for v in (mean or (0.0,), std or (1.0,)))
+        mean_, std_ = (torch.tensor(v).view(-1, 1, 1, 1) for v in (means, stds))
         return (cube - mean_) / std_, resized_affine(turned.affine, turned.shape, (side,) * 3)
 
     values = "the lowest to the highest value" if shown is None else "{:g} to {:g}".format(*shown)

@@ -17,8 +17,6 @@ from captum_clustered.data.dicom import is_dicom
 if TYPE_CHECKING:
     from nibabel import Nifti1Image
 
-__all__ = ["dicom_files", "read_volume", "resampled", "resized_affine"]
-
 # Voxels along the longest side of a refined map.
 FINE = 96
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from captum_clustered.data.preprocessing import Preprocessing
 
-__all__ = ["ImageExplainer"]
-
 Array = npt.NDArray[Any]
 ImageSource = Union[str, "os.PathLike[str]", "Image.Image", Tensor]
 

@@ -20,8 +20,6 @@ from captum_clustered.data.volumes import resampled
 from captum_clustered.explain.settings import ExplainerSettings
 from captum_clustered.scores import SCORES
 
-__all__ = ["Explanation"]
-
 Array = npt.NDArray[Any]
 # A JSON string in the file: the settings, what is explained and the fields in FACTS.
 SETTINGS = "settings"

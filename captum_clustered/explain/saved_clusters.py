@@ -14,8 +14,6 @@ from torch import Tensor
 from captum_clustered._errors import explained, printable
 from captum_clustered._storage.layout import CLUSTERS
 
-__all__ = ["read_clusters"]
-
 
 def read_clusters(path: str | os.PathLike[str], n_channels: int | None = None) -> Tensor:
     """

@@ -13,8 +13,6 @@ from captum_clustered._scalings import SCALINGS
 from captum_clustered.multi_layer_attribution import FUSIONS
 from captum_clustered.views import view_names
 
-__all__ = ["ExplainerSettings", "SavedClusters"]
-
 SavedClusters = Union[str, "os.PathLike[str]", Tensor, Sequence[int], None]
 
 

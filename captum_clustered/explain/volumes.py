@@ -16,8 +16,6 @@ from captum_clustered.explain.explanation import Explanation
 from captum_clustered.explain.settings import ExplainerSettings
 from captum_clustered.models.base import AnyModel
 
-__all__ = ["VolumeExplainer"]
-
 
 class VolumeExplainer(ImageExplainer):
     """

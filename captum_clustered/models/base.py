@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from captum_clustered.data.preprocessing import Preprocessing
     from captum_clustered.data.volume_preprocessing import VolumePreprocessing
 
-__all__ = ["AnyModel", "Model", "as_model", "checked_names", "example_input"]
-
 
 @dataclass(frozen=True)
 class Model:

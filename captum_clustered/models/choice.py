@@ -12,8 +12,6 @@ from captum_clustered.models.layers import find_layer, get_layer
 from captum_clustered.models.tracing import Call, trace
 from captum_clustered.scores import probabilities_given
 
-__all__ = ["LayerChoice", "check_class", "choose_layer"]
-
 
 @dataclass(frozen=True)
 class LayerChoice:

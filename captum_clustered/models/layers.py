@@ -12,8 +12,6 @@ from captum_clustered._layer_shapes import MAP, TOKENS, LayerKind, Shape, kind_o
 from captum_clustered.models.base import AnyModel, as_model, example_input
 from captum_clustered.models.tracing import Call, Forward, trace
 
-__all__ = ["LayerInfo", "find_layer", "get_layer", "list_layers", "usual_layer"]
-
 # Modules nested deeper than this are listed on demand.
 USUAL_DEPTH = 2
 # One of these is in the name of a class of attention, such as ClassAttn or MHSA.
@@ -144,11 +142,8 @@ def list_layers(
     usual = _usual(forward, kinds, names)
     found = []
     for module, name in names.items():
-        call, type_name, is_usual = (
-            forward.calls.get(module),
-            type(module).__name__,
-            module is usual,
-        )
+        call, type_name = forward.calls.get(module), type(module).__name__
+        is_usual = module is usual
         if call is None or not (everything or is_usual or _depth(name) <= USUAL_DEPTH):
             continue
         if module in kinds:

@@ -17,8 +17,6 @@ from captum_clustered._errors import close_matches, explained, one_line, printab
 from captum_clustered.models.base import Model, as_model, checked_names
 from captum_clustered.models.weights import is_path, load_weights
 
-__all__ = ["load_model", "load_skeleton"]
-
 ModelChoice = Union[str, nn.Module, Callable[[], Any]]
 # Both draw random weights slowly, which are overwritten at once.
 SLOW_INIT = ("googlenet", "inception_v3")

@@ -14,8 +14,6 @@ from captum_clustered.models.base import Model
 from captum_clustered.models.load import TIMM
 from captum_clustered.models.weights import is_path, load_weights
 
-__all__ = ["load_timm"]
-
 
 def load_timm(name: str, weights: str | None = None, pretrained: bool = True) -> Model:
     """Load ``timm:name`` with a file of weights, else timm's own if pretrained, else none."""

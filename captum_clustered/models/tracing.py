@@ -13,8 +13,6 @@ from captum_clustered._errors import explained
 from captum_clustered._layer_shapes import Shape
 from captum_clustered.models.base import Model
 
-__all__ = ["Call", "Forward", "trace"]
-
 
 @dataclass(frozen=True)
 class Call:

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 
 from captum_clustered._errors import explained, one_line, printable
 
-__all__ = ["is_path", "load_weights"]
-
 SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")
 # Keys under which training code nests the state dict in a checkpoint.
 NESTING = ("state_dict", "model", "model_state_dict")
