@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from captum_clustered._errors import UserError, as_user_error, explained, printable
 from captum_clustered._storage.atomic import write_json
@@ -71,13 +72,11 @@ class Prepared:
             raise UserError(f"{printable(folder)} was not made by captum-clustered run.")
         with explained(f"{printable(path)} cannot be read"):
             content = json.loads(path.read_text(encoding="utf-8"))
-            # JSON has no tuples.
-            network = NetworkOptions(
-                **{
-                    name: tuple(value) if isinstance(value, list) else value
-                    for name, value in content["network"].items()
-                }
-            )
+            given: dict[str, Any] = content["network"]
+            for name in ("mean", "std", "value_range", "window"):
+                # JSON has no tuples.
+                given[name] = given[name] and tuple(given[name])
+            network = NetworkOptions(**given)
             if class_names is not None:
                 network = replace(network, class_names=class_names)
             settings = ExplainerSettings(**content["settings"])
