@@ -9,7 +9,7 @@ shows without a traceback.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -19,6 +19,7 @@ __all__ = [
     "as_user_error",
     "close_matches",
     "explained",
+    "first_few",
     "needs_extra",
     "one_line",
     "printable",
@@ -83,6 +84,12 @@ def one_line(error: BaseException) -> str:
 def printable(path: str | os.PathLike[str]) -> str:
     """Return a path as text: file names need not be valid in any encoding."""
     return os.fsencode(path).decode("utf-8", errors="replace")
+
+
+def first_few(names: Sequence[object], n: int = 3) -> str:
+    """Return ``"a, b, c and 4 more"``."""
+    more = f" and {len(names) - n} more" if len(names) > n else ""
+    return ", ".join(map(str, names[:n])) + more
 
 
 def close_matches(word: str, known: Iterable[str]) -> str:

@@ -103,13 +103,10 @@ def sign_flip_test(differences: Floats, seed: int = 0) -> float:
 
 def holm(p_values: list[float]) -> list[float]:
     """Apply Holm's correction for several tests; NaN stays NaN and does not count as a test."""
-    known = [i for i, p in enumerate(p_values) if not math.isnan(p)]
-    corrected = [NAN] * len(p_values)
-    largest = 0.0
-    for rank, i in enumerate(sorted(known, key=lambda i: p_values[i])):
-        largest = max(largest, min(1.0, (len(known) - rank) * p_values[i]))
-        corrected[i] = largest
-    return corrected
+    ordered = pd.Series(p_values, dtype=np.float64).dropna().sort_values()
+    corrected = (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
+    found: list[float] = corrected.reindex(range(len(p_values))).tolist()
+    return found
 
 
 def summarize(table: pd.DataFrame, reference: str | None, seed: int) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from captum_clustered._errors import one_line, printable
+from captum_clustered._errors import first_few, one_line, printable
 from captum_clustered.data.dicom import split_frame
 
 # Both are usual for the column of the images' files.
@@ -93,16 +93,11 @@ def find_folder(root: str | Path, markers: Sequence[str], source: str) -> Path:
         if folders:
             return folders[0]
     entries = sorted(path.name for path in root.iterdir())
-    there = some(entries, 3) if entries else "nothing"
+    there = first_few(entries) if entries else "nothing"
     raise FileNotFoundError(
         f"root={str(root)!r} has no {' or '.join(markers)}, nor has a folder in it; it has "
         f"{there}. {source}"
     )
-
-
-def some(names: Sequence[object], n: int) -> str:
-    """Return the first few."""
-    return ", ".join(map(str, names[:n])) + (", ..." if len(names) > n else "")
 
 
 def check_files(paths: Sequence[Path], what: str, source: str = "") -> None:
@@ -110,7 +105,7 @@ def check_files(paths: Sequence[Path], what: str, source: str = "") -> None:
     missing = [path for path in paths if not split_frame(path)[0].is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{len(missing)} of {len(paths)} {what} are missing: {some(missing, 3)}. "
+            f"{len(missing)} of {len(paths)} {what} are missing: {first_few(missing)}. "
             f"{source}".rstrip()
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.data import Dataset, Subset
 
-from captum_clustered.data._tables import some
+from captum_clustered._errors import first_few
 from captum_clustered.data.base import MaskedImages
 
 
@@ -73,7 +73,7 @@ def check_patients_apart(pairs: Iterable[tuple[str, str]], what: str) -> None:
     ]
     if both:
         raise ValueError(
-            f"{what}: patients in more than one split ({len(both)}): {some(both, 3)}. All images "
+            f"{what}: patients in more than one split ({len(both)}): {first_few(both)}. All images "
             "of a patient must be in one split."
         )
 

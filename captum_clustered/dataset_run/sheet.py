@@ -110,18 +110,13 @@ def _cell(
     from captum_clustered.visualization.canvas import shortened
     from captum_clustered.visualization.scale import signed_text
 
-    settings = explainer.settings
     with explained(f"{example.item} cannot be read again", ValueError):
         inputs = images[example.index][0][None].to(explainer.model.device)
         original = Original.read(images, example.index, explainer.preprocessing)
         # As explain does it; the model may write into its input.
         predicted, probabilities = explainer.outputs(inputs)
         _, found = cam.attribute(
-            inputs.clone(),
-            example.target,
-            attribute_to_layer_input=settings.layer_input,
-            layer_baselines=settings.layer_baselines,
-            return_clusters=True,
+            inputs.clone(), example.target, return_clusters=True, **explainer.settings.arguments
         )
     names = {"explained": example.target, "true": example.label, "predicted": predicted}
     if predicted == example.target:

@@ -282,18 +282,13 @@ class ImageExplainer:
         if target is None:
             target = predicted if settings.target is None else settings.target
         check_class(model, self.n_classes, target)
-        arguments: dict[str, Any] = {
-            "target": target,
-            "attribute_to_layer_input": settings.layer_input,
-            "layer_baselines": settings.layer_baselines,
-            "perturbations_per_eval": settings.perturbations_per_eval,
-        }
+        arguments = settings.arguments
         attribution, clusters = self.cam.attribute(
-            inputs.clone(), return_clusters=True, **arguments
+            inputs.clone(), target, return_clusters=True, **arguments
         )
         if settings.views or len(self._choices) > 1:
             method = self._fused([self._method_of(each) for each in self._choices])
-            attribution = self._over_views(method).attribute(inputs.clone(), **arguments)
+            attribution = self._over_views(method).attribute(inputs.clone(), target, **arguments)
         gradcam, gradcam_missing = self._gradcam(inputs, target)
         found = Explanation(
             attribution=self.as_maps(attribution)[0],

@@ -117,6 +117,15 @@ class ExplainerSettings:
         """Whether a map sums to the importances and so is in units of the score."""
         return SCALINGS[self.scaling].is_additive and not self.fused
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of ``ClusteredLayerCAM.attribute`` besides inputs and target."""
+        return {
+            "attribute_to_layer_input": self.layer_input,
+            "layer_baselines": self.layer_baselines,
+            "perturbations_per_eval": self.perturbations_per_eval,
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Return the settings as values that JSON has."""
         return dict(vars(self))

@@ -13,15 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captum_clustered._errors import explained, one_line, printable
+from captum_clustered._errors import explained, first_few, one_line, printable
 
 SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")
 # Keys under which training code nests the state dict in a checkpoint.
 NESTING = ("state_dict", "model", "model_state_dict")
 # Of several copies of a network, such as an average of its weights, that of this name is taken.
 USUAL_PREFIXES = ("", "model.", "net.", "module.", "backbone.")
-# Number of keys that a message names; it counts the others.
-NAMED = 3
 
 
 def is_path(weights: str) -> bool:
@@ -123,7 +121,7 @@ def _renamed(
     usual = [prefix for prefix in complete if prefix in USUAL_PREFIXES]
     if len(complete) > 1 and len(usual) != 1:
         raise ValueError(
-            f"{name} holds several networks like the model, under {_some(complete)}; save the "
+            f"{name} holds several networks like the model, under {first_few(complete)}; save the "
             "state dict of one."
         )
     # Of those that do not fit, the nearest.
@@ -143,7 +141,7 @@ def _looks_like(expected: Mapping[str, Any], state: Mapping[str, Any], n_shared:
     """Say what a file that does not fit may be."""
     names = list(dict.fromkeys(key.partition(".")[0] for key in state))
     if 2 * n_shared < len(expected):
-        return f"It looks like another network, with parts named {_some(names)}."
+        return f"It looks like another network, with parts named {first_few(names)}."
     last = [key for key in expected if expected[key].dim()][-1:]
     head = last[0].rpartition(".")[0] if last else ""
     others = [k for k, v in expected.items() if k not in state or v.shape != state[k].shape]
@@ -167,9 +165,4 @@ def _differences(expected: Mapping[str, Any], given: Mapping[str, Any]) -> list[
         "missing from the file": [key for key in expected if key not in given],
         "unknown to the model": [key for key in given if key not in expected],
     }
-    return [f"{what}: {_some(which)}" for what, which in groups.items() if which]
-
-
-def _some(items: list[str]) -> str:
-    rest = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
-    return ", ".join(items[:NAMED]) + rest
+    return [f"{what}: {first_few(which)}" for what, which in groups.items() if which]

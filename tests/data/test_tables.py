@@ -29,7 +29,7 @@ def test_none_is_an_error_that_names_the_source(tmp_path):
     for name in "abcd":
         (tmp_path / name).touch()
     with pytest.raises(
-        FileNotFoundError, match=r"has no x or y, nor .*it has a, b, c, \.\.\.\. Get"
+        FileNotFoundError, match=r"has no x or y, nor .*it has a, b, c and 1 more\. Get"
     ):
         find_folder(tmp_path, ["x", "y"], "Get it there.")
 
