@@ -82,7 +82,7 @@ class ClusterAttribution:
         self, attr_dim_summation: bool = True, relu_attributions: bool = False
     ) -> Tensors:
         """
-        Return (N, 1 or C, *spatial) for each tensor of the layer.
+        Return (N, 1 or C, *spatial) for each tensor that the layer returns.
 
         Raises ValueError if they are not finite because the layer, a baseline or a score is not.
         """
@@ -91,7 +91,7 @@ class ClusterAttribution:
             self._evaluated.check_finite()
         if relu_attributions:
             attributions = tuple(attribution.relu() for attribution in attributions)
-        return attributions
+        return tuple(attributions[place] for place in self._evaluated.plan.places)
 
     def delta(self) -> Tensor:
         """Return the sum of the attribution minus f(A) - f(B), shape (N,)."""

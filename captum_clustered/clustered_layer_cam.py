@@ -201,7 +201,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
                         the layer in memory at once. If the model needs more of them, it
                         runs once for each chunk of this size. A smaller batch of inputs
                         also saves memory, at no extra cost.
-                        Default: None (all, unless they exceed 2^28 elements)
+                        Default: None (all, unless they need much memory)
             show_progress (bool, optional): Whether to show the progress over ablations.
                         Default: False
             return_convergence_delta (bool, optional): Whether to return by how much the

@@ -14,7 +14,32 @@ from torch.nn import Module
 from torch.utils import _pytree as pytree
 
 Tensors = tuple[Tensor, ...]
-Edit = Callable[[Tensors], "Tensors | None"]
+
+
+class LayerTensors(Tensors):
+    """
+    The different floating-point tensors of a layer.
+
+    Attributes:
+
+        places (tuple[int, ...]): Which of them each of the layer's attributions belongs to. As
+                    in Captum, a layer that returns the tuple (y, y) has two.
+    """
+
+    places: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tree: Any, leaves: Tensors) -> LayerTensors:
+        """Make it of an input or output, whose floating-point tensors are given one by one."""
+        distinct = {id(leaf): leaf for leaf in leaves}
+        made = cls(distinct.values())
+        is_flat = isinstance(tree, tuple) and len(tree) == len(leaves)
+        numbers = {key: number for number, key in enumerate(distinct)}
+        made.places = tuple(numbers[id(leaf)] for leaf in (leaves if is_flat else made))
+        return made
+
+
+Edit = Callable[[LayerTensors], "Tensors | None"]
 
 
 @contextmanager
@@ -24,7 +49,7 @@ def edit_layer(layer: Module, attribute_to_layer_input: bool, edit: Edit) -> Ite
 
     ``edit`` takes the floating-point tensors of the layer's output (or input) and returns the
     tensors that replace them, or None to keep them. The output may be a tensor or any nesting
-    of tuples, lists, named tuples and dictionaries. A tensor that occurs several times counts
+    of tuples, lists, named tuples and dictionaries. A tensor that occurs several times is given
     once. The keyword arguments count as the input
     only if no positional argument holds such a tensor.
 
@@ -70,18 +95,21 @@ class LayerActivations:
 
         tensors (dict): The layer's tensors by device; empty if the layer was not called.
         calls (dict): The number of the layer's calls by device.
+        places (tuple[int, ...]): As in :class:`LayerTensors`.
     """
 
     def __init__(self) -> None:
         self.tensors: dict[torch.device, Tensors] = {}
         self.calls: dict[torch.device, int] = {}
+        self.places: tuple[int, ...] = ()
 
-    def record(self, tensors: Tensors) -> None:
+    def record(self, tensors: LayerTensors) -> None:
         """Store copies of the tensors, because the rest of the model may write into them."""
         # A layer without tensors is recorded too, so that the planner can report it.
         device = tensors[0].device if tensors else torch.device("cpu")
         self.tensors[device] = tuple(tensor.detach().clone() for tensor in tensors)
         self.calls[device] = self.calls.get(device, 0) + 1
+        self.places = tensors.places
 
     def devices(self, device_ids: list[int] | None) -> list[torch.device]:
         """Return the devices in the order in which they share the batch."""
@@ -113,11 +141,11 @@ def _edited(tree: Any, edit: Edit) -> Any:
     leaves, spec = pytree.tree_flatten(tree)
     places = [i for i, leaf in enumerate(leaves) if _is_float_tensor(leaf)]
     # A tensor in several places stays one, since the model may write into it at one of them.
-    distinct = {id(leaves[i]): leaves[i] for i in places}
-    new = edit(tuple(distinct.values()))
+    distinct = LayerTensors.of(tree, tuple(leaves[i] for i in places))
+    new = edit(distinct)
     if new is None:
         return None
-    edited = dict(zip(distinct, new, strict=True))
+    edited = dict(zip(map(id, distinct), new, strict=True))
     for place in places:
         leaves[place] = edited[id(leaves[place])]
     return pytree.tree_unflatten(leaves, spec)

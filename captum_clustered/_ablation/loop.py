@@ -29,7 +29,7 @@ def per_ablation_loop(request: AblationRequest, device_ids: list[int] | None) ->
         scores = [request.run()]
     if not seen.tensors:
         raise not_reached(request.planner.layer_name)
-    plan = request.planner.plan(seen.gathered(device_ids))
+    plan = request.planner.plan(seen.gathered(device_ids), seen.places)
     request.progress(1, plan.n_evaluations)
     for i in range(1, plan.n_evaluations):
         ablations = plan.ablations(i, i + 1, torch.zeros(1, dtype=torch.long))

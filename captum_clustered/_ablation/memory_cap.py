@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# The default bound on the elements of the ablated layer in one forward pass, and on those of
-# each module's output behind it: 1 GiB in float32.
+# The default bound on the elements of the ablated layer in one forward pass: 1 GiB in float32.
 MAX_ELEMENTS = 2**28
+# Behind the layer, the tensors of all evaluations may take this many bytes at once...
+TAIL_BYTES = 2**28
+# ...or this many times the ablated layer, up to a maximum. What follows the layer of a classifier
+# stays below that, so it need not be divided; a decoder's maps grow beyond it.
+TAIL_LAYERS = 16
+MAX_TAIL_BYTES = 2**32
+
+
+class TooManyEvaluations(BaseException):
+    """
+    A pass would take too much memory; no error, so that no model catches it.
+
+    Args:
+
+        chunk (int or None): How many evaluations can be in memory at once, if it is known.
+    """
+
+    def __init__(self, chunk: int | None = None) -> None:
+        super().__init__(f"{chunk or 'Fewer'} evaluations fit in memory at once.")
+        self.chunk = chunk
 
 
 @dataclass
@@ -26,3 +45,15 @@ def max_elements(perturbations_per_eval: int | None, n_elements: int) -> int:
 def chunk_size(perturbations_per_eval: int | None, n_elements: int) -> int:
     """Return how many ablated copies of the layer may be in memory at once, at least one."""
     return max(1, max_elements(perturbations_per_eval, n_elements) // n_elements)
+
+
+def tail_limit(layer_bytes: int, n_evaluations: int) -> int:
+    """Return how many bytes the tensors behind a layer may take, of some evaluations together."""
+    return max(TAIL_BYTES, min(TAIL_LAYERS * n_evaluations * layer_bytes, MAX_TAIL_BYTES))
+
+
+def tail_chunk_size(layer_bytes: int, tail_bytes: int) -> int:
+    """Return how many evaluations respect the limit together if one takes ``tail_bytes``."""
+    limit = MAX_TAIL_BYTES if tail_bytes <= TAIL_LAYERS * layer_bytes else TAIL_BYTES
+    # At least two: a pass then needs about twice the memory of a plain one.
+    return max(2, limit // max(1, tail_bytes))

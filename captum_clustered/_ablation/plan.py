@@ -52,6 +52,7 @@ class AblationPlan:
         designs (tuple[CoalitionDesign, ...]): The coalitions of each clustering.
         with_baseline_score (bool): Whether evaluation 1 keeps no channel.
         layer_name (str): The layer in error messages.
+        places (tuple[int, ...]): The tensor of each attribution, as in ``LayerTensors``.
     """
 
     layer_tensors: Tensors
@@ -64,6 +65,7 @@ class AblationPlan:
     designs: tuple[CoalitionDesign, ...]
     with_baseline_score: bool
     layer_name: str
+    places: tuple[int, ...]
 
     @property
     def n_evaluations(self) -> int:
@@ -74,6 +76,11 @@ class AblationPlan:
     def n_elements(self) -> int:
         """Number of elements of the layer's tensors."""
         return sum(value.numel() for value in self.values)
+
+    @property
+    def n_bytes(self) -> int:
+        """Number of bytes of the layer's tensors."""
+        return sum(value.nbytes for value in self.values)
 
     def ablations(self, start: int, stop: int, index: Tensor) -> tuple[ChannelAblation, ...]:
         """

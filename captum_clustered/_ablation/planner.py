@@ -66,8 +66,15 @@ class AblationPlanner:
         coalitions = self.importance.n_coalitions(k, self.n_samples)
         return 1 + self.with_baseline_score + self.clusterer.n_clusterings * coalitions
 
-    def plan(self, tensors: Tensors) -> AblationPlan:
-        """Cluster the channels of the layer's tensors and plan all evaluations."""
+    def plan(self, tensors: Tensors, places: Sequence[int] = ()) -> AblationPlan:
+        """
+        Cluster the channels of the layer's tensors and plan all evaluations.
+
+        Args:
+
+            tensors (tuple[Tensor, ...]): The different tensors of the layer.
+            places (sequence of int): As in ``LayerTensors``; by default, each of them once.
+        """
         layer_tensors, tensors = tensors, tuple(map(plain, tensors))
         check_layer(tensors, self.n_examples, self.channel_dim, self.layer_name)
         if not self.clusterer.on_device:
@@ -97,6 +104,7 @@ class AblationPlanner:
             designs=self._designs(labels, sum(n_clusters)),
             with_baseline_score=self.with_baseline_score,
             layer_name=self.layer_name,
+            places=tuple(places or range(len(tensors))),
         )
 
     def _designs(self, labels: Sequence[Tensor], n_clusters: int) -> tuple[CoalitionDesign, ...]:

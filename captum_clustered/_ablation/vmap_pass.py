@@ -8,16 +8,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from captum_clustered._ablation.hooks import Tensors, edit_layer, not_reached
+from captum_clustered._ablation.hooks import LayerTensors, Tensors, edit_layer, not_reached
 from captum_clustered._ablation.lazy_base import CannotBeLazyError, materialize
-from captum_clustered._ablation.memory_cap import SizeLimit, chunk_size, max_elements
-from captum_clustered._ablation.output_watch import (
-    CountCallsFirst,
-    OutputWatch,
-    TooManyEvaluationsError,
+from captum_clustered._ablation.memory_cap import (
+    SizeLimit,
+    TooManyEvaluations,
+    chunk_size,
+    max_elements,
+    tail_chunk_size,
+    tail_limit,
 )
+from captum_clustered._ablation.output_watch import CountCallsFirst, OutputWatch
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.request import AblationRequest, AblationScores, PlanError
+from captum_clustered._ablation.tail_memory import TailMemory
 from captum_clustered._ablation.torch_settings import quiet_fallback
 from captum_clustered._ablation.vmap_gaps import AutocastHelp, plain_autograd_functions
 
@@ -36,6 +40,8 @@ class Attempt:
         chunk (int or None): Evaluations in one forward pass; None means all.
         plan (AblationPlan or None): The evaluations, if an earlier attempt has planned them.
         autocast (bool): Whether to help vmap under autocast.
+        measures_tail (bool): Whether the first pass has one evaluation, which shows how many
+                    at once need little memory behind the layer.
     """
 
     lazy: bool
@@ -44,6 +50,7 @@ class Attempt:
     plan: AblationPlan | None = None
     autocast: bool = False
     is_counted: bool = False
+    measures_tail: bool = False
 
 
 def vmap_pass(request: AblationRequest) -> AblationScores:
@@ -56,7 +63,8 @@ def vmap_pass(request: AblationRequest) -> AblationScores:
 
     The first attempt uses lazy tensors. If the model does not support them, or needs their
     values when these exceed the memory cap, the next attempt uses plain tensors, in chunks that
-    respect the cap. If the layer is called several times, one more attempt ablates its last
+    respect the cap. The next attempt has chunks, too, if what follows the layer needs much more
+    memory than the layer. If the layer is called several times, one more attempt ablates its last
     call. If it may be called again after much was computed for each ablation, a plain pass
     counts its calls first.
 
@@ -78,18 +86,18 @@ def _run(request: AblationRequest, attempt: Attempt) -> AblationScores | Attempt
     """Return the scores or, if the attempt fails, the next attempt to make."""
     plan = attempt.plan
     total = request.planner.expected_evaluations if plan is None else plan.n_evaluations
+    chunk = attempt.chunk
     scores: list[Tensor] = []
     done = 0
     while plan is None or done < total:
-        stop = min(total, done + (attempt.chunk or total))
+        is_measuring = attempt.measures_tail and not scores
+        stop = min(total, done + (1 if is_measuring else chunk or total))
         run = _Pass(request, attempt, plan, done, stop)
         try:
             found = run.scores()
         except (torch.cuda.OutOfMemoryError, MemoryError):
             raise
-        except CountCallsFirst:
-            return _counted(attempt, _count_calls(request))
-        except Exception as error:
+        except (CountCallsFirst, TooManyEvaluations, Exception) as error:
             following = _after_error(request, attempt, run, error)
             if following is None:
                 raise
@@ -107,16 +115,25 @@ def _run(request: AblationRequest, attempt: Attempt) -> AblationScores | Attempt
         scores.append(found[: total - done])
         done = min(stop, total)
         request.progress(done, total)
+        if is_measuring:
+            chunk = min(chunk or total, tail_chunk_size(plan.n_bytes, run.tail_bytes))
     return AblationScores(plan, torch.cat(scores), attempt.n_calls)
 
 
 def _after_error(
-    request: AblationRequest, attempt: Attempt, run: _Pass, error: Exception
+    request: AblationRequest, attempt: Attempt, run: _Pass, error: BaseException
 ) -> Attempt | None:
     """Return the next attempt after one that failed, or None."""
-    if isinstance(error, TooManyEvaluationsError) and run.plan is not None:
-        # Lazy tensors respect the cap by themselves, so this is a module behind the layer.
-        return replace(attempt, chunk=error.chunk, plan=run.plan)
+    if isinstance(error, CountCallsFirst):
+        return _counted(attempt, _count_calls(request))
+    if isinstance(error, TooManyEvaluations):
+        is_known = error.chunk is not None
+        return replace(
+            attempt,
+            chunk=error.chunk if is_known else attempt.chunk,
+            plan=run.plan,
+            measures_tail=not is_known,
+        )
     if run.autocast and not attempt.autocast:
         return replace(attempt, autocast=True)
     if run.plan is None or not attempt.lazy:
@@ -127,7 +144,9 @@ def _after_error(
 
 def _counted(attempt: Attempt, n_calls: int) -> Attempt:
     # Not the plan of another call, whose tensors differ.
-    return replace(attempt, n_calls=n_calls, is_counted=True, chunk=None, plan=None)
+    return replace(
+        attempt, n_calls=n_calls, is_counted=True, chunk=None, plan=None, measures_tail=False
+    )
 
 
 def _count_calls(request: AblationRequest) -> int:
@@ -170,16 +189,18 @@ class _Pass:
         self._limit = SizeLimit(0)
         self._until_end = ExitStack()
         request, layer = self.request, self.request.layer
-        self._watch = OutputWatch(
-            self.stop - self.start,
-            has_bound=request.perturbations_per_eval is None,
-            # Models share activations and other layers without parameters among many places.
-            may_call_again=not (
-                self.attempt.is_counted
-                or request.n_calls is not None
-                or any(True for _ in layer.parameters())
-            ),
+        # Models share activations and other layers without parameters among many places.
+        self._may_be_called_again = not (
+            self.attempt.is_counted
+            or request.n_calls is not None
+            or any(True for _ in layer.parameters())
         )
+        self._tail = TailMemory()
+
+    @property
+    def tail_bytes(self) -> int:
+        """The most memory that tensors behind the layer needed at once."""
+        return self._tail.peak
 
     def scores(self) -> Tensor:
         """Return scores of shape (stop - start, N)."""
@@ -198,14 +219,14 @@ class _Pass:
             help_autocast,
             self._until_end,
         ):
-            if self._watch.may_call_again:
-                self._watch.start(self._until_end)
+            if self._may_be_called_again and self.stop - self.start > 1:
+                OutputWatch(self.stop - self.start).start(self._until_end)
             scores = torch.func.vmap(score, randomness="same")(indices)
         if self._limit.was_exceeded:
             raise CannotBeLazyError("The model caught the error of a tensor that is too large.")
         return scores
 
-    def _edit(self, tensors: Tensors) -> Tensors | None:
+    def _edit(self, tensors: LayerTensors) -> Tensors | None:
         """Ablate the layer's tensors for the current index of vmap."""
         self.calls += 1
         self.autocast |= any(torch.is_autocast_enabled(t.device.type) for t in tensors)
@@ -214,12 +235,13 @@ class _Pass:
         if self.plan is None:
             try:
                 # Copies, because the rest of the model may write into the tensors.
-                self.plan = self.request.planner.plan(tuple(t.clone() for t in tensors))
+                copies = tuple(tensor.clone() for tensor in tensors)
+                self.plan = self.request.planner.plan(copies, tensors.places)
             except Exception as error:  # noqa: BLE001
                 # Not raised here: this may turn out not to be the layer's last call.
                 self.error = error
                 return None
-        self._watch.start(self._until_end)
+        self._watch_tail(self.plan)
         index = self._index.reshape(1).to(tensors[0].device, non_blocking=True)
         ablations = self.plan.ablations(self.start, self.stop, index)
         n_evaluations = self.stop - self.start
@@ -229,5 +251,15 @@ class _Pass:
             return self.plan.lazily_ablated(ablations, self._limit)
         chunk = chunk_size(at_once, self.plan.n_elements)
         if n_evaluations > chunk:
-            raise TooManyEvaluationsError(chunk)
+            raise TooManyEvaluations(chunk)
         return self.plan.ablated(ablations)
+
+    def _watch_tail(self, plan: AblationPlan) -> None:
+        """Bound or measure what follows, unless the user has chosen the number of evaluations."""
+        n_evaluations = self.stop - self.start
+        if self.request.perturbations_per_eval is not None:
+            return
+        if not self.attempt.measures_tail:
+            self._tail.limit = tail_limit(plan.n_bytes, n_evaluations)
+        if n_evaluations > 1 or self.attempt.measures_tail:
+            self._until_end.enter_context(self._tail)

@@ -27,6 +27,7 @@ def plan(**changes):
         designs=(LeaveOneOut(3),),
         with_baseline_score=True,
         layer_name="mine",
+        places=(0,),
     )
     return replace(made, **changes)
 

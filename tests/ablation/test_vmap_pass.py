@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+import torch.nn.functional as F
 from nets import MlpHead, images
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -62,11 +63,11 @@ def test_evaluations_beyond_the_default_bound_are_split(monkeypatch):
     cam = ClusteredLayerCAM(net, net.trunk, clusterer=3)
     expected = cam.attribute(x, 0)
     trunk = Counter(net.trunk)
-    # Room for three layers of 3 x 4 x 6 x 5, and for two of 3 x 6 x 6 x 5 that follow.
-    monkeypatch.setattr(memory_cap, "MAX_ELEMENTS", 2 * 3 * 6 * 30 + 1)
+    # Room for two layers of 3 x 4 x 6 x 5.
+    monkeypatch.setattr(memory_cap, "MAX_ELEMENTS", 2 * 3 * 4 * 30 + 1)
     torch.testing.assert_close(cam.attribute(x, 0), expected)
-    # Two that show this; then the score and 3 ablations, two at a time.
-    assert trunk.passes == 4
+    # One that shows this; then the score and 3 ablations, two at a time.
+    assert trunk.passes == 3
 
 
 def test_a_number_of_clusters_unknown_before_clustering_costs_at_most_one_more_pass():
@@ -203,30 +204,74 @@ def test_a_layer_that_is_called_early_and_late_costs_no_ablated_middle():
         torch.testing.assert_close(importances, right())
 
 
+class Decoder(nn.Module):
+    """Behind the layer, the map grows from 6 x 5 to 24 x 20, in a function and not in a module."""
+
+    def __init__(self, channels=4, side=4):
+        super().__init__()
+        self.layer, self.fc = nn.Conv2d(2, channels, 1), nn.Linear(channels, 3)
+        self.side = side
+
+    def forward(self, x):
+        small = self.layer(x)
+        large = F.interpolate(small, scale_factor=self.side)
+        # Mixes channels, so that all ablated maps are computed.
+        return self.fc((large * large.sum(1, keepdim=True)).mean((2, 3)))
+
+
+class Sizes(TorchDispatchMode):
+    """Counts the elements of each enlarged map."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **kwargs or {})
+        if func is torch.ops.aten.upsample_nearest2d.default:
+            self.found.append(output.numel())
+        return output
+
+
 def test_what_follows_the_layer_is_bounded_too(monkeypatch):
-    # Behind the layer, a map of 4 x 6 x 5 becomes one of 4 x 24 x 20.
-    class Wide(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer, self.up = nn.Conv2d(2, 4, 1), nn.ConvTranspose2d(4, 4, 4, stride=4)
-            self.fc = nn.Linear(4, 3)
+    net, x = Decoder(channels=8).double().eval(), images()
+    cam = ClusteredLayerCAM(net, net.layer, clusterer=torch.arange(8) % 7)
+    expected = cam.attribute(x, 0)
+    one = 3 * 8 * 24 * 20
+    # For three evaluations: the layer, two enlarged maps and their sums over the channels exist
+    # at once, of 8 bytes each.
+    together = one // 16 + 2 * one + one // 8
+    monkeypatch.setattr(memory_cap, "TAIL_BYTES", 3 * together * 8 + 8 * 1024)
+    with Sizes() as sizes:
+        torch.testing.assert_close(cam.attribute(x, 0), expected)
+    # Eight evaluations are too many; the score shows how many are not, then seven ablations.
+    assert sizes.found == [8 * one, one, 3 * one, 3 * one, one]
 
-        def forward(self, x):
-            return self.fc(self.up(self.layer(x)).tanh().mean((2, 3)))
 
-    net, x, sizes = Wide().double().eval(), images(), []
+def test_two_evaluations_are_computed_at_once_where_even_one_is_large(monkeypatch):
+    net, x = Decoder().double().eval(), images()
     cam = ClusteredLayerCAM(net, net.layer, clusterer=torch.arange(4))
     expected = cam.attribute(x, 0)
-    # Room for two evaluations of three examples.
-    monkeypatch.setattr(memory_cap, "MAX_ELEMENTS", 2 * 3 * 4 * 24 * 20)
-
-    class Sizes(TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            if func is torch.ops.aten.tanh.default:
-                sizes.append(args[0].numel())
-            return func(*args, **kwargs or {})
-
-    with Sizes():
+    monkeypatch.setattr(memory_cap, "TAIL_BYTES", 1)
+    with Sizes() as sizes:
         torch.testing.assert_close(cam.attribute(x, 0), expected)
-    # The score and four ablations, at most two at a time.
-    assert sizes == [2 * 3 * 4 * 24 * 20] * 2 + [3 * 4 * 24 * 20]
+    one = 3 * 4 * 24 * 20
+    assert sizes.found == [5 * one, one, 2 * one, 2 * one]
+
+
+def test_a_tail_that_does_not_grow_is_not_divided(monkeypatch):
+    net, x = Decoder(side=1).double().eval(), images()
+    monkeypatch.setattr(memory_cap, "TAIL_BYTES", 1)
+    cam = ClusteredLayerCAM(net, net.layer, clusterer=torch.arange(4))
+    with Sizes() as sizes:
+        cam.attribute(x, 0)
+    assert sizes.found == [5 * 3 * 4 * 30]
+
+
+def test_whoever_chooses_the_number_of_evaluations_gets_it(monkeypatch):
+    net, x = Decoder().double().eval(), images()
+    monkeypatch.setattr(memory_cap, "TAIL_BYTES", 1)
+    cam = ClusteredLayerCAM(net, net.layer, clusterer=torch.arange(4))
+    with Sizes() as sizes:
+        cam.attribute(x, 0, perturbations_per_eval=5)
+    assert sizes.found == [5 * 3 * 4 * 24 * 20]

@@ -121,14 +121,34 @@ class Twice(nn.Module):
 
 
 @pytest.mark.parametrize("fallback", [False, True])
-def test_a_tensor_that_a_layer_returns_twice_is_one_tensor(fallback):
+def test_a_tensor_that_a_layer_returns_twice_is_one_tensor_with_two_maps(fallback):
     x, net = images(), Twice(is_plain=fallback)
     labels = torch.tensor([0, 1])
     attribution, clusters = explain(net, net.both, x, clusterer=labels, fallback=fallback)
     expected = ((x * x.mean((2, 3), keepdim=True)) ** 2).mean((2, 3))[:, 0]
     torch.testing.assert_close(clusters.score, expected)
     torch.testing.assert_close(clusters.importances, torch.stack([expected, 0 * expected], 1))
-    assert attribution.shape == (3, 1, 6, 5)
+    assert [tuple(each.shape) for each in attribution] == [(3, 1, 6, 5)] * 2
+    assert torch.equal(*attribution)
+
+
+def test_a_layer_that_returns_a_tensor_twice_has_the_maps_of_layer_grad_cam():
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.both, self.fc = Twice.Both(), nn.Linear(2, 3)
+
+        def forward(self, x):
+            first, second = self.both(x)
+            return self.fc((first + second).mean((2, 3)))
+
+    net, x = Sum().double().eval(), images().abs()
+    expected = LayerGradCam(net, net.both).attribute(x, 0)
+    found = ClusteredLayerCAM(net, net.both, clusterer=None, scaling="density").attribute(x, 0)
+    assert len(found) == len(expected) == 2
+    # Only a linear layer follows, so both methods have the same map.
+    for ours, captums in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, captums)
 
 
 def test_recurrent_layers_with_several_tensors_are_refused_by_their_shape():
