@@ -118,7 +118,9 @@ def _first_centers(points: Tensor, squares: Tensor, uniforms: Tensor) -> Tensor:
     return all_points.index_select(0, rows).view(n_examples, n_runs, n_clusters, width)
 
 
-def _lloyd(points: Tensor, squares: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
+def _lloyd(
+    points: Tensor, squares: Tensor, centers: Tensor, first_step: int = 0
+) -> tuple[Tensor, Tensor]:
     """
     Return labels (N, runs, C) and inertia (N, runs) after Lloyd's iterations.
 
@@ -132,40 +134,38 @@ def _lloyd(points: Tensor, squares: Tensor, centers: Tensor) -> tuple[Tensor, Te
     total, size = sums[..., :-1], sums[..., -1:]
     scores, member, old = points.new_empty(3, n_examples, n_runs, n_clusters, n_channels)
     flat_scores, transposed = scores.flatten(1, 2), points.transpose(1, 2)
-    # The examples that have not converged. On an accelerator, where a check would wait for the
-    # device, all iterations run on all examples; they do not change the labels of a converged one.
+    # On an accelerator, where a check would wait for the device, all iterations run on all
+    # examples; they do not change the labels of one that has converged.
     active = list(range(n_examples))
-    for step in range(MAX_ITER + 1):
+    for step in range(first_step, MAX_ITER + 1):
         # |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2): the nearest center has the largest score.
         torch.mul(torch.linalg.vecdot(means, means), -0.5, out=bias)
-        _products(flat, transposed, flat_scores, active)
+        torch.bmm(flat, transposed, out=flat_scores)
         top = scores.amax(2, keepdim=True)
         # Comparing with the maximum is several times faster than argmax, and its result needs
         # no conversion for the sums. A channel with two nearest centers belongs to both here,
         # and to the first one in the labels.
         torch.eq(scores, top, out=member)
-        is_checked = points.device.type == "cpu" and step % CHECK_EVERY == CHECK_EVERY - 1
-        if is_checked:
-            changed = (member != old).flatten(1).any(1).tolist()
-            active = [i for i in active if changed[i]]
-        if step == MAX_ITER or not active:
+        if step == MAX_ITER:
             break
-        _products(member.flatten(1, 2), points, sums, active)
+        if points.device.type == "cpu" and step % CHECK_EVERY == CHECK_EVERY - 1:
+            active = [i for i in active if not torch.equal(member[i], old[i])]
+            if not active:
+                break
+        torch.bmm(member.flatten(1, 2), points, out=sums)
         # Move each center to the mean of its members; one without members stays.
         difference = torch.addcmul(total, size, means, value=-1)
         means.addcdiv_(difference, size.clamp_(min=1))
+        if len(active) < n_examples:
+            break
         member, old = old, member
     inertia = squares.sum(1)[:, None] - 2 * top.sum((2, 3))
     # Floating-point numbers, whose minimum is found a hundred times faster. Channels that are
     # not finite have no nearest center; the caller reports them later.
     numbers = torch.arange(n_clusters, device=points.device, dtype=points.dtype)[:, None]
-    return torch.where(member > 0, numbers, n_clusters - 1).amin(2).long(), inertia
-
-
-def _products(left: Tensor, right: Tensor, out: Tensor, active: Sequence[int]) -> None:
-    """Write matrix products of the active examples into ``out``."""
-    if len(active) == len(out):
-        torch.bmm(left, right, out=out)
-    else:
-        for i in active:
-            torch.mm(left[i], right[i], out=out[i])
+    labels = torch.where(member > 0, numbers, n_clusters - 1).amin(2).long()
+    if 0 < len(active) < n_examples:
+        # A batch of products is computed by all cores, separate ones are not.
+        parts = points[active], squares[active], centers[active]
+        labels[active], inertia[active] = _lloyd(*parts, step + 1)
+    return labels, inertia

@@ -7,7 +7,7 @@ from sklearn.metrics import adjusted_rand_score
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from captum_clustered._clustering import kmeans as kmeans_module
-from captum_clustered._clustering.kmeans import kmeans
+from captum_clustered._clustering.kmeans import CHECK_EVERY, kmeans
 
 
 def inertia(rows, labels):
@@ -64,18 +64,18 @@ def test_an_example_that_has_converged_is_left_alone(monkeypatch):
     # Two distinct rows, found by the seeding.
     quick = torch.eye(36, dtype=torch.float64)[:2].repeat(150, 1)
     rows = torch.stack([slow[0], quick, slow[1], slow[2]])
-    seen = []
-    products = kmeans_module._products
+    sizes = []
+    bmm = torch.bmm
 
-    def record(left, right, out, active):
-        seen.append(list(active))
-        products(left, right, out, active)
+    def record(left, right, out):
+        sizes.append(len(left))
+        return bmm(left, right, out=out)
 
-    monkeypatch.setattr(kmeans_module, "_products", record)
+    monkeypatch.setattr(torch, "bmm", record)
     together = kmeans(rows, 10, seeds=[3])
-    assert seen[0] == [0, 1, 2, 3]
-    assert 1 not in seen[-1]
-    assert seen[-1]
+    # The products of the first check and of the step after it.
+    assert sizes[:9] == [4] * 2 * CHECK_EVERY + [3]
+    assert set(sizes[9:]) <= {1, 2, 3}
     alone = torch.cat([kmeans(row[None], 10, seeds=[3]) for row in rows], 1)
     assert torch.equal(together, alone)
 
