@@ -109,7 +109,8 @@ def decoded(path: Path) -> Image.Image:
             _warn_if_huge(file.size, name)
             # Decodes all pixels: only here does a truncated file show.
             file.load()
-            image = ImageOps.exif_transpose(file)
+            # In place: a copy of a large photograph takes a fifth of the time of decoding it.
+            ImageOps.exif_transpose(file, in_place=True)
             is_negative = getattr(file, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
     except Image.DecompressionBombError as error:
         raise ImageError(
@@ -121,9 +122,9 @@ def decoded(path: Path) -> Image.Image:
     except Exception as error:
         raise ImageError(f"{name} cannot be read as an image: {one_line(error)}") from error
     # With 8 bits Pillow inverts them itself.
-    if is_negative and image.mode in SIXTEEN_BIT_MODES:
-        return Image.fromarray(65535 - np.asarray(image).astype(np.int32))
-    return image
+    if is_negative and file.mode in SIXTEEN_BIT_MODES:
+        return Image.fromarray(65535 - np.asarray(file).astype(np.int32))
+    return file
 
 
 def _warn_if_huge(size: tuple[int, int], name: str) -> None:
@@ -140,7 +141,7 @@ def _warn_if_huge(size: tuple[int, int], name: str) -> None:
 def _without_transparency(image: Image.Image) -> Image.Image:
     """Return the image in RGB, on black where it is transparent."""
     if "transparency" not in image.info and image.mode not in ("LA", "La", "PA", "RGBA", "RGBa"):
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     image = image.convert("RGBA")
     black = Image.new("RGBA", image.size, (0, 0, 0, 255))
     return Image.alpha_composite(black, image).convert("RGB")
