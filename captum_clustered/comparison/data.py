@@ -53,16 +53,8 @@ class ImageBatch:
         return " ".join("-" if tensor is None else hash_tensor(tensor) for tensor in tensors)
 
 
-class DataError(Exception):
-    """An exception that a loader raised, in ``cause``."""
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-
-
-def batches(data: Data, batch_size: int) -> tuple[Iterator[ImageBatch], int | None]:
-    """Return an iterator of batches, which may raise DataError, and their number if known."""
+def batches(data: Data, batch_size: int) -> tuple[Iterator[Any], int | None]:
+    """Return an iterator of what :func:`as_batch` takes, and its length if known."""
     if _is_pair_in_a_list(data):
         raise TypeError(
             "data is a list of images and labels, but a list must hold batches: give a tuple "
@@ -81,19 +73,7 @@ def batches(data: Data, batch_size: int) -> tuple[Iterator[ImageBatch], int | No
         total = len(data)  # type: ignore[arg-type]
     except TypeError:
         total = None
-    return _taken(data), total
-
-
-def _taken(data: Iterable[Any]) -> Iterator[ImageBatch]:
-    iterator = iter(data)
-    while True:
-        try:
-            item = next(iterator)
-        except StopIteration:
-            return
-        except Exception as error:
-            raise DataError(error) from error
-        yield as_batch(item)
+    return iter(data), total
 
 
 def _is_pair_in_a_list(data: Any) -> bool:
@@ -112,6 +92,8 @@ def _is_pair_in_a_list(data: Any) -> bool:
 
 def as_batch(item: Any) -> ImageBatch:
     """Return one batch of a loader, checked."""
+    if isinstance(item, ImageBatch):
+        return item
     parts = (item,) if isinstance(item, Tensor) else item
     if (
         not isinstance(parts, (tuple, list))

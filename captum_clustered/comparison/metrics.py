@@ -270,9 +270,7 @@ def _infidelity(case: Case) -> Tensor:
 def _max_sensitivity(case: Case) -> Tensor:
     generator = case.generator()
 
-    def perturb(inputs: Any, radius: float) -> Any:
-        if isinstance(inputs, tuple):
-            return tuple(perturb(tensor, radius) for tensor in inputs)
+    def perturb(inputs: Tensor, radius: float) -> Tensor:
         noise = torch.rand(inputs.shape, generator=generator, device="cpu").to(inputs)
         return inputs + (2 * noise - 1) * radius
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from captum_clustered.metrics._masking import explanation_mask
 from captum_clustered.visualization import visualize_methods
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from captum_clustered.comparison.pictures import GalleryImage
     from captum_clustered.comparison.result import Comparison
 
@@ -48,7 +47,7 @@ def metrics(comparison: Comparison) -> Figure:
     labels = [textwrap.fill(method, _LETTERS_OF_NAME) for method in methods]
     each = max(0.23, *(0.13 * (label.count("\n") + 1) for label in labels))
     width = 1.9 + 3.0 * n_columns
-    figure = _figure(width, n_rows * (0.75 + each * len(methods)))
+    figure = Figure((width, n_rows * (0.75 + each * len(methods))), layout="constrained")
     axes = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
     places = np.arange(len(methods))[::-1]
     for axis, name in zip(axes.flat, names, strict=False):
@@ -98,7 +97,7 @@ def curves(comparison: Comparison) -> Figure:
         raise ValueError(
             "kind='curves' needs 'insertion', 'deletion' or 'insertion - deletion' in metrics."
         )
-    figure = _figure(1.8 + 3.6 * len(kinds), 3.9)
+    figure = Figure((1.8 + 3.6 * len(kinds), 3.9), layout="constrained")
     axes = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
     for axis, key in zip(axes, kinds, strict=True):
         axis.set_title(titles[key], fontsize=10)
@@ -198,12 +197,3 @@ def _broken(name: str) -> str:
         .replace(" ", "\n")
         .strip()
     )
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure

@@ -20,7 +20,7 @@ from captum_clustered._argument_checks import check_choice, check_int, is_int
 from captum_clustered._storage.fingerprints import describe, hash_module, hash_tensor
 from captum_clustered._version import __version__
 from captum_clustered.comparison.batch import BatchRun
-from captum_clustered.comparison.data import Data, DataError, ImageBatch, batches
+from captum_clustered.comparison.data import Data, ImageBatch, as_batch, batches
 from captum_clustered.comparison.forward import GuardedForward
 from captum_clustered.comparison.methods import METHODS, make_methods
 from captum_clustered.comparison.metrics import Case, Metric, make_metrics
@@ -35,6 +35,8 @@ from captum_clustered.multi_layer_attribution import FUSIONS
 from captum_clustered.scores import SCORES
 
 MethodChoice = Union[str, Mapping[str, Union[LayerAttribution, Factory]]]
+# Stands for the end of the data, which may hold None.
+_END = object()
 MetricChoice = Union[str, Mapping[str, Union[Metric, Callable[[Case], Tensor]]]]
 
 
@@ -249,27 +251,23 @@ def _describe(comparison: Comparison, data: ImageBatches) -> None:
             comparison.gallery[i] = replace(image, **vars(original))
 
 
-def _first(stream: Iterator[ImageBatch]) -> ImageBatch:
-    try:
-        first = next(stream, None)
-    except DataError as error:
-        raise error.cause from None
-    if first is None:
+def _first(stream: Iterator[Any]) -> ImageBatch:
+    item = next(stream, _END)
+    if item is _END:
         raise ValueError("data must hold at least one batch; it is empty.")
-    return first
+    return as_batch(item)
 
 
 def _results(
     first: ImageBatch,
-    others: Iterator[ImageBatch],
+    others: Iterator[Any],
     run: BatchRun,
     store: ComparisonStore | None,
     device: torch.device | None,
 ) -> Iterator[tuple[BatchResult, Pictures | None]]:
     """Yield results of batches, and pictures of those that belong to the gallery."""
-    start, index = 0, 0
-    batch: ImageBatch | None = first
-    while batch is not None:
+    start, index, batch = 0, 0, first
+    while True:
         _check_like(batch, first)
         in_gallery = start < N_GALLERY
         stored, fingerprint = None, ""
@@ -286,14 +284,17 @@ def _results(
         start, index = start + len(batch), index + 1
         yield stored
         try:
-            batch = next(others, None)
-        except DataError as error:
+            item = next(others, _END)
+        except Exception as error:  # noqa: BLE001
             # It is not stored: a resumed comparison asks the loader again.
             result = BatchResult()
             where = f"data raised after {start} image{'s' if start != 1 else ''}: "
-            result.fail("", "", None, error.cause, where)
+            result.fail("", "", None, error, where)
             yield result, None
             return
+        if item is _END:
+            return
+        batch = as_batch(item)
 
 
 def _check_arguments(

@@ -140,7 +140,7 @@ def _warn_if_huge(size: tuple[int, int], name: str) -> None:
 
 def _without_transparency(image: Image.Image) -> Image.Image:
     """Return the image in RGB, on black where it is transparent."""
-    if "transparency" not in image.info and image.mode not in ("LA", "La", "PA", "RGBA", "RGBa"):
+    if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
     image = image.convert("RGBA")
     black = Image.new("RGBA", image.size, (0, 0, 0, 255))
