@@ -80,7 +80,8 @@ def run(
         float | None,
         Option(
             min=0.001,
-            help="Memory for a batch, in GiB (default: 1, or half of the free memory of a GPU).",
+            help="Memory for a batch, in GiB (default: 1, for at most 8 images, or half of the "
+            "free memory of a GPU).",
         ),
     ] = None,
     chunk_size: Annotated[

@@ -104,7 +104,8 @@ def explain_dataset(
                     Default: None (what fits into ``memory``, at most 64; when resuming, that
                     of the first call)
         memory (int, optional): Memory for a batch in the network, in bytes.
-                    Default: None (1 GiB on a CPU, half of the free memory of a GPU)
+                    Default: None (1 GiB and at most 8 images on a CPU, where larger batches are
+                    slower; half of the free memory of a GPU)
         chunk_size (int, optional): Items per file, a multiple of ``batch_size``. The end of
                     the process loses less than one chunk.
                     Default: None (about 512; when resuming, that of the first call)

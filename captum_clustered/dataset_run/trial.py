@@ -26,6 +26,9 @@ MAX_UNEXPLAINED = 8
 ROW_BYTES = 64
 # Larger batches are hardly faster, and more is computed again after a failure.
 MAX_BATCH_SIZE = 64
+# The most by default on a CPU, which is slower with larger batches: their activations do not fit
+# into its cache, and the system clears new memory for each.
+CPU_BATCH_SIZE = 8
 # The default budget on a CPU, whose free memory other processes need too.
 CPU_BUDGET = 2**30
 # The default share of a GPU's free memory: libraries take workspaces that are not seen here.
@@ -51,9 +54,11 @@ class Trial:
 
     def batch_size(self, memory: int | None) -> int:
         """Return the batch size that fits into the memory, in bytes; None for the default."""
-        return choose_batch_size(
+        size = choose_batch_size(
             self._explain, self.example, memory or default_budget(self._device)
         )
+        is_cpu_default = memory is None and self._device.type == "cpu"
+        return min(size, CPU_BATCH_SIZE) if is_cpu_default else size
 
     def _first(self, items: Iterator[tuple[Tensor, int | None]]) -> dict[str, Any]:
         """Return the row of the example; if the first few fail, raise the error of the first."""

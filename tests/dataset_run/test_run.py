@@ -347,8 +347,11 @@ def test_sizes_are_chosen_once(tmp_path, monkeypatch):
     first = run(tmp_path / "a", memory=1000, **arguments)
     assert first.manifest.batch_size == 1
     assert first.manifest.chunk_size == 512
-    ample = run(tmp_path / "b", **arguments)
+    ample = run(tmp_path / "b", memory=10**9, **arguments)
     assert ample.manifest.batch_size == 64
+    # On a CPU, larger batches are slower.
+    default = run(tmp_path / "c", **arguments)
+    assert default.manifest.batch_size == 8
     again = run(tmp_path / "a", memory=10**9, **arguments)
     assert again.manifest == first.manifest
 
