@@ -221,24 +221,38 @@ def probabilities_given(
     forward_func: Callable[[Tensor], Tensor], inputs: Tensor, outputs: Tensor
 ) -> str:
     """
-    Return a remark if outputs that should be logits are probabilities already, else "".
+    Return a remark if outputs that should be logits look like probabilities, else "".
 
-    Logits may lie in [0, 1] by chance, but not those of strong noise as well.
+    Logits may lie in [0, 1] by chance, but seldom those of strong noise as well. Only a softmax
+    shows beyond doubt, by rows that sum to 1: normalized features give logits in [0, 1], too.
     """
-    if _in_unit_interval(outputs):
-        noise = 10 * torch.randn(inputs.shape, generator=torch.Generator().manual_seed(0))
-        others = forward_func(noise.to(inputs))
-        # What ignores the image, such as a bias, is no probability.
-        if _in_unit_interval(others) and not torch.allclose(others, outputs, atol=1e-4):
-            return (
-                "The network seems to return probabilities: its outputs lie in [0, 1] for any "
-                "image. It must return logits, without a sigmoid or softmax behind them."
-            )
-    return ""
+    if not _in_unit_interval(outputs):
+        return ""
+    noise = 10 * torch.randn(inputs.shape, generator=torch.Generator().manual_seed(0))
+    others = forward_func(noise.to(inputs))
+    # What ignores the image, such as a bias, is no probability.
+    if not _in_unit_interval(others) or torch.allclose(others, outputs, atol=1e-4):
+        return ""
+    if _sum_to_one(outputs) and _sum_to_one(others):
+        return (
+            "The network seems to return probabilities: for any image, its outputs lie in [0, 1] "
+            "and sum to 1. It must return logits, without a softmax behind them."
+        )
+    return (
+        "The network may return probabilities: its outputs lie in [0, 1], for noise as well. If a "
+        "sigmoid is behind them, it must return logits instead. If its classes do not exclude each "
+        "other, their probabilities are those of --score sigmoid or, in explain, --multi-label."
+    )
 
 
 def _in_unit_interval(values: Tensor) -> bool:
     return bool(((values >= 0) & (values <= 1)).all())
+
+
+def _sum_to_one(values: Tensor) -> bool:
+    sums = values.sum(1)
+    # Half precision sums to 1 within a few thousandths.
+    return torch.allclose(sums, torch.ones_like(sums), atol=1e-2)
 
 
 def model_of(forward_func: Callable[..., Any]) -> Module | None:

@@ -11,10 +11,10 @@ channels, so that pooling is not computed for each ablation; ``lazy_linear`` com
 for all ``evaluations`` from sums by cluster. ``model`` finds the model behind a forward function
 and restores its state after each pass, with ``containers`` and ``tensor_values``; ``arguments``
 does the same for its arguments; ``random_numbers`` gives all passes the same noise;
-``torch_settings`` changes settings of PyTorch while an attribution runs; ``vmap_gaps`` adds what
-vmap lacks; ``memory_cap`` limits the ablated tensors and what follows them, which ``tail_memory``
-measures; ``output_watch`` ends a pass that is likely in vain; ``layer_checks`` checks the layer's
-tensors.
+``torch_settings`` changes settings of PyTorch while an attribution runs; ``vmap_gaps`` and
+``vmap_in_place`` add what vmap lacks; ``memory_cap`` limits the ablated tensors and what follows
+them, which ``tail_memory`` measures; ``output_watch`` ends a pass that is likely in vain;
+``layer_checks`` checks the layer's tensors.
 
 Read in this order: request, planner, plan, coalitions, loop, vmap_pass, lazy_base, lazy_tensor,
 evaluations, lazy_linear.

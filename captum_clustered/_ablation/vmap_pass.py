@@ -24,6 +24,7 @@ from captum_clustered._ablation.request import AblationRequest, AblationScores, 
 from captum_clustered._ablation.tail_memory import TailMemory
 from captum_clustered._ablation.torch_settings import quiet_fallback
 from captum_clustered._ablation.vmap_gaps import AutocastHelp, plain_autograd_functions
+from captum_clustered._ablation.vmap_in_place import InPlaceHelp
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,8 @@ class _Pass:
 
         def score(index: Tensor) -> Tensor:
             self._index = index
-            return materialize(self.request.run())
+            with nullcontext() if self.attempt.lazy else InPlaceHelp(index):
+                return materialize(self.request.run())
 
         indices = torch.arange(self.stop - self.start, device="cpu")
         hook = edit_layer(self.request.layer, self.request.attribute_to_layer_input, self._edit)

@@ -437,4 +437,4 @@ def test_more_clusters_than_channels_are_noted(start):
 
 def test_probabilities_in_the_place_of_logits_are_noted(start):
     result = start("--model", "factories:sigmoids", "--score", "sigmoid")
-    assert result.stdout.count("seems to return probabilities") == 1
+    assert result.stdout.count("may return probabilities") == 1

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
 from captum.attr import LayerGradCam
 from nets import GapLinear, MlpHead, TwoTensors
 from small_comparisons import FAST, pictures, run
@@ -269,11 +270,18 @@ def test_one_layer_in_training_mode_is_enough_for_a_warning():
 
 
 @pytest.mark.parametrize(
-    "final", [lambda y: y.softmax(1), torch.sigmoid, lambda y: y[:, :1].sigmoid()]
+    ("final", "remark"),
+    [
+        (lambda y: y.softmax(1), "seems to return probabilities.*sum to 1.*must return logits"),
+        (torch.sigmoid, "may return probabilities.*If a sigmoid .*--multi-label"),
+        (lambda y: y[:, :1].sigmoid(), "may return probabilities.*If a sigmoid"),
+        # Cosines of features after a ReLU are logits.
+        (lambda y: F.normalize(y.relu() + 0.1, dim=1), "may return probabilities"),
+    ],
 )
-def test_probabilities_in_the_place_of_logits(final):
+def test_probabilities_in_the_place_of_logits(final, remark):
     net = MlpHead()
-    with pytest.warns(UserWarning, match="seems to return probabilities.*must return logits") as w:
+    with pytest.warns(UserWarning, match=remark) as w:
         compare(lambda x: final(net(x)), net.relu, pictures()[0], ["LayerGradCam"], **FAST)
     assert len(w) == 1
 

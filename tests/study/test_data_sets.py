@@ -37,7 +37,7 @@ def trained(folder, name, *options):
 
 
 # After one epoch, the two logits are between 0 and 1 by chance.
-@pytest.mark.filterwarnings("ignore:The network seems to return probabilities")
+@pytest.mark.filterwarnings("ignore:The network .* return probabilities")
 @pytest.mark.parametrize(
     ("name", "options"),
     [("ddti", ["--crop", "0.2", "--fold", "2"]), ("tn5000", []), ("table", ["--crop", "0"])],
