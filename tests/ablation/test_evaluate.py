@@ -84,7 +84,7 @@ def test_a_layer_called_several_times_is_attributed_at_its_last_call(monkeypatch
 
 
 class InPlaceSkip(nn.Module):
-    """Adds in place to a tensor that does not depend on the ablation."""
+    """Adds in place to a tensor without ablation, whose memory another one shares."""
 
     def __init__(self):
         super().__init__()
@@ -92,8 +92,9 @@ class InPlaceSkip(nn.Module):
 
     def forward(self, x):
         out = self.conv(x)
+        flat = out.flatten(2)
         out += self.skip(x)
-        return out.flatten(2).square().mean(2)
+        return flat.square().mean(2)
 
 
 def test_what_vmap_cannot_do_falls_back_with_one_warning():

@@ -48,9 +48,8 @@ class Residual(nn.Module):
 def test_inside_a_residual_block_and_on_the_skip_path(layer, in_place):
     torch.manual_seed(0)
     net = Residual(in_place).double().eval()
-    # vmap refuses out += skip(x) alone, where the left side is the same for all clusters.
-    fallback = in_place and layer == "skip"
-    attribution, clusters = explain(net, getattr(net, layer), images(), fallback=fallback)
+    # Also if only skip(x) depends on the cluster, which out += skip(x) adds in place.
+    attribution, clusters = explain(net, getattr(net, layer), images())
     net.in_place = False
     expected, plain = explain(net, getattr(net, layer), images())
     torch.testing.assert_close(attribution, expected)
@@ -234,11 +233,11 @@ class TestTorchvision:
         assert attribution.shape == LayerGradCam(net, net.layer4).attribute(x, 0).shape
         assert clusters.importances.abs().sum() > 0
 
-    def test_downsampling_of_a_resnet_falls_back(self):
+    def test_downsampling_of_a_resnet(self):
         torch.manual_seed(0)
         net = self.models.resnet18(weights=None, num_classes=3).eval()
         x = torch.rand(1, 3, 64, 64)
-        attribution, _ = explain(net, net.layer4[0].downsample, x, fallback=True)
+        attribution, _ = explain(net, net.layer4[0].downsample, x)
         assert attribution.shape == (1, 1, 2, 2)
 
     def test_detection_score_of_faster_rcnn(self):
