@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from captum_clustered._ablation.batches import EvaluationBatch
 from captum_clustered._ablation.coalitions import CoalitionDesign
 from captum_clustered._clustering.cluster_sums import add_rows
 
@@ -109,7 +110,8 @@ class ChannelAblation:
 
         evaluations (Evaluations): All evaluations of a forward pass.
         index (Tensor): Which of them is the current one, shape (1,). It is what
-                    :func:`torch.func.vmap` runs over, so it must be the only such tensor here.
+                    :func:`torch.func.vmap` runs over, as 0, 1, 2 and so on; it must be the only
+                    such tensor here.
     """
 
     evaluations: Evaluations
@@ -125,13 +127,18 @@ class ChannelAblation:
         """Return which channels are kept, bool (N, C)."""
         # Kept, because a model may need it several times.
         if self._mask is None:
-            self._mask = self._current(self.evaluations.masks())
+            self._mask = self.current(self.evaluations.masks())
         return self._mask
 
     def ablated_sum(self, cluster_sums: Sequence[Tensor]) -> Tensor:
         """Return the sum (N, O) over the ablated clusters, see Evaluations.ablated_sums."""
-        return self._current(self.evaluations.ablated_sums(cluster_sums))
+        return self.current(self.evaluations.ablated_sums(cluster_sums))
 
-    def _current(self, values: Tensor) -> Tensor:
+    def current(self, values: Tensor) -> Tensor:
+        """Return the values of the current evaluation, given those of all of them."""
+        batch = EvaluationBatch.of(self.index)
+        if batch is not None and batch.size == len(values):
+            # What the next line would copy.
+            return batch.pack(values)
         # Indices past the end (fewer clusters than expected) repeat the last evaluation.
         return values.index_select(0, self.index.clamp(max=len(values) - 1))[0]

@@ -64,6 +64,8 @@ class LazyTensor(Tensor):
     ) -> Any:
         """Apply the rule of the function, if there is one, else the function itself."""
         kwargs = kwargs or {}
+        if func in _COMMUTATIVE and len(args) == 2 and not isinstance(args[0], LazyTensor):
+            args = args[::-1]
         # With out=, a function writes into a tensor of the caller.
         if args and isinstance(args[0], LazyTensor) and kwargs.get("out") is None:
             rule = _rule_of(func, type(args[0]))
@@ -81,6 +83,9 @@ class LazyTensor(Tensor):
     ) -> Any:
         """Refuse what has bypassed ``__torch_function__``."""
         raise CannotBeLazyError(f"{func} was called on a tensor without values.")
+
+
+_COMMUTATIVE = frozenset({torch.add, Tensor.add})
 
 
 def state_of(tensor: LazyTensor) -> Any:
@@ -101,6 +106,11 @@ def check_size(tensor: Tensor, limit: SizeLimit) -> None:
     if tensor.numel() > limit.max_elements:
         limit.was_exceeded = True
         raise CannotBeLazyError(f"{tensor.numel()} elements are too many.")
+
+
+def n_writes(tensor: Tensor) -> int | None:
+    """Return how often a tensor was written into; None if torch does not count this."""
+    return None if tensor.is_inference() else tensor._version
 
 
 def _metadata(func: Any, tensor: LazyTensor, rest: Any, kwargs: Any) -> Any:
@@ -132,8 +142,12 @@ METADATA: dict[Any, Rule] = dict.fromkeys(
 )
 
 
-def _rule_of(func: Any, kind: type[LazyTensor]) -> Rule | None:
+def is_metadata(func: Any) -> bool:
+    """Return whether a function reads metadata only."""
     # The getter of a property is a new object each time.
-    if getattr(func, "__name__", "") == "__get__" and func.__self__ in _PROPERTIES:
-        return _metadata
-    return METADATA.get(func) or kind.rules.get(func)
+    is_getter = getattr(func, "__name__", "") == "__get__" and func.__self__ in _PROPERTIES
+    return is_getter or func in METADATA
+
+
+def _rule_of(func: Any, kind: type[LazyTensor]) -> Rule | None:
+    return _metadata if is_metadata(func) else kind.rules.get(func)

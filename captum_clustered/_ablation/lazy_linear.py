@@ -10,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from captum_clustered._ablation.batches import are_plain_parameters
 from captum_clustered._ablation.evaluations import ChannelAblation
 from captum_clustered._ablation.lazy_base import (
     CannotBeLazyError,
     LazyTensor,
     Rule,
     check_size,
+    n_writes,
     state_of,
 )
 from captum_clustered._ablation.memory_cap import SizeLimit
@@ -41,7 +43,7 @@ class _State:
         weight (Tensor): W, shape (O, F).
         ablation (ChannelAblation): The ablated channels.
         limit (SizeLimit): The maximum size of the tensor when it is computed.
-        version (int or None): Number of writes into the weight.
+        n_writes (int or None): Number of writes into the weight.
         is_final (bool): Whether nothing writes into the tensor or its views any more.
         computed (Tensor or None): The values, once they were needed.
     """
@@ -51,7 +53,7 @@ class _State:
     weight: Tensor
     ablation: ChannelAblation
     limit: SizeLimit
-    version: int | None
+    n_writes: int | None
     is_final: bool = False
     computed: Tensor | None = None
 
@@ -79,7 +81,7 @@ class _State:
         return self.difference.shape[1] // self.ablation.n_channels
 
     def _without(self, unablated: Tensor, cluster_sums: Sequence[Tensor]) -> Tensor:
-        if _version(self.weight) != self.version:
+        if n_writes(self.weight) != self.n_writes:
             raise CannotBeLazyError("The model has written into the weight.")
         ablated = self.ablation.ablated_sum(cluster_sums)
         return (unablated - ablated.view(unablated.shape)).to(unablated.dtype)
@@ -141,22 +143,13 @@ def linear(
 
     Returns NotImplemented if the weights are not plain (N, F) or gradients are needed.
     """
-    tensors = [weight] if bias is None else [weight, bias]
-    is_plain = all(
-        type(t) in (Tensor, torch.nn.Parameter) and not torch._C._functorch.is_batchedtensor(t)
-        for t in tensors
-    )
-    if not is_plain or value.dim() != 2 or torch.is_grad_enabled():
+    if not are_plain_parameters(weight, bias) or value.dim() != 2 or torch.is_grad_enabled():
         return NotImplemented
     unablated = func(value, weight, bias)
     difference = at_least_float32(value) - at_least_float32(baseline)
     return LinearOfAblated.of(
-        _State(unablated, difference, weight, ablation, limit, _version(weight))
+        _State(unablated, difference, weight, ablation, limit, n_writes(weight))
     )
-
-
-def _version(tensor: Tensor) -> int | None:
-    return None if tensor.is_inference() else tensor._version
 
 
 def final(tensor: LinearOfAblated) -> Tensor:

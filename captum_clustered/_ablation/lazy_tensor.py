@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,8 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from captum_clustered._ablation.batches import are_plain_parameters
+from captum_clustered._ablation.convolutions import Convolution
 from captum_clustered._ablation.evaluations import ChannelAblation
 from captum_clustered._ablation.lazy_base import LazyTensor, Rule, check_size, state_of
+from captum_clustered._ablation.lazy_convolution import convolution_of_ablated
 from captum_clustered._ablation.lazy_linear import linear
 from captum_clustered._ablation.memory_cap import SizeLimit
 
@@ -91,9 +95,11 @@ class LazyAblatedTensor(LazyTensor):
     value, so f(where(mask, A, B)) = where(mask, f(A), f(B)). The right side needs f twice, the
     left side once for each ablation. A lazy tensor holds A, B and the ablation, and applies such
     functions to A and B. A linear layer makes a
-    :class:`LinearOfAblated <captum_clustered._ablation.lazy_linear.LinearOfAblated>`. Any other
-    function that mixes channels gets the computed tensor. Usually a linear layer follows on a
-    global pooling, so the ablated feature maps are never computed.
+    :class:`LinearOfAblated <captum_clustered._ablation.lazy_linear.LinearOfAblated>` and a
+    convolution of images a :class:`ConvolutionOfAblated
+    <captum_clustered._ablation.lazy_convolution.ConvolutionOfAblated>`. Any other function that
+    mixes channels gets the computed tensor. If a linear layer follows on a global pooling, as
+    behind a last layer, the ablated feature maps are never computed.
 
     A reshaped lazy tensor is a view: both are computed together, in the same memory.
     """
@@ -115,16 +121,32 @@ def lazy_ablated(
 
 
 def _elementwise(func: Any, tensor: LazyTensor, rest: Any, kwargs: Any) -> Any:
-    state: _State = state_of(tensor)
-    if state.is_computed or any(isinstance(arg, LazyTensor) for arg in rest):
+    if any(isinstance(arg, LazyTensor) for arg in rest):
         return NotImplemented
     in_place = kwargs.get("inplace", False)
-    if in_place and state.is_shared:
-        return NotImplemented
     # Not in place: the layer's own tensor is needed again.
     kwargs = kwargs | {"inplace": False} if in_place else kwargs
-    value = func(state.value, *rest, **kwargs)
-    baseline = func(state.baseline.expand_as(state.value), *rest, **kwargs)
+    return _for_each_value(lambda t: func(t, *rest, **kwargs), tensor, in_place)
+
+
+def _plus(func: Any, tensor: LazyTensor, rest: Any, kwargs: Any) -> Any:
+    """Add what is the same in all evaluations, such as a residual connection's input."""
+    like = state_of(tensor).value
+    is_known = len(rest) == 1 and not kwargs and isinstance(rest[0], Tensor)
+    if not is_known or not are_plain_parameters(rest[0]):
+        return NotImplemented
+    if rest[0].dtype != like.dtype or rest[0].shape != like.shape:
+        return NotImplemented
+    return _for_each_value(lambda t: t + rest[0], tensor, func is Tensor.add_)
+
+
+def _for_each_value(
+    function: Callable[[Tensor], Tensor], tensor: LazyTensor, in_place: bool
+) -> Any:
+    state: _State = state_of(tensor)
+    if state.is_computed or (in_place and state.is_shared):
+        return NotImplemented
+    value, baseline = function(state.value), function(state.baseline.expand_as(state.value))
     if not in_place:
         return state.derived(value, baseline)
     state.value, state.baseline = value, baseline
@@ -193,6 +215,26 @@ def _linear(func: Any, tensor: LazyTensor, rest: Any, kwargs: Any) -> Any:
     return linear(func, state.value, state.baseline, state.ablation, state.limit, *rest, **kwargs)
 
 
+def _convolution(func: Any, tensor: LazyTensor, rest: Any, kwargs: Any) -> Any:
+    state: _State = state_of(tensor)
+    convolution = Convolution.of(*rest, **kwargs)
+    if convolution is None or state.is_computed or not state.has_whole_channels:
+        return NotImplemented
+    if convolution.output_shape(state.value.shape) is None:
+        return NotImplemented
+    if convolution.groups == len(convolution.weight) == state.value.shape[1]:
+        return _channelwise(func, state, rest, kwargs)
+    if torch.is_grad_enabled():
+        return NotImplemented
+    more = (state.ablation, state.limit)
+    if convolution.is_linear and state.value.shape[2:] == (1, 1):
+        weight = convolution.weight.flatten(1)
+        pair = (state.value.flatten(1), state.baseline.expand_as(state.value).flatten(1))
+        found = linear(F.linear, *pair, *more, weight, convolution.bias)
+        return NotImplemented if found is NotImplemented else found[..., None, None]
+    return convolution_of_ablated(convolution, state.value, state.baseline, *more)
+
+
 # The functions that usually follow a last convolutional layer. Others get computed tensors.
 _RULES: dict[Any, Rule] = {
     **dict.fromkeys(
@@ -202,6 +244,8 @@ _RULES: dict[Any, Rule] = {
     F.batch_norm: _batch_norm,
     F.dropout: _dropout,
     F.linear: _linear,
+    torch.conv2d: _convolution,
+    **dict.fromkeys((torch.add, Tensor.add, Tensor.add_), _plus),
     **{
         pool: _pooling(n_spatial)
         for n_spatial, pools in {

@@ -21,6 +21,7 @@ from captum_clustered._ablation.memory_cap import (
 from captum_clustered._ablation.output_watch import CountCallsFirst, OutputWatch
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.request import AblationRequest, AblationScores, PlanError
+from captum_clustered._ablation.tail import TailHelp, n_modes
 from captum_clustered._ablation.tail_memory import TailMemory
 from captum_clustered._ablation.torch_settings import quiet_fallback
 from captum_clustered._ablation.vmap_gaps import AutocastHelp, plain_autograd_functions
@@ -221,6 +222,7 @@ class _Pass:
             help_autocast,
             self._until_end,
         ):
+            self._n_modes = n_modes()
             if self._may_be_called_again and self.stop - self.start > 1:
                 OutputWatch(self.stop - self.start).start(self._until_end)
             scores = torch.func.vmap(score, randomness="same")(indices)
@@ -249,6 +251,7 @@ class _Pass:
         n_evaluations = self.stop - self.start
         at_once = self.request.perturbations_per_eval
         if self.attempt.lazy:
+            TailHelp().start(self._until_end, self._n_modes)
             self._limit = SizeLimit(max_elements(at_once, self.plan.n_elements) // n_evaluations)
             return self.plan.lazily_ablated(ablations, self._limit)
         chunk = chunk_size(at_once, self.plan.n_elements)

@@ -36,6 +36,10 @@ ARGUMENTS = {
     F.gelu: (2, (), {"approximate": "tanh"}),
     F.batch_norm: (2, NORM, {"training": False}),
     F.dropout: (2, (), {"p": 0.3, "training": False}),
+    torch.conv2d: (2, (images(C, 1, (3, 2), seed=3),), {"groups": C, "padding": 1}),
+    torch.add: (2, (images(N, C, (4, 5), seed=4),), {}),
+    Tensor.add: (2, (images(N, C, (4, 5), seed=4),), {}),
+    Tensor.add_: (2, (images(N, C, (4, 5), seed=4),), {}),
     Tensor.mean: (2, ([2, -1],), {}),
     torch.mean: (2, (), {"dim": 3, "keepdim": True}),
     Tensor.flatten: (2, (1,), {}),
@@ -119,6 +123,13 @@ def test_a_rule_gives_what_the_function_gives_and_still_waits(function):
         lambda x: F.batch_norm(x, None, None, training=True),
         lambda x: x.view(torch.int64),
         lambda x: x[:, 1],
+        lambda x: x + torch.ones(N, 1, 4, 5),
+        lambda x: x.add(torch.ones_like(x), alpha=2),
+        lambda x: x + x,
+        lambda x: x + x.detach(),
+        lambda x: F.conv2d(x, torch.ones(2 * C, 1, 1, 1).double(), groups=C),
+        lambda x: F.conv2d(x, torch.ones(2, C, 3, 3).double(), padding="same"),
+        lambda x: F.conv2d(x.flatten(2)[:, None], torch.ones(1, 1, 1, 1).double()),
     ],
 )
 def test_all_other_functions_get_the_tensor_itself(function):
@@ -130,6 +141,31 @@ def test_rules_follow_on_each_other():
     waiting, expected = (F.adaptive_avg_pool1d(t.flatten(2).relu(), 1).flatten(1) for t in pair())
     assert isinstance(waiting, LazyAblatedTensor)
     torch.testing.assert_close(materialize(waiting), expected, rtol=0, atol=0)
+
+
+def test_it_waits_as_the_second_term_of_a_sum():
+    term = images(N, C, (4, 5), seed=4)
+    waiting, expected = (term + tensor for tensor in pair())
+    assert isinstance(waiting, LazyAblatedTensor)
+    assert torch.equal(materialize(waiting), expected)
+
+
+def test_a_sum_in_place_changes_the_tensor_and_not_the_layer():
+    value, baseline, mask = parts()
+    before = value.clone()
+    waiting = waits(value, baseline)
+    waiting += torch.ones_like(value)
+    assert isinstance(waiting, LazyAblatedTensor)
+    assert torch.equal(materialize(waiting), torch.where(mask, before, baseline) + 1)
+    assert torch.equal(value, before)
+
+
+def test_a_convolution_of_pooled_channels_is_a_linear_layer():
+    weight, bias = images(5, C, (1, 1), seed=3), images(1, 5, (), 4)[0]
+    waiting, expected = (
+        F.conv2d(F.adaptive_avg_pool2d(t, 1), weight, bias, stride=2) for t in pair()
+    )
+    torch.testing.assert_close(waiting, expected)
 
 
 def test_dropout_in_training_mode_is_no_rule():
