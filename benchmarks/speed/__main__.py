@@ -35,6 +35,7 @@ def main() -> None:
     """Print a table for each model and batch size, and write all of them as JSON."""
     parser = argparse.ArgumentParser(prog="speed", description="What a map costs.")
     parser.add_argument("--models", nargs="+", default=["resnet50"], choices=sorted(LAYERS))
+    parser.add_argument("--layers", nargs="+", help="The layer of each model; else the last.")
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[8])
     parser.add_argument("--methods", nargs="+", help="Some of the table's rows; else all.")
     parser.add_argument("--rounds", type=int, default=7)
@@ -51,20 +52,24 @@ def main() -> None:
     place = torch.device(device)
     found: dict[str, Any] = {"machine": _machine(device), "tables": {}}
     print(", ".join(f"{name} {value}" for name, value in found["machine"].items()))
-    for model in options.models:
+    layers = options.layers or [LAYERS[model] for model in options.models]
+    if len(layers) != len(options.models):
+        parser.error("--layers needs one layer for each of --models.")
+    for model, layer in zip(options.models, layers, strict=True):
         for size in options.batch_sizes:
-            case = make_case(model, size, device)
+            case = make_case(model, size, device, layer=layer)
             calls = chosen(make_calls(case), options.methods)
             table = ratios(seconds_of(calls, options.rounds, place))
             if options.memory:
-                memory = peak_memory(list(calls), model, size, device, torch.get_num_threads())
+                threads = torch.get_num_threads()
+                memory = peak_memory(list(calls), (model, layer), size, device, threads)
                 table["MiB"] = table["method"].map(memory)
                 table["memory ratio"] = table["MiB"] / memory[FORWARD]
-            _show(found, f"{model}, {LAYERS[model]}, N = {size}, {options.rounds} rounds", table)
+            _show(found, f"{model}, {layer}, N = {size}, {options.rounds} rounds", table)
         if options.per_channel:
-            calls = make_per_channel_calls(make_case(model, 1, device))
+            calls = make_per_channel_calls(make_case(model, 1, device, layer=layer))
             table = ratios(seconds_of(calls, SLOW_ROUNDS, place))
-            _show(found, f"{model}, {LAYERS[model]}, one image, {SLOW_ROUNDS} round", table)
+            _show(found, f"{model}, {layer}, one image, {SLOW_ROUNDS} round", table)
     if options.growth:
         _show(found, "time beyond the forward pass", growth(options.rounds, device))
     options.out.parent.mkdir(parents=True, exist_ok=True)

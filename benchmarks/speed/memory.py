@@ -13,17 +13,18 @@ from speed.calls import make_calls, make_case
 
 
 def peak_memory(
-    names: Sequence[str], model: str, batch_size: int, device: str, threads: int
+    names: Sequence[str], place: tuple[str, str], batch_size: int, device: str, threads: int
 ) -> dict[str, float]:
     """
-    MiB of each of these calls.
+    MiB of each of these calls, for a model and its layer.
 
     On a GPU from the allocator. On a CPU by how much a process of its own grows with the
     call, after a small batch that has everything loaded: what a process has taken once it
     seldom gives back, so calls cannot share one.
     """
+    model, layer = place
     if device == "cuda":
-        calls = make_calls(make_case(model, batch_size, device))
+        calls = make_calls(make_case(model, batch_size, device, layer=layer))
         return {name: _on_gpu(calls[name]) for name in names}
     # glibc then gives back at once what is freed, and the peak is what was in use, not what the
     # allocator has kept.
@@ -31,7 +32,7 @@ def peak_memory(
     found = {}
     for name in names:
         with get_context("spawn").Pool(1) as pool:
-            found[name] = pool.apply(_on_cpu, (model, batch_size, name, threads))
+            found[name] = pool.apply(_on_cpu, (model, layer, batch_size, name, threads))
     return found
 
 
@@ -45,9 +46,9 @@ def _on_gpu(call: Callable[[], object]) -> float:
     return float(torch.cuda.max_memory_allocated() - before) / 2**20
 
 
-def _on_cpu(model: str, batch_size: int, name: str, threads: int) -> float:
+def _on_cpu(model: str, layer: str, batch_size: int, name: str, threads: int) -> float:
     torch.set_num_threads(threads)
-    case = make_case(model, batch_size, "cpu")
+    case = make_case(model, batch_size, "cpu", layer=layer)
     make_calls(case.first())[name]()
     before = highest_memory()
     make_calls(case)[name]()

@@ -21,7 +21,7 @@ from captum_clustered._ablation.memory_cap import (
 from captum_clustered._ablation.output_watch import CountCallsFirst, OutputWatch
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.request import AblationRequest, AblationScores, PlanError
-from captum_clustered._ablation.tail import TailHelp, n_modes
+from captum_clustered._ablation.tail_help import TailHelp, n_modes
 from captum_clustered._ablation.tail_memory import TailMemory
 from captum_clustered._ablation.torch_settings import quiet_fallback
 from captum_clustered._ablation.vmap_gaps import AutocastHelp, plain_autograd_functions

@@ -14,7 +14,7 @@ from captum_clustered._ablation.lazy_base import CannotBeLazyError, materialize
 from captum_clustered._ablation.lazy_convolution import ConvolutionOfAblated
 from captum_clustered._ablation.lazy_tensor import LazyAblatedTensor, lazy_ablated
 from captum_clustered._ablation.memory_cap import SizeLimit
-from captum_clustered._ablation.tail import TailHelp
+from captum_clustered._ablation.tail_help import TailHelp
 
 N, C, OUT = 3, 7, 5
 LABELS = torch.tensor([[0, 1, 2, 0, 3, 1, 0], [3, 3, 3, 3, 3, 3, 3], [2, 2, 0, 0, 1, 1, 1]])
