@@ -286,3 +286,17 @@ def test_under_autocast_the_output_has_the_layers_dtype():
         found = materialize(waiting)
     assert waiting.dtype == torch.bfloat16
     torch.testing.assert_close(found, expected, rtol=0, atol=0.02 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("n_clusters", [4, 12])
+def test_behind_a_linear_tail_shapley_values_are_the_drops(n_clusters):
+    net = GapLinear(channels=16).double()
+    x = images()
+    drops, values = (
+        ClusteredLayerCAM(net, net.conv, clusterer=n_clusters, importance=importance)
+        .attribute(x, 1, return_clusters=True)[1]
+        .importances
+        for importance in ("ablation", "shapley")
+    )
+    assert drops.abs().min() > 1e-6
+    torch.testing.assert_close(values, drops, rtol=1e-9, atol=1e-12)
