@@ -86,12 +86,14 @@ class ClusterAttribution:
 
         Raises ValueError if they are not finite because the layer, a baseline or a score is not.
         """
-        attributions = tuple(part.attribution(attr_dim_summation) for part in self._parts)
+        # A tensor in two places gets two attributions, which do not share memory.
+        places = self._evaluated.plan.places
+        attributions = tuple(self._parts[i].attribution(attr_dim_summation) for i in places)
         if not all(torch.isfinite(attribution).all() for attribution in attributions):
             self._evaluated.check_finite()
         if relu_attributions:
             attributions = tuple(attribution.relu() for attribution in attributions)
-        return tuple(attributions[place] for place in self._evaluated.plan.places)
+        return attributions
 
     def delta(self) -> Tensor:
         """Return the sum of the attribution minus f(A) - f(B), shape (N,)."""

@@ -128,6 +128,7 @@ def test_a_tensor_that_a_layer_returns_twice_is_one_tensor_with_two_maps(fallbac
     torch.testing.assert_close(clusters.score, expected)
     torch.testing.assert_close(clusters.importances, torch.stack([expected, 0 * expected], 1))
     assert [tuple(each.shape) for each in attribution] == [(3, 1, 6, 5)] * 2
+    assert attribution[0].data_ptr() != attribution[1].data_ptr()
     assert torch.equal(*attribution)
 
 
