@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import closing
+from contextlib import ExitStack, closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -86,8 +86,9 @@ def evaluate(
     numbers = PassNumbers(state.devices, state.is_training or cam._can_draw, is_parallel)
     arguments = CallArguments(formatted, additional_forward_args)
 
-    def run() -> Tensor:
-        with arguments.one_pass(), state.restored(), numbers.one_pass():
+    def run(until_output: ExitStack | None = None) -> Tensor:
+        until = until_output or nullcontext()
+        with arguments.one_pass(), state.restored(), numbers.one_pass(), until:
             return target_scores(cam.forward_func, formatted, target, additional_forward_args)
 
     bar = _ProgressBar(f"{cam.get_name()} attribution" if show_progress else None)

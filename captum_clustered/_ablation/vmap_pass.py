@@ -189,7 +189,8 @@ class _Pass:
     def __post_init__(self) -> None:
         self._index = torch.tensor(0, device="cpu")
         self._limit = SizeLimit(0)
-        self._until_end = ExitStack()
+        # What acts on the model's operations, and not on what restores its state.
+        self._until_output = ExitStack()
         request, layer = self.request, self.request.layer
         # Models share activations and other layers without parameters among many places.
         self._may_be_called_again = not (
@@ -209,8 +210,10 @@ class _Pass:
 
         def score(index: Tensor) -> Tensor:
             self._index = index
-            with nullcontext() if self.attempt.lazy else InPlaceHelp(index):
-                return materialize(self.request.run())
+            with self._until_output:
+                if not self.attempt.lazy:
+                    self._until_output.enter_context(InPlaceHelp(index))
+                return materialize(self.request.run(self._until_output))
 
         indices = torch.arange(self.stop - self.start, device="cpu")
         hook = edit_layer(self.request.layer, self.request.attribute_to_layer_input, self._edit)
@@ -220,11 +223,11 @@ class _Pass:
             quiet_fallback(),
             plain_autograd_functions(),
             help_autocast,
-            self._until_end,
+            ExitStack() as until_end,
         ):
             self._n_modes = n_modes()
             if self._may_be_called_again and self.stop - self.start > 1:
-                OutputWatch(self.stop - self.start).start(self._until_end)
+                OutputWatch(self.stop - self.start).start(until_end)
             scores = torch.func.vmap(score, randomness="same")(indices)
         if self._limit.was_exceeded:
             raise CannotBeLazyError("The model caught the error of a tensor that is too large.")
@@ -251,7 +254,7 @@ class _Pass:
         n_evaluations = self.stop - self.start
         at_once = self.request.perturbations_per_eval
         if self.attempt.lazy:
-            TailHelp().start(self._until_end, self._n_modes)
+            TailHelp().start(self._until_output, self._n_modes)
             self._limit = SizeLimit(max_elements(at_once, self.plan.n_elements) // n_evaluations)
             return self.plan.lazily_ablated(ablations, self._limit)
         chunk = chunk_size(at_once, self.plan.n_elements)
@@ -267,4 +270,4 @@ class _Pass:
         if not self.attempt.measures_tail:
             self._tail.limit = tail_limit(plan.n_bytes, n_evaluations)
         if n_evaluations > 1 or self.attempt.measures_tail:
-            self._until_end.enter_context(self._tail)
+            self._until_output.enter_context(self._tail)
