@@ -26,8 +26,7 @@ MAX_UNEXPLAINED = 8
 ROW_BYTES = 64
 # Larger batches are hardly faster, and more is computed again after a failure.
 MAX_BATCH_SIZE = 64
-# The most by default on a CPU, which is slower with larger batches: their activations do not fit
-# into its cache, and the system clears new memory for each.
+# The most by default on a CPU, where larger batches were measured to be slower (make bench-run).
 CPU_BATCH_SIZE = 8
 # The default budget on a CPU, whose free memory other processes need too.
 CPU_BUDGET = 2**30
