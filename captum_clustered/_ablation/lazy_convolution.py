@@ -64,29 +64,26 @@ class _State:
             check_size(self.difference, self.limit)
             if n_writes(self.convolution.weight) != self._n_writes:
                 raise CannotBeLazyError("The model has written into the weight.")
-            # (N, h w, O): the convolutions that follow are faster if channels are last.
-            unablated = self.unablated.flatten(2).mT
-            values = self._change(unablated)
-            torch.sub(unablated, values, out=values)
-            values = values.mT.unflatten(3, self.unablated.shape[2:])
+            values = self._of_all_evaluations().mT.unflatten(3, self.unablated.shape[2:])
             self.computed = self.ablation.current(values)
         return self.computed
 
-    def _change(self, unablated: Tensor) -> Tensor:
-        """Return the sum for each evaluation, (M, N, h w, O)."""
+    def _of_all_evaluations(self) -> Tensor:
+        """Return the values, (M, N, h w, O): channels are last, as is fastest behind it."""
         is_ablated = ~self.ablation.evaluations.masks()
-        sums = unablated.new_empty(len(is_ablated), *unablated.shape)
+        unablated = self.unablated.flatten(2).mT.contiguous()
+        values = unablated.new_empty(len(is_ablated), *unablated.shape)
         kernels = self.convolution.kernels()
         for example, image in enumerate(self.difference):
             patches = self.convolution.patches(image)
             rows = is_ablated[:, example]
             parts = rows.nonzero()[:, 1].split(rows.sum(1).tolist())
-            for total, channels in zip(sums[:, example], parts, strict=True):
+            for value, channels in zip(values[:, example], parts, strict=True):
                 left, right = (
-                    t.index_select(0, channels).flatten(0, 1) for t in (patches, kernels)
+                    factor.index_select(0, channels).flatten(0, 1) for factor in (patches, kernels)
                 )
-                torch.mm(left.T, right, out=total)
-        return sums
+                torch.addmm(unablated[example], left.T, right, alpha=-1, out=value)
+        return values
 
 
 class ConvolutionOfAblated(LazyTensor):
