@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.text import Text
 from typer import Argument, Option
 
@@ -16,7 +14,6 @@ from captum_clustered._errors import UserError, one_line, printable
 from captum_clustered._storage.layout import COMMAND
 from captum_clustered.cli.console import out, progress_bar, sentences
 from captum_clustered.data._originals import Original
-from captum_clustered.data.preprocessing import seen_part
 
 if TYPE_CHECKING:
     from captum_clustered.cli.prepared import Prepared
@@ -70,14 +67,11 @@ def _of_run(run_dir: Path, out_file: Path | None) -> Path:
 
 @dataclass(frozen=True)
 class _Seen:
-    """The part of each image that the network saw, (H, W, 3)."""
+    """Each image as it was before preprocessing."""
 
     prepared: Prepared
     on_image: Callable[[], None]
 
-    def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        items, preprocessing = self.prepared.items, self.prepared.explainer.preprocessing
+    def __getitem__(self, index: int) -> Original:
         self.on_image()
-        found = Original.read(items, index, preprocessing)
-        part = seen_part(found.picture, found.seen)
-        return preprocessing.picture(items[index][0]) if part is None else part
+        return Original.read(self.prepared.items, index, self.prepared.explainer.preprocessing)

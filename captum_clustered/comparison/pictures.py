@@ -15,8 +15,9 @@ from torch import Tensor
 
 from captum_clustered._maps import ClusterAttribution
 from captum_clustered.comparison.data import ImageBatch
+from captum_clustered.data._originals import Original
 from captum_clustered.visualization.arrays import as_bytes, shrunk, stretched
-from captum_clustered.visualization.interpolation import WHOLE
+from captum_clustered.visualization.interpolation import WHOLE, Seen
 
 # Longer side of pictures, and of maps larger than a layer's, such as a mask's.
 SIDE = 224
@@ -127,7 +128,7 @@ class GalleryImage:
     maps: dict[str, NDArray[np.float32]]
     mask: NDArray[np.bool_] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
-    seen: tuple[float, ...] = WHOLE
+    seen: Seen = WHOLE
 
 
 @dataclass
@@ -137,8 +138,11 @@ class Pictures:
 
     Attributes:
 
-        images (numpy.ndarray or None): Shape (n, height, width, 1 or 3), from 0 to 255.
-        masks (numpy.ndarray or None): Shape (n, height, width), boolean.
+        images (list or None): Arrays (height, width, 1 or 3), from 0 to 255, each of its own
+                    size: the original images, or the network's inputs if these are not known.
+        masks (list or None): Arrays (height, width), boolean.
+        seen (list): The part of each image that the network saw.
+        are_originals (bool): Whether the images are the original ones.
         maps (dict): Method -> its maps with their sign, shape (n, \*spatial of the layer),
                     NaN where it failed. Methods that failed on all images are missing.
         ranges (dict): Method -> smallest and largest value of its maps before they were
@@ -146,8 +150,10 @@ class Pictures:
         clusters (dict): Method -> the clusters behind its maps, if it has clusters.
     """
 
-    images: NDArray[np.uint8] | None = None
-    masks: NDArray[np.bool_] | None = None
+    images: list[NDArray[np.uint8]] | None = None
+    masks: list[NDArray[np.bool_]] | None = None
+    seen: list[Seen] = field(default_factory=list)
+    are_originals: bool = False
     maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     ranges: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     clusters: dict[str, KeptClusters] = field(default_factory=dict)
@@ -156,14 +162,22 @@ class Pictures:
         """Take the images and their masks."""
         if batch.inputs.dim() != 4:
             return
-        small = shrunk(torch.stack([stretched(image) for image in batch.inputs]), SIDE)
-        if (small == small[:, :1]).all():
-            # Gray images in three channels.
-            small = small[:, :1]
-        self.images = as_bytes(small)
+        self.images = [_small_picture(stretched(image)) for image in batch.inputs]
         if batch.masks is not None:
-            masks = shrunk(batch.masks.float(), SIDE) >= 0.5
-            self.masks = masks[:, 0].cpu().numpy()
+            self.masks = [_small_mask(mask[0]) for mask in batch.masks]
+        self.seen = [WHOLE] * len(batch)
+
+    def show(self, originals: list[Original | None]) -> None:
+        """Take the original images instead of the inputs, if all of them are known."""
+        known = [original for original in originals if original is not None]
+        if self.images is None or len(known) < len(self.images):
+            return
+        pictures = [torch.from_numpy(each.picture).movedim(2, 0) / 255 for each in known]
+        self.images = [_small_picture(picture) for picture in pictures]
+        masks = [torch.from_numpy(each.mask) for each in known if each.mask is not None]
+        self.masks = [_small_mask(mask) for mask in masks] or None
+        self.seen = [each.seen for each in known]
+        self.are_originals = True
 
     def add(self, method: str, indices: list[int], maps: Tensor) -> None:
         """Take a method's maps (N, 1, height, width) of some of the images."""
@@ -196,6 +210,7 @@ class Pictures:
                 {name: maps[i] for name, maps in self.maps.items() if not np.isnan(maps[i]).all()},
                 None if self.masks is None else self.masks[i],
                 facts,
+                self.seen[i],
             )
             for i, facts in enumerate(images)
             if facts["image"] < N_GALLERY
@@ -210,10 +225,11 @@ class Pictures:
     def write(self, file: IO[bytes]) -> None:
         """Write everything as arrays (.npz)."""
         arrays: dict[str, Any] = {"methods": np.array(list(self.maps), dtype=np.str_)}
+        for kind in ("images", "masks"):
+            found = getattr(self, kind)
+            arrays |= {f"{kind}_{i}": values for i, values in enumerate(found or [])}
         if self.images is not None:
-            arrays["images"] = self.images
-        if self.masks is not None:
-            arrays["masks"] = self.masks
+            arrays |= {"seen": np.array(self.seen), "are_originals": np.array(self.are_originals)}
         # Numbers, because names of methods may hold letters that an archive does not accept.
         for kind in ("maps", "ranges"):
             found = getattr(self, kind)
@@ -234,9 +250,15 @@ class Pictures:
                     method: KeptClusters.read(arrays, f"clusters_{i}_")
                     for i, method in enumerate(methods)
                 }
+                if "seen" not in arrays:
+                    return cls()
+                seen = arrays["seen"].tolist()
+                has_masks = "masks_0" in arrays
                 return cls(
-                    arrays.get("images"),
-                    arrays.get("masks"),
+                    [arrays[f"images_{i}"] for i in range(len(seen))],
+                    [arrays[f"masks_{i}"] for i in range(len(seen))] if has_masks else None,
+                    [tuple(each) for each in seen],
+                    bool(arrays["are_originals"]),
                     {method: arrays[f"maps_{i}"] for i, method in enumerate(methods)},
                     {method: arrays[f"ranges_{i}"] for i, method in enumerate(methods)},
                     {method: kept for method, kept in clusters.items() if kept is not None},
@@ -265,3 +287,14 @@ def _most_important(result: ClusterAttribution) -> tuple[Tensor, Tensor, Tensor,
         sizes[rows, kept],
         (sizes > 0).sum(1),
     )
+
+
+def _small_picture(picture: Tensor) -> NDArray[np.uint8]:
+    """Return a picture (channels, height, width) in [0, 1] as bytes, gray ones in one channel."""
+    small = shrunk(picture[None], SIDE)
+    return as_bytes(small[:, :1] if (small == small[:, :1]).all() else small)[0]
+
+
+def _small_mask(mask: Tensor) -> NDArray[np.bool_]:
+    small = shrunk(mask[None, None].float(), SIDE)[0, 0] >= 0.5
+    return small.cpu().numpy()

@@ -29,6 +29,7 @@ from captum_clustered.comparison.probe import probe
 from captum_clustered.comparison.registry import Factory, MethodInfo
 from captum_clustered.comparison.result import Comparison
 from captum_clustered.comparison.store import FIRST_IMAGE, OUTPUTS, BatchResult, ComparisonStore
+from captum_clustered.data._originals import Original
 from captum_clustered.data.batches import ImageBatches
 from captum_clustered.metrics._registry import METRICS, MetricInfo
 from captum_clustered.multi_layer_attribution import FUSIONS
@@ -216,7 +217,8 @@ def compare(
         store = ComparisonStore(save_to, settings)
     found, gallery = [], []
     with progress(desc="comparison", total=n_batches) if show_progress else NullProgress() as bar:
-        for result, pictures in _results(first, stream, run, store, device):
+        original = data.original if isinstance(data, ImageBatches) else None
+        for result, pictures in _results(first, stream, run, store, device, original):
             found.append(result)
             gallery += pictures.gallery(result.images) if pictures else []
             bar.update(1)
@@ -264,6 +266,7 @@ def _results(
     run: BatchRun,
     store: ComparisonStore | None,
     device: torch.device | None,
+    original: Callable[[int], Original | None] | None,
 ) -> Iterator[tuple[BatchResult, Pictures | None]]:
     """Yield results of batches, and pictures of those that belong to the gallery."""
     start, index, batch = 0, 0, first
@@ -278,6 +281,8 @@ def _results(
             pictures = Pictures() if store or in_gallery else None
             result = run(index, start, batch.to(device), pictures)
             result.fingerprint, result.n_images = fingerprint, len(batch)
+            if pictures and original:
+                pictures.show([original(number) for number in result.numbers()])
             if store and pictures:
                 store.save(index, result, pictures)
             stored = result, pictures if in_gallery else None

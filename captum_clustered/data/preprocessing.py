@@ -337,15 +337,3 @@ def of_channels(
             f"channel{'s' if n_channels > 1 else ''}."
         )
     return values
-
-
-def seen_part(
-    picture: npt.NDArray[np.uint8], seen: tuple[float, ...]
-) -> npt.NDArray[np.uint8] | None:
-    """Return the part of a picture that the network sees, or None if the picture was padded."""
-    if min(seen) < 0 or max(seen) > 1:
-        return None
-    height, width = picture.shape[:2]
-    top, left, bottom, right = seen
-    rows = slice(round(top * height), round(bottom * height))
-    return picture[rows, round(left * width) : round(right * width)]

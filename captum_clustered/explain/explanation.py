@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from captum_clustered._version import __version__
 from captum_clustered.clusters import order_clusters
-from captum_clustered.data.preprocessing import seen_part
 from captum_clustered.data.volumes import resampled
 from captum_clustered.explain.settings import ExplainerSettings
 from captum_clustered.scores import SCORES
@@ -107,12 +106,6 @@ class Explanation:
     def picture(self) -> npt.NDArray[np.uint8]:
         """The image that ``seen`` belongs to: the original, or the input if that is not known."""
         return self.input_image if self.original_image is None else self.original_image
-
-    @property
-    def seen_picture(self) -> npt.NDArray[np.uint8]:
-        """The part of :attr:`picture` that the network sees; its input if that was padded."""
-        part = seen_part(self.picture, self.seen)
-        return self.input_image if part is None else part
 
     def on_volume(self, values: Array) -> npt.NDArray[np.float32]:
         """

@@ -97,6 +97,8 @@ class ShownImage:
     height: int
     width: int
     picture: str | None
+    # The part of it that the network saw: top, left, bottom and right in shares of its sides.
+    seen: list[float]
     # Lengths of runs of equal pixels in reading order, first outside.
     mask: list[int] | None
     # One for each method.

@@ -24,6 +24,7 @@ from captum_clustered.report.packing import (
     packed_map,
     packed_mask,
     packed_picture,
+    packed_seen,
     rounded,
 )
 
@@ -91,6 +92,7 @@ class _Images:
     classes: dict[int, str]
     side: int
     side_of_clusters: int
+    has_inputs: bool = False
     has_reduced: bool = False
     has_reduced_clusters: bool = False
 
@@ -102,6 +104,7 @@ class _Images:
             (None, 0, 0) if pictures.images is None else packed_picture(pictures.images[i])
         )
         number = image["image"]
+        self.has_inputs |= not pictures.are_originals
         return content.ShownImage(
             name=self.names[number or 0],
             facts=self._facts(image),
@@ -110,6 +113,7 @@ class _Images:
             height=height,
             width=width,
             picture=picture,
+            seen=packed_seen(None if picture is None else pictures.seen[i]),
             mask=None if pictures.masks is None else packed_mask(pictures.masks[i]),
             maps=[] if picture is None else self._maps(i, number, result, pictures),
             values=[
@@ -249,12 +253,13 @@ def _remarks(shown: list[content.ShownImage], images: _Images) -> list[str]:
     ]
     if images.has_reduced:
         remarks.append(shrunk.format("Maps", images.side))
-    remarks += [
-        "Pictures are stretched to their own range, from black to white.",
+    if images.has_inputs:
+        remarks.append("Pictures are stretched to their own range, from black to white.")
+    remarks.append(
         "The map of a cluster is its share of its method's map."
         if any(image.clusters for image in shown)
-        else "There are no clusters: only a ClusteredLayerCAM has clusters.",
-    ]
+        else "There are no clusters: only a ClusteredLayerCAM has clusters."
+    )
     if images.has_reduced_clusters:
         remarks.append(shrunk.format("Maps of clusters", images.side_of_clusters))
     return remarks

@@ -21,6 +21,7 @@ from captum_clustered.report.packing import (
     packed_clusters,
     packed_map,
     packed_picture,
+    packed_seen,
     rounded,
     unsigned,
 )
@@ -98,7 +99,7 @@ def _image(explanation: Explanation, side: int) -> content.ShownImage:
         else packed_map(values, shared, side)
         for values in maps
     ]
-    picture, height, width = packed_picture(explanation.seen_picture)
+    picture, height, width = packed_picture(explanation.picture)
     scale = (
         "Each map is colored relative to its own largest absolute value, for their units differ."
         if shared is None
@@ -118,6 +119,7 @@ def _image(explanation: Explanation, side: int) -> content.ShownImage:
         height=height,
         width=width,
         picture=picture,
+        seen=packed_seen(explanation.seen),
         mask=None,
         maps=packed,
         values=[[rounded(explanation.probability)], [rounded(explanation.score)]],

@@ -15,6 +15,7 @@ from torch import Tensor
 from captum_clustered._errors import one_line
 from captum_clustered._storage.atomic import read_json_object
 from captum_clustered._storage.layout import COMMAND
+from captum_clustered.data._originals import Original
 from captum_clustered.dataset_run import ClusterSummary, Run, cluster_summary
 from captum_clustered.report import content
 from captum_clustered.report.packing import (
@@ -24,10 +25,12 @@ from captum_clustered.report.packing import (
     largest_side,
     packed_map,
     packed_picture,
+    packed_seen,
     rounded,
     unsigned,
 )
 from captum_clustered.visualization.arrays import as_bytes, stretched
+from captum_clustered.visualization.interpolation import Seen
 from captum_clustered.visualization.scale import signed_text
 
 # A page has whole chunks with about this number of images, so that it stays below 20 MB.
@@ -198,7 +201,7 @@ class _Pages:
         self, row: dict[str, Any], values: NDArray[np.float32], side: int
     ) -> content.ShownImage:
         is_flat = values.ndim == 2
-        picture, problem = self._picture(row["index"]) if is_flat else (None, "")
+        picture, seen, problem = self._picture(row["index"]) if is_flat else (None, None, "")
         height, width = self.run.manifest.input_shape[-2:] if is_flat else (0, 0)
         scale = min(1.0, PICTURE_SIDE / max(height, width, 1))
         packed: tuple[str | None, int, int] = (
@@ -217,6 +220,7 @@ class _Pages:
             label=row["label"],
             prediction=row["prediction"],
             picture=packed[0],
+            seen=packed_seen(seen),
             height=packed[1],
             width=packed[2],
             mask=None,
@@ -224,20 +228,22 @@ class _Pages:
             values=[[rounded(number)] for number in numbers],
         )
 
-    def _picture(self, index: int) -> tuple[NDArray[np.uint8] | None, str]:
-        """Return the picture of an item, (height, width, 1 or 3), or why there is none."""
+    def _picture(self, index: int) -> tuple[NDArray[np.uint8] | None, Seen | None, str]:
+        """Return the picture of an item, (height, width, 1 or 3), its part, or what is wrong."""
         if self.dataset is None:
-            return None, ""
+            return None, None, ""
         try:
             item = self.dataset[index]
+            if isinstance(item, Original):
+                return item.picture, item.seen, ""
             value = item[0] if isinstance(item, (tuple, list)) else item
             if isinstance(value, Tensor):
-                return as_bytes(stretched(value)[None])[0], ""
+                return as_bytes(stretched(value)[None])[0], None, ""
             array = np.asarray(value)
-            return (array[:, :, None] if array.ndim == 2 else array[:, :, :3]), ""
+            return (array[:, :, None] if array.ndim == 2 else array[:, :, :3]), None, ""
         except Exception as error:  # noqa: BLE001
             # One file that was moved must not cost the page.
-            return None, f"the image cannot be read again: {one_line(error)}"
+            return None, None, f"the image cannot be read again: {one_line(error)}"
 
     def _facts(self, row: dict[str, Any], importances: NDArray[Any]) -> list[str]:
         label, prediction = row["label"], row["prediction"]

@@ -16,6 +16,7 @@ from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered.clusters import order_clusters
 from captum_clustered.report.content import ClusterPanel, Map
 from captum_clustered.visualization.arrays import shrunk
+from captum_clustered.visualization.interpolation import WHOLE, Seen
 from captum_clustered.visualization.scale import signed_text
 
 # Budgets for all maps of a page together, and for all clusters'. With its pictures, a page of 500
@@ -111,6 +112,11 @@ def packed_picture(picture: NDArray[np.uint8]) -> tuple[str, int, int]:
     file = io.BytesIO()
     image.save(file, "WEBP", quality=QUALITY)
     return base64.b64encode(file.getvalue()).decode("ascii"), image.height, image.width
+
+
+def packed_seen(seen: Seen | None) -> list[float]:
+    """Return the part that the network saw, exact to a hundredth of a pixel; None: the whole."""
+    return [round(share, 5) for share in seen or WHOLE]
 
 
 def packed_mask(mask: NDArray[np.bool_]) -> list[int]:

@@ -16,11 +16,12 @@ from markupsafe import Markup
 from captum_clustered._version import __version__
 from captum_clustered.report.content import Report
 from captum_clustered.report.folders import without_folders
-from captum_clustered.visualization.palette import TABLE
+from captum_clustered.visualization.palette import tint
 
 _STYLE = "page.css"
 # Joined in this order to one script.
 _SCRIPTS = (
+    "colors.js",
     "pixels.js",
     "table.js",
     "columns.js",
@@ -47,12 +48,11 @@ def render(report: Report, file: Path) -> str:
     )
     environment.filters["breakable"] = breakable
     template = environment.from_string(_text("page.html.jinja"))
-    palette = base64.b64encode(TABLE.tobytes()).decode("ascii")
     return template.render(
         report=report,
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
-        data=_json({"palette": palette, **report.data()}),
+        data=_json({"tint": tint(), **report.data()}),
         policy=_policy(style, script),
         has_labels=any(image.label is not None for image in report.images),
         has_masks=any(image.mask is not None for image in report.images),

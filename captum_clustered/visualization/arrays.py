@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
-from captum_clustered.visualization.palette import from_linear, luminance
+from captum_clustered.visualization.palette import CONTRAST, DARKEST, from_linear, luminance
 
 ArrayOrTensor = Union[Tensor, ArrayLike, Image.Image]
 
@@ -145,8 +145,7 @@ def backdrop(picture: NDArray[np.float64], keep_colors: bool = False) -> NDArray
     """Return a picture (H, W, 3) in grays, which are not taken for the palette's colors."""
     if keep_colors:
         return picture
-    # Not down to black and up to white, which have no room for the palette's colors.
-    gray = 0.2 + 0.62 * from_linear(luminance(picture))
+    gray = DARKEST + CONTRAST * from_linear(luminance(picture))
     return np.repeat(gray[..., None], 3, axis=2)
 
 

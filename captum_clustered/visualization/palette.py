@@ -6,6 +6,8 @@ image by other programs are partly transparent (:func:`to_rgba`).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -52,6 +54,9 @@ _AMBER_STEPS = [0, 0.049, 0.101, 0.157, 0.215, 0.277, 0.341, 0.408, 0.477]
 _AMBER_STEPS += [0.548, 0.619, 0.69, 0.76, 0.827, 0.89, 0.948, 1]
 _BLUE_STEPS = [0, 0.017, 0.037, 0.059, 0.084, 0.112, 0.143, 0.179, 0.221]
 _BLUE_STEPS += [0.269, 0.326, 0.393, 0.473, 0.568, 0.684, 0.825, 1]
+# From black to white, a picture below a map has no black and no white, which have no room for
+# colors; what that makes of a middle gray.
+DARKEST, CONTRAST, MIDDLE_GRAY = 0.2, 0.62, 0.47
 # The luminance of this gray, and how much brighter tissue is on which there are only pale blues,
 # the weak ones of which would not be seen.
 _MIDDLE, _BRIGHT = 0.19, 0.44
@@ -109,6 +114,18 @@ def tinted(
     strength = opacity * np.where(values < 0, blue, np.interp(size, steps, _AMBER_STEPS))
     color = _saturated(gray[..., None], np.where(values[..., None] < 0, _BLUE, _AMBER))
     return from_linear(light + strength[..., None] * (color - light))
+
+
+def tint() -> dict[str, Any]:
+    """Return the numbers of :func:`tinted` and of the backdrop, for the report's script."""
+    return {
+        "luminance": _LUMINANCE.tolist(),
+        "directions": [_BLUE.tolist(), _AMBER.tolist()],
+        "steps": [_BLUE_STEPS, _AMBER_STEPS],
+        "bright": [_MIDDLE, _BRIGHT],
+        "backdrop": [DARKEST, CONTRAST],
+        "gray": MIDDLE_GRAY,
+    }
 
 
 def _saturated(gray: NDArray[np.float64], direction: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,14 +14,12 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from captum_clustered.visualization.look import Look
-from captum_clustered.visualization.palette import TABLE, tinted
+from captum_clustered.visualization.palette import MIDDLE_GRAY, TABLE, tinted
 
 PLAIN = Look()
 # Of maps that are relative to their own largest absolute value.
 OWN_SCALES, OF_LARGEST = "each map on\nits own scale", " of the largest value"
 HALO = [withStroke(linewidth=2.2, foreground=(0, 0, 0, 0.75))]
-# What a backdrop makes of a middle gray.
-_GRAY = 0.47
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def draw_color_bar(figure: Any, scale: Scale, label: str, look: Look = PLAIN, **
     """Draw the color bar of a scale; without negative values, only its upper half."""
     limit = scale.limit
     # Odd, so that zero is in the middle.
-    colors = tinted(np.full((1, 255, 3), _GRAY), np.linspace(-1, 1, 255)[None], look.fill)[0]
+    colors = tinted(np.full((1, 255, 3), MIDDLE_GRAY), np.linspace(-1, 1, 255)[None], look.fill)[0]
     mappable = ScalarMappable(Normalize(-limit, limit), ListedColormap(colors))
     bar = figure.colorbar(mappable, extend=scale.extend, **place)
     bar.set_label(label, fontsize=9, parse_math=False)

@@ -67,6 +67,33 @@ def test_a_run_of_compare(run, run_compare):
     assert data["methods"][0] == {"name": "LayerGradCam", "is_control": False}
 
 
+def test_images_of_compare_have_their_own_proportions(run, workplace):
+    """A wide and a square one, which the network sees as squares; the mask is the left half."""
+    for name, size in {"wide": (256, 201), "square": (40, 40)}.items():
+        for folder, color in (("images", (0, 0, 200)), ("masks", (0, 0, 0))):
+            path = Path(folder, f"{name}.png")
+            path.parent.mkdir(exist_ok=True)
+            picture = Image.new("RGB", size, color)
+            if folder == "masks":
+                picture.paste((255, 255, 255), (0, 0, size[0] // 2, size[1]))
+            picture.save(path)
+    usual = ("--model", "factories:net", "--layer", "1", "--size", "32", "--out", "out")
+    result = run("compare", *usual, "--images", "images", "--masks", "masks", *FAST)
+    assert result.exit_code == 0, result.output
+    assert run("report", "out").exit_code == 0
+    data, text = data_of("out/report.html")
+    square, wide = data["images"]
+    assert (square["height"], square["width"]) == (40, 40)
+    # 224 pixels are the longest that a page has.
+    assert (wide["height"], wide["width"]) == (176, 224)
+    assert wide["mask"] == [0, *[112] * 351, 112]
+    assert wide["seen"] == [0, 0, 1, 1]
+    assert "stretched to their own range" not in text
+    with Image.open(BytesIO(b64decode(wide["picture"]))) as picture:
+        assert picture.size == (224, 176)
+        assert picture.convert("RGB").getpixel((100, 100))[2] == pytest.approx(200, abs=8)
+
+
 @pytest.fixture
 def run_data(run):
     """Explains a wide and a square picture of each of two classes, with clusters of them all."""

@@ -21,6 +21,7 @@ from captum_clustered.comparison.pictures import (
     Pictures,
 )
 from captum_clustered.comparison.stored import StoredComparison
+from captum_clustered.data._originals import Original
 
 
 def made(inputs, masks=None):
@@ -31,24 +32,51 @@ def made(inputs, masks=None):
 
 def test_an_image_is_stretched_to_its_own_range():
     inputs = torch.tensor([[[[-1.0, 1.0]], [[0.0, 0.0]], [[1.0, 3.0]]]])
-    assert made(inputs).images.tolist() == [[[[0, 64, 128], [128, 64, 255]]]]
+    assert made(inputs).images[0].tolist() == [[[0, 64, 128], [128, 64, 255]]]
 
 
 def test_gray_is_kept_in_one_channel():
     gray = torch.tensor([[[[0.0, 1.0]]]])
-    assert made(gray.expand(1, 3, 1, 2)).images.tolist() == [[[[0], [255]]]]
+    assert made(gray.expand(1, 3, 1, 2)).images[0].tolist() == [[[0], [255]]]
     # Of two channels, which are no colors, their mean.
-    assert made(torch.cat([gray, 3 * gray], 1)).images.tolist() == [[[[0], [255]]]]
+    assert made(torch.cat([gray, 3 * gray], 1)).images[0].tolist() == [[[0], [255]]]
 
 
 def test_large_images_and_masks_shrink_alike():
     masks = torch.zeros(1, 1, 2 * SIDE, SIDE, dtype=torch.bool)
     masks[..., :SIDE, :] = True
     pictures = made(torch.rand(1, 3, 2 * SIDE, SIDE), masks)
-    assert pictures.images.shape == (1, SIDE, SIDE // 2, 3)
-    assert pictures.masks.shape == (1, SIDE, SIDE // 2)
-    assert pictures.masks[0, : SIDE // 2].all()
-    assert not pictures.masks[0, SIDE // 2 :].any()
+    assert pictures.images[0].shape == (SIDE, SIDE // 2, 3)
+    assert pictures.masks[0].shape == (SIDE, SIDE // 2)
+    assert pictures.masks[0][: SIDE // 2].all()
+    assert not pictures.masks[0][SIDE // 2 :].any()
+
+
+def test_originals_replace_the_inputs_each_in_its_own_proportions(tmp_path):
+    pictures = made(torch.rand(2, 3, 8, 8), torch.ones(2, 1, 8, 8, dtype=torch.bool))
+    wide, tall = (np.full((*size, 3), 7, np.uint8) for size in ((SIDE, 2 * SIDE), (30, 20)))
+    tall[0, 0] = 1, 2, 3
+    masks = [np.zeros(picture.shape[:2], bool) for picture in (wide, tall)]
+    masks[1][:15] = True
+    seen = (0.0, 0.25, 1.0, 0.75)
+    pictures.show([Original(wide, seen, masks[0]), Original(tall, mask=masks[1])])
+    with (tmp_path / "file.npz").open("wb") as file:
+        pictures.write(file)
+    read = Pictures.read(tmp_path / "file.npz")
+    assert [image.shape for image in read.images] == [(SIDE // 2, SIDE, 1), (30, 20, 3)]
+    assert (read.images[0] == 7).all()
+    np.testing.assert_array_equal(read.images[1], tall)
+    assert [mask.shape for mask in read.masks] == [(SIDE // 2, SIDE), (30, 20)]
+    np.testing.assert_array_equal(read.masks[1], masks[1])
+    assert read.seen == [seen, (0, 0, 1, 1)]
+    assert read.are_originals
+
+
+def test_inputs_stay_where_an_original_is_not_known():
+    pictures = made(torch.rand(2, 3, 8, 8))
+    pictures.show([Original(np.zeros((4, 6, 3), np.uint8)), None])
+    assert [image.shape for image in pictures.images] == [(8, 8, 3)] * 2
+    assert not pictures.are_originals
 
 
 def test_maps_keep_their_values_and_signs():
@@ -90,6 +118,7 @@ def test_are_read_as_they_were_written(tmp_path):
     read = Pictures.read(path)
     np.testing.assert_array_equal(read.images, pictures.images)
     np.testing.assert_array_equal(read.masks, pictures.masks)
+    assert read.seen == [(0, 0, 1, 1)] * 2
     assert list(read.maps) == list(pictures.maps)
     for name, maps in pictures.maps.items():
         np.testing.assert_array_equal(read.maps[name], maps)
@@ -321,7 +350,7 @@ def test_of_many_clusters_the_most_important_are_kept():
 def test_large_maps_shrink_but_keep_their_range(tmp_path):
     net = wide_net(4)
     inputs = torch.rand(2, 1, 2 * MAP_SIDE, 2 * MAP_SIDE)
-    found = Pictures(images=np.zeros((2, 4, 4, 1), np.uint8), maps={"mine": np.zeros(2)})
+    found = Pictures(images=[np.zeros((4, 4, 1), np.uint8)] * 2, maps={"mine": np.zeros(2)})
     found.ranges["mine"] = np.zeros(2)
     cam = ClusteredLayerCAM(net, net[1], clusterer=2)
     result = cluster_attribution(cam, inputs, 0)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from captum_clustered.data import ImageBatches, ImageList, make_preprocessing
+from captum_clustered.data import ImageBatches, ImageList, Preprocessing, make_preprocessing
 
 
 @pytest.fixture
@@ -56,6 +56,21 @@ def test_labels_and_masks(folder):
     assert masks.shape == (2, 1, 4, 4)
     assert torch.equal(masks.any(2).squeeze(1), torch.tensor([[False, False, True, True]] * 2))
     assert [name for name, _ in batches.failures] == ["b.png", "d.png", "e.png"]
+
+
+def test_an_image_is_read_again_as_it_was(folder):
+    """Of a, c, d, e: the second is c, and a crop leaves its middle third."""
+    preset = Preprocessing(lambda image: torch.zeros(3, 4, 4), 4, (0.0,), (1.0,), (8,))
+    batches = ImageBatches(ImageList(folder, transform=preset), 3)
+    next(iter(batches))
+    found = batches.original(1)
+    assert found.picture.shape == (4, 6, 3)
+    assert (found.picture == 102).all()
+    assert found.seen == (0.25, pytest.approx(1 / 3), 0.75, pytest.approx(2 / 3))
+    assert found.mask is None
+    other = ImageBatches(ImageList(folder, transform=lambda image: torch.zeros(3, 4, 4)), 3)
+    next(iter(other))
+    assert other.original(1) is None
 
 
 def test_images_count_once_their_batch_is_done(folder):

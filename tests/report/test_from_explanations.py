@@ -39,20 +39,17 @@ def test_images_have_their_classes_and_scores(tmp_path):
     assert report.classes == {0: "cat", 1: "<dog>"}
 
 
-def test_an_image_has_its_own_proportions_of_which_a_crop_leaves_a_part(tmp_path):
+def test_an_image_is_shown_whole_in_its_own_proportions(tmp_path):
     write_explain_run(tmp_path)
     (path, *others) = sorted(tmp_path.glob("*.npz"))
     explanation = Explanation.load(path)
-    for seen, expected in (
-        ((0.0, 0.0, 1.0, 1.0), (40, 80)),
-        ((0.0, 0.25, 1.0, 0.75), (40, 40)),
-        # Padded: the input itself.
-        ((-0.5, 0.0, 1.5, 1.0), explanation.input_image.shape[:2]),
-    ):
+    # All of it, cropped, and padded.
+    for seen in ((0.0, 0.0, 1.0, 1.0), (0.0, 0.25, 1.0, 0.75), (-0.5, 0.0, 1.5, 1.0)):
         original = np.zeros((40, 80, 3), np.uint8)
         replace(explanation, original_image=original, seen=seen).save(path)
         (image, *_) = explain_report([path, *others], tmp_path / "left_out.json").images
-        assert (image.height, image.width) == expected
+        assert (image.height, image.width) == (40, 80)
+        assert tuple(image.seen) == seen
 
 
 def test_an_image_has_the_clusters_of_its_one_map(tmp_path):

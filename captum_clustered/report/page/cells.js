@@ -21,6 +21,10 @@ function breakable(name) {
   return words.flatMap((word, i) => (i === 0 ? [word] : [document.createElement("wbr"), word]));
 }
 
+function sourceOf(image) {
+  return `data:image/webp;base64,${image.picture}`;
+}
+
 /** A number as it is read. */
 function shown(value) {
   if (value === null) return "–";
@@ -39,7 +43,7 @@ function rangeOf(map) {
 class Cells {
   constructor(page) {
     this.page = page;
-    this.palette = new Uint32Array(decoded(page.palette).buffer);
+    this.colors = new Colors(page.tint);
     this.number = null;
     this.tasks = [];
     this.isPrinting = false;
@@ -94,10 +98,26 @@ class Cells {
       role: "img",
       "aria-label": `${name}: ${range}`,
     });
-    this.later(() => (this.isPrinting || canvas.isConnected) && drawMap(canvas, map, this.palette));
-    const stack = this.makeStack(image, { alt: "", class: "backdrop" }, canvas);
+    if (image.picture !== null) image.decoded ??= element("img", { src: sourceOf(image) });
+    const picture = image.decoded ?? null;
+    this.later(() => this.draw(canvas, image, picture, map));
+    const stack = this.makeStack(image, { alt: "" }, canvas);
     caption.push(element("span", { class: "range" }, range));
     return element("figure", {}, stack, element("figcaption", {}, ...caption));
+  }
+
+  /** Draws a map over its image, once that is decoded. */
+  draw(canvas, image, picture, map) {
+    if (!this.isPrinting && !canvas.isConnected) return;
+    const isThere = picture === null || picture.complete;
+    // Paper does not wait.
+    if (!isThere && !this.isPrinting) {
+      return this.later(() => this.draw(canvas, image, picture, map));
+    }
+    const { height, width } = canvas;
+    image.grays ??= {};
+    image.grays[width] ??= backdrop(isThere ? picture : null, height, width, this.page.tint);
+    drawMap(canvas, map, image.seen, image.grays[width], this.colors);
   }
 
   /** A picture, if there is one, with what lies over it. */
@@ -105,8 +125,7 @@ class Cells {
     const { picture, width, height } = image;
     const stack = element("div", { class: "stack" });
     if (picture !== null) {
-      const src = `data:image/webp;base64,${picture}`;
-      stack.append(element("img", { ...attributes, src, width, height }));
+      stack.append(element("img", { ...attributes, src: sourceOf(image), width, height }));
     }
     stack.append(...above);
     stack.style.aspectRatio = `${width} / ${height}`;
@@ -141,17 +160,20 @@ class Cells {
     write(".of-image", number !== null && !number.by_method);
   }
 
-  /** Does a task in one of the next frames, or now if the page is printed. */
+  /** Does a task in one of the next frames or, if the page is printed, before paper is filled. */
   later(task) {
-    if (this.isPrinting) return task();
+    // Not at once: until the script ends, the browser decodes no picture.
+    if (this.isPrinting) return queueMicrotask(task);
     this.tasks.push(task);
     if (this.tasks.length === 1) requestAnimationFrame(() => this.work());
   }
 
   work() {
     const end = performance.now() + MILLISECONDS;
+    // Those that they add wait for the next frame.
+    const { length } = this.tasks;
     let done = 0;
-    while (done < this.tasks.length && performance.now() < end) this.tasks[done++]();
+    while (done < length && performance.now() < end) this.tasks[done++]();
     this.tasks.splice(0, done);
     if (this.tasks.length) requestAnimationFrame(() => this.work());
   }

@@ -91,7 +91,9 @@ byId("controls").addEventListener("reset", () => setTimeout(update));
 
 const sliders = [...document.querySelectorAll("input[type=range]")];
 if (sliders.length) {
-  paint(byId("ramp"), Int8Array.from({ length: 255 }, (_, i) => i - 127), images.cells.palette);
+  const { colors } = images.cells;
+  const levels = Array.from({ length: 2 * LEVELS + 1 }, (_, i) => i - LEVELS);
+  paint(byId("ramp"), Uint32Array.from(levels, (level) => colors.at(255 * page.tint.gray, level)));
   const fade = ({ target: { value } }) => {
     document.documentElement.style.setProperty("--opacity", value / 100);
     sliders.forEach((slider) => (slider.value = value));

@@ -85,6 +85,7 @@ class Images {
       maps.style.minHeight = heights[i] ? `${heights[i]}px` : "";
       maps.replaceChildren();
     });
+    rows.forEach((row) => (row.image.decoded = row.image.grays = undefined));
   }
 
   fill(row) {
@@ -120,7 +121,7 @@ class Images {
       row.unfolded.forEach((details) => this.fillClusters(row, details));
     }
     // What waits for its frame.
-    this.cells.tasks.splice(0).forEach((task) => task());
+    this.cells.tasks.splice(0).forEach((task) => this.cells.later(task));
   }
 
   printed() {

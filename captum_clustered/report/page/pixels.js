@@ -43,20 +43,55 @@ function resized(values, height, width, newHeight, newWidth) {
   return result;
 }
 
-/** Paints levels from -127 to 127 in the palette's colors, each of them 32 bits. */
-function paint(canvas, levels, palette) {
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(canvas.width, canvas.height);
-  const pixels = new Uint32Array(image.data.buffer);
-  for (let i = 0; i < levels.length; i++) pixels[i] = palette[128 + Math.round(levels[i])];
-  context.putImageData(image, 0, 0);
+/** The grays of a picture below its map, from 0 to 255; without a picture, a middle gray. */
+function backdrop(picture, height, width, tint) {
+  const grays = new Uint8Array(height * width).fill(255 * tint.gray);
+  if (picture === null) return grays;
+  const canvas = element("canvas", { height, width });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(picture, 0, 0, width, height);
+  const { data } = context.getImageData(0, 0, width, height);
+  const [red, green, blue] = tint.luminance;
+  for (let i = 0; i < grays.length; i++) {
+    const light =
+      red * LINEAR[data[4 * i]] + green * LINEAR[data[4 * i + 1]] + blue * LINEAR[data[4 * i + 2]];
+    grays[i] = Math.round(255 * (tint.backdrop[0] + tint.backdrop[1] * fromLinear(light)));
+  }
+  return grays;
 }
 
-/** Draws a map over the whole of a canvas. */
-function drawMap(canvas, map, palette) {
+/** Draws a map over the grays of a canvas, where the network saw the picture, and hatches the rest. */
+function drawMap(canvas, map, seen, grays, colors) {
+  const { height, width } = canvas;
   const values = new Int8Array(decoded(map.values).buffer);
-  const size = [canvas.height, canvas.width];
-  paint(canvas, resized(values, map.height, map.width, ...size), palette);
+  const [y, x] = [placed(seen[0], seen[2], height), placed(seen[1], seen[3], width)];
+  const levels = resized(values, map.height, map.width, y.length, x.length);
+  const period = Math.max(4, Math.floor(Math.min(height, width) / 24));
+  const pixels = new Uint32Array(height * width);
+  for (let row = 0; row < height; row++) {
+    const j = row - y.start;
+    for (let column = 0; column < width; column++) {
+      const [place, i] = [row * width + column, column - x.start];
+      if (j >= 0 && i >= 0 && j < y.length && i < x.length) {
+        pixels[place] = colors.at(grays[place], levels[j * x.length + i]);
+      } else {
+        const strength = (row + column) % period < period / 3 ? 0.65 : 0.4;
+        pixels[place] = colors.at(grays[place] * (1 - strength) + 255 * 0.35 * strength, 0);
+      }
+    }
+  }
+  paint(canvas, pixels);
+}
+
+/** Pixels from the first of a part of a side to its end, which may lie beyond the side. */
+function placed(from, to, side) {
+  const start = Math.min(Math.round(from * side), side - 1);
+  return { start, length: Math.max(1, Math.round(to * side) - start) };
+}
+
+function paint(canvas, pixels) {
+  const bytes = new Uint8ClampedArray(pixels.buffer);
+  canvas.getContext("2d").putImageData(new ImageData(bytes, canvas.width, canvas.height), 0, 0);
 }
 
 /** The edges of a mask's pixels, as a path of SVG. */
