@@ -142,8 +142,8 @@ def visualize_clusters(
     relative = drawn
     if scale == "own":
         scales = [Scale.of([values]) for values in drawn]
-        bar, label, unit = Scale(1.0, shared.has_negative), OWN_SCALES, OF_LARGEST
         relative = [values / its.limit for values, its in zip(drawn, scales, strict=True)]
+        bar, label, unit = Scale.of(relative, 1.0), OWN_SCALES, OF_LARGEST
     for axis, values, its, title in zip(places, drawn, scales, titles, strict=False):
         draw_overlay(axis, picture, values, its, look, outlined)
         axis.set_title(title, fontsize=9)

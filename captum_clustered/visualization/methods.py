@@ -150,8 +150,8 @@ def visualize_methods(
         axis.set_title(title, fontsize=9, parse_math=False)
     bar, unit = shared, ""
     if is_own:
-        bar, unit = Scale(1.0, shared.has_negative), OF_LARGEST
         present = [values / Scale.of([values]).limit for values in present]
+        bar, unit = Scale.of(present, 1.0), OF_LARGEST
     # As wide for many rows as for a few.
     aspect = 15 + 10 * len(pictures)
     place = {"ax": list(axes.ravel()), "pad": 0.01, "fraction": 0.05, "aspect": aspect}

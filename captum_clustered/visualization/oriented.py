@@ -14,7 +14,7 @@ from captum_clustered.visualization.layer_attr import draw_overlay
 from captum_clustered.visualization.look import Look
 from captum_clustered.visualization.scale import PLAIN, Scale
 
-__all__ = ["PLANES", "Oriented"]
+__all__ = ["PLANES", "Oriented", "plane_of"]
 
 # Axes point to the patient's left, to the back and downwards, so that each plane is drawn with
 # its first axis across and its second one down: as if seen from the feet, the front and the left.
@@ -96,13 +96,13 @@ class Oriented:
 
         Without values, the volume itself is drawn. Values are turned already.
         """
-        picture = np.repeat(_plane(self.gray, across, index)[..., None], 3, axis=2)
+        picture = np.repeat(plane_of(self.gray, across, index)[..., None], 3, axis=2)
         if values is None:
             axis.imshow(picture, origin="upper", vmin=0, vmax=1)
             axis.set_xticks([])
             axis.set_yticks([])
         else:
-            draw_overlay(axis, picture, _plane(values, across, index), scale, look)
+            draw_overlay(axis, picture, plane_of(values, across, index), scale, look)
         sides = [step for i, (_, step) in enumerate(self._sides()) if i != across]
         axis.set_aspect(sides[1] / sides[0])
         if self.is_placed and has_letters:
@@ -112,7 +112,7 @@ class Oriented:
         return list(zip(self.gray.shape, self.spacing, strict=True))
 
 
-def _plane(values: NDArray[Any], across: int, index: int | None) -> Picture:
+def plane_of(values: NDArray[Any], across: int, index: int | None) -> Picture:
     """Return a slice, or for each ray the value that is farthest from zero, rows first."""
     if index is not None:
         return np.asarray(np.take(values, index, across), dtype=np.float64).T

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,9 @@ class Scale:
 
     limit: float
     has_negative: bool = True
+    # The smallest and the largest value of the maps, in shares of the limit.
+    low: float = field(default=-1.0, compare=False)
+    high: float = field(default=1.0, compare=False)
     # The ends that values exceed, in terms of matplotlib's color bar.
     extend: str = "neither"
 
@@ -39,7 +42,8 @@ class Scale:
         high = max((float(np.nanmax(values)) for values in maps), default=0.0)
         if limit is None:
             # The scale of zeros alone must not divide by zero.
-            return cls(max(-low, high) or 1.0, low < 0)
+            limit = max(-low, high) or 1.0
+            return cls(limit, low < 0, low / limit, high / limit)
         try:
             is_positive = math.isfinite(limit) and limit > 0
         except TypeError:
@@ -47,11 +51,15 @@ class Scale:
         if not is_positive:
             raise ValueError(f"limit must be a positive number; got {limit!r}.")
         ends = {(True, True): "both", (True, False): "min", (False, True): "max"}
-        return cls(float(limit), low < 0, ends.get((low < -limit, high > limit), "neither"))
+        shares = (low / limit, high / limit)
+        return cls(
+            float(limit), low < 0, *shares, extend=ends.get((low < -limit, high > limit), "neither")
+        )
 
     def levels(self, look: Look = PLAIN) -> list[float]:
-        """Return the values of the outlines; the bar has a line at each of them."""
-        return [share * self.limit for share in look.levels if share > 0 or self.has_negative]
+        """Return the values of the outlines that some map has; the bar has a line at each."""
+        ends = (self.low if self.has_negative else 0, self.high)
+        return [share * self.limit for share in look.levels if ends[0] < share < ends[1]]
 
 
 def draw_color_bar(figure: Any, scale: Scale, label: str, look: Look = PLAIN, **place: Any) -> Any:

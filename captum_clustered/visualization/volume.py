@@ -15,7 +15,7 @@ from captum_clustered.data.volumes import resampled, resized_affine
 from captum_clustered.visualization.canvas import axes_for, show
 from captum_clustered.visualization.layer_attr import draw_legend
 from captum_clustered.visualization.look import Look
-from captum_clustered.visualization.oriented import PLANES, Oriented
+from captum_clustered.visualization.oriented import PLANES, Oriented, plane_of
 from captum_clustered.visualization.palette import OPACITY
 from captum_clustered.visualization.scale import Scale, draw_color_bar
 
@@ -115,7 +115,8 @@ def visualize_volume(
         title = f"slice {index + 1}" if view == "strip" and index is not None else None
         column[0].set_title(title or oriented.title(across, index), fontsize=8)
     draw_color_bar(figure, scale, label, look, ax=list(axes.ravel()), pad=0.01, fraction=0.05)
-    draw_legend(figure, scale, [on_volume], look)
+    planes = [plane_of(on_volume, across, index) for across, index in panels]
+    draw_legend(figure, scale, planes, look)
     show(use_pyplot)
     return figure, axes
 

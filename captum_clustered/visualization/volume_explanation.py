@@ -17,7 +17,7 @@ from captum_clustered.visualization.explanation import draw_drops, pictured_clus
 from captum_clustered.visualization.explanation_text import ExplanationText
 from captum_clustered.visualization.layer_attr import draw_legend
 from captum_clustered.visualization.look import Look
-from captum_clustered.visualization.oriented import PLANES, Oriented
+from captum_clustered.visualization.oriented import PLANES, Oriented, plane_of
 from captum_clustered.visualization.scale import Scale, draw_color_bar
 from captum_clustered.visualization.volume import maximum_of, strip_of
 
@@ -71,10 +71,15 @@ def draw_volume_explanation(explanation: Explanation, scale: str, look: Look) ->
     is_shared = scale == "shared" and explanation.settings.is_additive
     label = words.score if is_shared else "relative to each map's\nlargest value"
     axes = parts[0].subplots(1 + len(maps), len(panels), squeeze=False, width_ratios=widths)
-    bar = _draw_methods(axes, volume, maps, panels, is_shared, look)
+    scales = _draw_methods(axes, volume, maps, panels, is_shared, look)
+    relative = list(maps.values())
+    if not is_shared:
+        relative = [values / its.limit for values, its in zip(relative, scales, strict=True)]
+    bar = scales[0] if is_shared else Scale.of(relative, 1.0)
     place_of_bar = {"ax": list(axes.flat), "pad": 0.01, "fraction": 0.05, "aspect": 40}
     draw_color_bar(parts[0], bar, label, look, **place_of_bar)
-    draw_legend(parts[0], bar, list(maps.values()), look)
+    planes = [plane_of(values, *panel) for values in relative for panel in panels]
+    draw_legend(parts[0], bar, planes, look)
     _draw_strip(parts[1], volume, attribution, place[2], look)
     drops, pictures = parts[2].subfigures(1, 2, width_ratios=(_DROPS, _WIDTH - _DROPS))
     shown = order_clusters(explanation.importances, explanation.sizes, _MAX_BARS)
@@ -98,17 +103,18 @@ def _draw_methods(
     panels: Sequence[tuple[int, int | None]],
     is_shared: bool,
     look: Look,
-) -> Scale:
-    """Draw a row of planes for the volume and for each map; return the scale of the color bar."""
+) -> list[Scale]:
+    """Draw a row of planes for the volume and for each map; return the scales of the maps."""
     shared = Scale.of(maps.values())
-    for row, (name, values) in zip(axes, [("input", None), *maps.items()], strict=True):
-        its = shared if is_shared or values is None else Scale.of([values])
+    scales = [shared if is_shared else Scale.of([values]) for values in maps.values()]
+    rows = zip(axes, [("input", None), *maps.items()], [shared, *scales], strict=True)
+    for row, (name, values), its in rows:
         for axis, (across, index) in zip(row, panels, strict=True):
             volume.draw(axis, across, index, values, its, look)
             if values is None:
                 axis.set_title(volume.title(across, index), fontsize=8)
         row[0].set_ylabel(name, fontsize=9)
-    return shared if is_shared else Scale(1.0, shared.has_negative)
+    return scales
 
 
 def _draw_strip(

@@ -36,6 +36,15 @@ def test_a_given_limit_beyond_which_are_positive_values_alone():
     assert Scale.of(MAPS[1:], 1).extend == "max"
 
 
+def test_there_are_lines_only_at_values_that_a_map_has():
+    """A quarter of 3 is 0.75, and no map comes down to minus that."""
+    scale = Scale.of([np.array([[3.0, -0.7]])])
+    assert scale.levels() == [0.75]
+    ticks = [text.get_text() for text in bar(scale).ax.get_yticklabels()]
+    assert ticks == [signed_text(value) for value in (-3, 0, 0.75, 3)]
+    assert Scale.of([np.array([[3.0, -0.8]])]).levels() == [-0.75, 0.75]
+
+
 @pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf"), "two"])
 def test_limits_that_are_none(limit):
     with pytest.raises(ValueError, match="limit must be a positive number; got"):

@@ -30,3 +30,13 @@ def test_a_strip_has_the_slice_of_the_maximum():
     attr[1, 2, 13] = 1
     _, axes = visualize_volume(attr, attr, view="strip", n_slices=4, use_pyplot=False)
     assert [axis.get_title() for axis in axes[0]] == [f"slice {n}" for n in (3, 8, 14, 18)]
+
+
+def test_the_legend_names_the_lines_of_the_drawn_planes_alone():
+    attr = np.zeros((9, 9, 9))
+    attr[4, 4, 4], attr[1, 1, 1] = 1, -0.9
+    for view, signs in (("slices", "+"), ("projection", "-+")):
+        figure, _ = visualize_volume(attr, attr, view=view, use_pyplot=False)
+        (legend,) = figure.legends
+        texts = [text.get_text() for text in legend.get_texts()]
+        assert [text[0].replace("\N{MINUS SIGN}", "-") for text in texts] == list(signs)
