@@ -92,10 +92,10 @@ def curves(comparison: Comparison) -> Figure:
     }
     kinds = [key for key in titles if any(key in found for found in comparison.curves.values())]
     if not kinds and _CURVE_METRICS & set(comparison.directions):
-        raise ValueError("kind='curves' has none to show: no image has any; see failures.")
+        raise ValueError("No image has curves of insertion or deletion; see failures.")
     if not kinds:
         raise ValueError(
-            "kind='curves' needs 'insertion', 'deletion' or 'insertion - deletion' in metrics."
+            "Curves need 'insertion', 'deletion' or 'insertion - deletion' in metrics."
         )
     figure = Figure((1.8 + 3.6 * len(kinds), 3.9), layout="constrained")
     axes = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
@@ -117,7 +117,7 @@ def gallery(comparison: Comparison, **look: Any) -> Figure:
     """Draw the first images, a row each, under every method; ``look`` is of visualize_methods."""
     shown = comparison.gallery
     if not shown:
-        raise ValueError("kind='gallery' needs 2-D images; there are none to show.")
+        raise ValueError("A gallery needs 2-D images; there are none to show.")
     methods = comparison.methods
     maps = {method: [_mask(item, method) for item in shown] for method in methods}
     figure, axes = visualize_methods(

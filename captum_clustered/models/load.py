@@ -78,7 +78,12 @@ def load_model(
     if class_names is not None:
         model = replace(model, class_names=checked_names(class_names, "class_names"))
     with explained(f"device={str(device)!r}: {model.name} cannot be moved there", ValueError):
-        model.module.to(torch.device(device))
+        place = torch.device(device)
+        n_gpus = torch.cuda.device_count()
+        if place.type == "cuda" and (place.index or 0) >= n_gpus:
+            # Torch's own message is about drivers.
+            raise ValueError(f"torch finds {n_gpus or 'no'} NVIDIA GPU{'s' * (n_gpus > 1)} here.")
+        model.module.to(place)
     model.module.eval()
     return model
 

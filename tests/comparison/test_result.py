@@ -119,12 +119,12 @@ def test_the_gallery_shows_what_metrics_see():
 def test_figures_of_what_is_not_there():
     with pytest.raises(ValueError, match="kind='pie' must be one of 'metrics'"):
         run().plot("pie")
-    with pytest.raises(ValueError, match="kind='curves' needs 'insertion'"):
+    with pytest.raises(ValueError, match="Curves need 'insertion'"):
         run().plot("curves")
     net = GapLinear(dims=1)
     x = images(2, size=(9,), dtype=torch.float32)
     one_dimensional = compare(net, net.relu, x, ["LayerGradCam"], **FAST)
-    with pytest.raises(ValueError, match="kind='gallery' needs 2-D images"):
+    with pytest.raises(ValueError, match="A gallery needs 2-D images"):
         one_dimensional.plot("gallery")
 
 
@@ -216,7 +216,7 @@ def test_tables_and_figures_when_nothing_worked():
         assert summary.empty
         assert summary.columns.tolist() == [by, *result.summary().columns]
         assert "Failures" in result.to_markdown(by)
-    with pytest.raises(ValueError, match=r"kind='curves' has none to show: .*see failures"):
+    with pytest.raises(ValueError, match=r"No image has curves .*see failures"):
         result.plot("curves")
 
 
@@ -335,7 +335,7 @@ class TestFiles:
 
     def test_saves_tables_figures_and_what_the_report_needs(self, compared):
         result, folder = compared
-        with pytest.warns(UserWarning, match="curves.png is left out: kind='curves' needs"):
+        with pytest.warns(UserWarning, match="curves.png is left out: Curves need"):
             written = result.save(folder, "# Mine\n\n", {"Model": "mlp"})
         assert written == ["results.csv", "summary.md", "metrics.png", "gallery.png"]
         assert all((folder / name).stat().st_size for name in written)

@@ -95,6 +95,13 @@ class TestZoo:
             "resnet18", str(resnet_file), device
         )
 
+    @pytest.mark.parametrize(
+        ("n", "sentence"), [(0, "no NVIDIA GPU here"), (2, "2 NVIDIA GPUs here")]
+    )
+    def test_a_gpu_that_is_not_there(self, resnet_file, monkeypatch, n, sentence):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: n)
+        assert f"torch finds {sentence}." in error("resnet18", str(resnet_file), "cuda:2")
+
 
 class TestFactory:
     def test_current_directory_is_importable(self, monkeypatch, tmp_path):
