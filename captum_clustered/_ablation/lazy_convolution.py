@@ -62,11 +62,15 @@ class _State:
         if self.computed is None:
             # As if the ablated layer were computed. What follows on it has a bound of its own.
             check_size(self.difference, self.limit)
-            if n_writes(self.convolution.weight) != self._n_writes:
-                raise CannotBeLazyError("The model has written into the weight.")
+            self.check_weight()
             values = self._of_all_evaluations().mT.unflatten(3, self.unablated.shape[2:])
             self.computed = self.ablation.current(values)
         return self.computed
+
+    def check_weight(self) -> None:
+        """Raise CannotBeLazyError if the weight is not the one that the model used."""
+        if n_writes(self.convolution.weight) != self._n_writes:
+            raise CannotBeLazyError("The model has written into the weight.")
 
     def _of_all_evaluations(self) -> Tensor:
         """Return the values, (M, N, h w, O): channels are last, as is fastest behind it."""
@@ -138,6 +142,7 @@ def _batch_norm(func: Any, tensor: LazyTensor, rest: Any, kwargs: Any) -> Any:
     found = scale_and_shift(*rest, **kwargs)
     if state.computed is not None or found is None:
         return NotImplemented
+    state.check_weight()
     scaled = state.convolution.scaled(*found)
     unablated = func(state.unablated, *rest, **kwargs)
     return ConvolutionOfAblated.of(

@@ -196,3 +196,11 @@ def test_a_residual_block_behind_the_layer(monkeypatch, recwarn):
     monkeypatch.delitem(LazyAblatedTensor.rules, torch.conv2d)
     monkeypatch.setattr(TailHelp, "start", lambda *_: None)
     torch.testing.assert_close(found, cam.attribute(x, 1), rtol=1e-10, atol=1e-12)
+
+
+def test_a_weight_that_is_overwritten_in_front_of_the_norm_is_refused():
+    weight, bias = weights()
+    waiting = F.conv2d(pair()[0], weight, bias)
+    weight.zero_()
+    with pytest.raises(CannotBeLazyError, match="written into the weight"):
+        F.batch_norm(waiting, *(t.double() for t in NORM))
