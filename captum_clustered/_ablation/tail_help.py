@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._C import _functorch
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
 
 from captum_clustered._ablation.batches import EvaluationBatch
 from captum_clustered._ablation.convolutions import Convolution, scale_and_shift
+from captum_clustered._ablation.layout_watch import LayoutWatch
 from captum_clustered._ablation.lazy_base import (
     CannotBeLazyError,
     LazyTensor,
@@ -42,19 +44,22 @@ class TailHelp(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self._waiting: _State | None = None
+        self._layout = LayoutWatch()
         interpreter = _functorch.peek_interpreter_stack()
         # Not a vmap of the model's own, which would get the outputs that wait.
         self._level = 0 if interpreter is None else interpreter.level()
 
-    def start(self, until: ExitStack, n_before: int) -> None:
+    def start(self, until: ExitStack, n_before: int) -> bool:
         """
-        Help until a context ends.
+        Help until a context ends; return whether there is help.
 
         Modes are left in the reverse order. So there is no help if the model is in more of
         them than the pass was at its start, since it leaves these before the context ends.
         """
-        if n_modes() == n_before:
-            until.enter_context(self)
+        if n_modes() != n_before:
+            return False
+        until.enter_context(self)
+        return True
 
     def __torch_function__(
         self,
@@ -77,7 +82,7 @@ class TailHelp(TorchFunctionMode):
         if func is torch.conv2d and args:
             self._waiting = self._convolution(*args, **kwargs)
             found = None if self._waiting is None else _ConvolutionOutput.of(self._waiting)
-        return func(*args, **kwargs) if found is None else found
+        return self._layout.call(func, args, kwargs) if found is None else found
 
     def _batch_of(self, tensor: Any) -> EvaluationBatch | None:
         """Return the evaluations of a tensor for which there is help."""
@@ -104,7 +109,9 @@ class TailHelp(TorchFunctionMode):
     ) -> Tensor | None:
         """Return the output of a batch normalization; None if there is no help for it."""
         found = scale_and_shift(*args, **kwargs)
-        if found is None:
+        # A mode of the user may change what a batch normalization does.
+        others = [m for m in _get_current_function_mode_stack() if type(m) is not DeviceContext]
+        if found is None or others:
             return None
         if waiting is not None and isinstance(images, LazyTensor) and state_of(images) is waiting:
             return waiting.normalized(*found)

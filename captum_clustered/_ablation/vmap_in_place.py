@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from captum_clustered._ablation.layout_watch import LayoutWatch, writes
+
 _FORMATS = frozenset({Tensor.contiguous, Tensor.to, Tensor.clone, torch.clone})
 
 
@@ -30,7 +32,7 @@ class InPlaceHelp(TorchFunctionMode):
 
     def __init__(self, index: Tensor) -> None:
         super().__init__()
-        self._index = index
+        self._index, self._layout = index, LayoutWatch()
         # Of tensors that may be gone. Their numbers are reused for tensors of this pass only.
         self._made: set[int] = set()
 
@@ -45,13 +47,17 @@ class InPlaceHelp(TorchFunctionMode):
         kwargs = kwargs or {}
         given = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         is_ablated = any(map(torch._C._functorch.is_batchedtensor, given))
-        if is_ablated and func in _FORMATS and "memory_format" in kwargs:
+        is_reformatted = is_ablated and func in _FORMATS and "memory_format" in kwargs
+        if is_reformatted:
             kwargs = {name: value for name, value in kwargs.items() if name != "memory_format"}
-        elif is_ablated and args and _writes(func) and self._is_own(args[0]):
+        elif is_ablated and args and writes(func) and self._is_own(args[0]):
             # Fails if something in C++ refers to the tensor. Then vmap says what it misses.
             with suppress(RuntimeError):
                 torch.utils.swap_tensors(args[0], torch.where(self._index >= 0, args[0], args[0]))
-        found = func(*args, **kwargs)
+        found = self._layout.call(func, args, kwargs)
+        if is_reformatted and found is args[0]:
+            # In a plain pass, it may be a copy.
+            self._layout.see_copy(args[0], found, is_certain=False)
         before = {id(tensor) for tensor in given}
         self._made.update(
             id(leaf)
@@ -67,11 +73,6 @@ class InPlaceHelp(TorchFunctionMode):
             and not torch._C._functorch.is_batchedtensor(tensor)
             and _users(tensor) == _users(torch.empty(1))
         )
-
-
-def _writes(func: Any) -> bool:
-    name = getattr(func, "__name__", "")
-    return name == "__setitem__" or (name.endswith("_") and not name.startswith("__"))
 
 
 def _users(tensor: Tensor) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch._C import _len_torch_dispatch_stack
 
 from captum_clustered._ablation.hooks import LayerTensors, Tensors, edit_layer, not_reached
 from captum_clustered._ablation.lazy_base import CannotBeLazyError, materialize
@@ -225,7 +226,7 @@ class _Pass:
             help_autocast,
             ExitStack() as until_end,
         ):
-            self._n_modes = n_modes()
+            self._n_modes, self._n_dispatch_modes = n_modes(), _len_torch_dispatch_stack()
             if self._may_be_called_again and self.stop - self.start > 1:
                 OutputWatch(self.stop - self.start).start(until_end)
             scores = torch.func.vmap(score, randomness="same")(indices)
@@ -253,8 +254,8 @@ class _Pass:
         ablations = self.plan.ablations(self.start, self.stop, index)
         n_evaluations = self.stop - self.start
         at_once = self.request.perturbations_per_eval
-        if self.attempt.lazy:
-            TailHelp().start(self._until_output, self._n_modes)
+        # A lazy convolution relies on the help, which watches how the model uses its layout.
+        if self.attempt.lazy and TailHelp().start(self._until_output, self._n_modes):
             self._limit = SizeLimit(max_elements(at_once, self.plan.n_elements) // n_evaluations)
             return self.plan.lazily_ablated(ablations, self._limit)
         chunk = chunk_size(at_once, self.plan.n_elements)
@@ -269,5 +270,7 @@ class _Pass:
             return
         if not self.attempt.measures_tail:
             self._tail.limit = tail_limit(plan.n_bytes, n_evaluations)
-        if n_evaluations > 1 or self.attempt.measures_tail:
+        # The model leaves modes of its own earlier, and the last one that was entered.
+        is_last = _len_torch_dispatch_stack() == self._n_dispatch_modes
+        if is_last and (n_evaluations > 1 or self.attempt.measures_tail):
             self._until_output.enter_context(self._tail)

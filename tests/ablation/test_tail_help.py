@@ -220,10 +220,28 @@ def test_models_for_which_there_is_no_help(net, monkeypatch):
     torch.testing.assert_close(found, cam.attribute(x, 1))
 
 
+class Doubling(TorchFunctionMode):
+    """A mode of the user, with twice the batch normalization."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        return 2 * found if func is F.batch_norm else found
+
+
+def test_a_mode_of_the_user_sees_batch_normalizations():
+    def plain(x):
+        return norm(conv(x))
+
+    x = batch()
+    with Doubling():
+        found = helped(plain, x)
+    torch.testing.assert_close(found, 2 * torch.func.vmap(plain)(x))
+
+
 def test_help_ends_with_its_context():
     with ExitStack() as until:
-        TailHelp().start(until, n_modes())
+        assert TailHelp().start(until, n_modes())
         assert n_modes() == 1
-        TailHelp().start(until, 0)
+        assert not TailHelp().start(until, 0)
         assert n_modes() == 1
     assert n_modes() == 0

@@ -53,6 +53,12 @@ def to_channels_last(net, stem, branch, x):
     return stem + branch.to(memory_format=torch.channels_last).relu()
 
 
+def copied_to_channels_last(net, stem, branch, x):
+    branch = branch.tanh()
+    torch.relu_(branch.contiguous(memory_format=torch.channels_last))
+    return stem + branch
+
+
 def under_a_view(net, stem, branch, x):
     flat = stem.flatten(2)
     stem += branch
@@ -94,6 +100,7 @@ def right(net, x):
         *((join, True) for join in (add, with_two_names, into_zeros)),
         *((join, True) for join in (channels_last, to_channels_last)),
         *((join, False) for join in (under_a_view, into_the_input, into_a_buffer)),
+        (copied_to_channels_last, False),
     ],
 )
 def test_branches_that_are_written_into_a_tensor_without_ablation(join, is_one_pass, at_once):

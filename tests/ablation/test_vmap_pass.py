@@ -275,3 +275,41 @@ def test_whoever_chooses_the_number_of_evaluations_gets_it(monkeypatch):
     with Sizes() as sizes:
         cam.attribute(x, 0, perturbations_per_eval=5)
     assert sizes.found == [5 * 3 * 4 * 24 * 20]
+
+
+class DoublesTanh(TorchDispatchMode):
+    """A mode of the model."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        return 2 * found if func is torch.ops.aten.tanh.default else found
+
+
+class CalledInMode(nn.Module):
+    """Its layer is called inside a mode, which ends before the tanh."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.conv = nn.Conv2d(2, 4, 3), nn.Conv2d(4, 4, 3)
+        self.double().eval()
+
+    def forward(self, x):
+        with DoublesTanh():
+            x = self.layer(x)
+        return self.conv(x).tanh().mean((2, 3))
+
+
+def test_a_mode_around_the_layer_ends_where_the_model_ends_it():
+    net, x, labels = CalledInMode(), images(2, 2, (6, 6)), torch.tensor([0, 1, 1, 0])
+    with torch.no_grad():
+        values = net.layer(x)
+        scores = [
+            net.conv(values * (labels != j)[:, None, None]).tanh().mean((2, 3))[:, 1]
+            for j in (-1, 0, 1)
+        ]
+    cam = ClusteredLayerCAM(net, net.layer, clusterer=labels)
+    _, clusters = cam.attribute(x, 1, return_clusters=True)
+    torch.testing.assert_close(
+        clusters.importances, torch.stack([scores[0] - score for score in scores[1:]], 1)
+    )
