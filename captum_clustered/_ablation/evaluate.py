@@ -14,6 +14,7 @@ from torch import Tensor
 from captum_clustered._ablation.arguments import CallArguments
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._ablation.loop import per_ablation_loop
+from captum_clustered._ablation.memory_cap import PassEnds
 from captum_clustered._ablation.model import ModelState, layer_name, model_behind
 from captum_clustered._ablation.planner import AblationPlanner, LayerBaselines, expected_channels
 from captum_clustered._ablation.random_numbers import PassNumbers
@@ -138,7 +139,7 @@ def _by_either_engine(
             raise
         except PlanError as error:
             cause = error.cause
-        except Exception as error:  # noqa: BLE001
+        except (PassEnds, Exception) as error:  # noqa: BLE001
             # An error of the model, not of vmap, is raised again by the loop.
             # Further lines are advice to users of vmap.
             failure = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from captum_clustered._ablation.memory_cap import SizeLimit
+from captum_clustered._ablation.memory_cap import PassEnds, SizeLimit
 
 
-class CannotBeLazyError(RuntimeError):
+class CannotBeLazyError(PassEnds):
     """The ablation must be computed at the layer, for this model or this many evaluations."""
 
 
@@ -104,7 +104,6 @@ def materialize(tensor: Tensor) -> Tensor:
 def check_size(tensor: Tensor, limit: SizeLimit) -> None:
     """Raise CannotBeLazyError if a lazy tensor like this one is too large to be computed."""
     if tensor.numel() > limit.max_elements:
-        limit.was_exceeded = True
         raise CannotBeLazyError(f"{tensor.numel()} elements are too many.")
 
 

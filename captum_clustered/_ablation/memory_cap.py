@@ -14,9 +14,13 @@ TAIL_LAYERS = 16
 MAX_TAIL_BYTES = 2**32
 
 
-class TooManyEvaluations(BaseException):
+class PassEnds(BaseException):
+    """A pass under vmap ends, and another one follows; no error, so that no model catches it."""
+
+
+class TooManyEvaluations(PassEnds):
     """
-    A pass would take too much memory; no error, so that no model catches it.
+    A pass would take too much memory.
 
     Args:
 
@@ -33,8 +37,6 @@ class SizeLimit:
     """How many elements a lazy tensor may have per evaluation when it is computed."""
 
     max_elements: int
-    # Recorded, because the model may catch the error.
-    was_exceeded: bool = False
 
 
 def max_elements(perturbations_per_eval: int | None, n_elements: int) -> int:

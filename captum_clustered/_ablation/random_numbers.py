@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from captum_clustered._ablation.memory_cap import PassEnds
+
 aten = torch.ops.aten
 T = TypeVar("T")
 States = dict[torch.device, Tensor]
@@ -219,7 +221,7 @@ class PassNumbers:
         if self._private is None:
             try:
                 yield
-            except Exception:
+            except (PassEnds, Exception):
                 self._check_unchanged()
                 raise
             self._check_unchanged()

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch._C import _len_torch_dispatch_stack
 
 from captum_clustered._ablation.hooks import LayerTensors, Tensors, edit_layer, not_reached
-from captum_clustered._ablation.lazy_base import CannotBeLazyError, materialize
+from captum_clustered._ablation.lazy_base import materialize
 from captum_clustered._ablation.memory_cap import (
+    PassEnds,
     SizeLimit,
     TooManyEvaluations,
     chunk_size,
@@ -100,7 +101,7 @@ def _run(request: AblationRequest, attempt: Attempt) -> AblationScores | Attempt
             found = run.scores()
         except (torch.cuda.OutOfMemoryError, MemoryError):
             raise
-        except (CountCallsFirst, TooManyEvaluations, Exception) as error:
+        except (PassEnds, Exception) as error:
             following = _after_error(request, attempt, run, error)
             if following is None:
                 raise
@@ -229,10 +230,7 @@ class _Pass:
             self._n_modes, self._n_dispatch_modes = n_modes(), _len_torch_dispatch_stack()
             if self._may_be_called_again and self.stop - self.start > 1:
                 OutputWatch(self.stop - self.start).start(until_end)
-            scores = torch.func.vmap(score, randomness="same")(indices)
-        if self._limit.was_exceeded:
-            raise CannotBeLazyError("The model caught the error of a tensor that is too large.")
-        return scores
+            return torch.func.vmap(score, randomness="same")(indices)
 
     def _edit(self, tensors: LayerTensors) -> Tensors | None:
         """Ablate the layer's tensors for the current index of vmap."""

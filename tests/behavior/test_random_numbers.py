@@ -9,6 +9,7 @@ from nets import MlpHead, images
 from torch import nn
 
 from captum_clustered import ClusteredLayerCAM
+from captum_clustered._ablation import memory_cap
 
 
 class Draws(nn.Module):
@@ -153,3 +154,24 @@ def test_noise_of_training_mode_is_warned_about(noise, name):
     cam = ClusteredLayerCAM(net, net.layer, clusterer=2)
     with pytest.warns(UserWarning, match=rf"training mode \({name}\)"):
         cam.attribute(x, 0)
+
+
+class DrawsAndGrows(nn.Module):
+    """Draws in front of the layer, and behind it needs much more memory than the layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(2, 4, 1)
+        self.eval()
+
+    def forward(self, x):
+        x = self.layer(x + torch.rand(x.shape)).tanh().repeat(1, 1, 20, 20)
+        return x.mean((2, 3))
+
+
+def test_a_pass_that_ends_early_moves_no_generator(monkeypatch):
+    monkeypatch.setattr(memory_cap, "TAIL_BYTES", 1)
+    net, x = DrawsAndGrows(), images(dtype=torch.float32)
+    before = torch.get_rng_state()
+    ClusteredLayerCAM(net, net.layer, clusterer=torch.tensor([0, 1, 2, 3])).attribute(x, 1)
+    assert torch.equal(torch.get_rng_state(), before)
