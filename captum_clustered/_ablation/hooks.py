@@ -59,8 +59,8 @@ def edit_layer(layer: Module, attribute_to_layer_input: bool, edit: Edit) -> Ite
     owner = threading.get_ident()
 
     def is_foreign(module: Module) -> bool:
-        # A DataParallel replica is another module object, run in another thread.
-        return module is layer and threading.get_ident() != owner
+        # Another thread may have copied the model with this hook.
+        return threading.get_ident() != owner and not getattr(module, "_is_replica", False)
 
     def pre_hook(
         module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]

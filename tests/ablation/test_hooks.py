@@ -1,3 +1,4 @@
+import copy
 import threading
 from collections import namedtuple
 
@@ -89,11 +90,13 @@ def test_other_threads_are_not_served_but_their_replicas_are(at_input):
     with edit_layer(layer, at_input, double):
         # What DataParallel runs: a shallow copy of the module, in another thread.
         replica = layer._replicate_for_data_parallel()
-        for name, module in (("same", layer), ("replica", replica)):
+        # What another thread that copies the model gets, with its hooks.
+        copied = copy.deepcopy(layer)
+        for name, module in (("same", layer), ("replica", replica), ("copy", copied)):
             thread = threading.Thread(target=run, args=(name, module))
             thread.start()
             thread.join()
-    assert results["same"].item() == 1
+    assert results["same"].item() == results["copy"].item() == 1
     assert results["replica"].item() == 2
 
 
