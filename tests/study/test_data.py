@@ -169,7 +169,7 @@ ERRORS = {
         "ddti",
         lambda root: [file.unlink() for file in root.glob("*.xml")],
         {},
-        r"has no \*\.xml, nor has a folder in it; it has 10_1.jpg, 11_1.jpg, 12_1.jpg, \.\.\.",
+        r"has no \*\.xml, nor has a folder in it; it has 10_1.jpg, 11_1.jpg, 12_1.jpg and 27 more",
     ),
     "no images": (
         "ddti",
