@@ -10,7 +10,7 @@ from torch import Tensor
 from torch._C import _len_torch_dispatch_stack
 
 from captum_clustered._ablation.hooks import LayerTensors, Tensors, edit_layer, not_reached
-from captum_clustered._ablation.lazy_base import materialize
+from captum_clustered._ablation.lazy_base import CannotBeLazyError, materialize
 from captum_clustered._ablation.memory_cap import (
     PassEnds,
     SizeLimit,
@@ -252,8 +252,10 @@ class _Pass:
         ablations = self.plan.ablations(self.start, self.stop, index)
         n_evaluations = self.stop - self.start
         at_once = self.request.perturbations_per_eval
-        # A lazy convolution relies on the help, which watches how the model uses its layout.
-        if self.attempt.lazy and TailHelp().start(self._until_output, self._n_modes):
+        if self.attempt.lazy:
+            # A lazy convolution relies on the help, which watches how the model uses its layout.
+            if not TailHelp().start(self._until_output, self._n_modes):
+                raise CannotBeLazyError("The model is in a mode of torch around the layer.")
             self._limit = SizeLimit(max_elements(at_once, self.plan.n_elements) // n_evaluations)
             return self.plan.lazily_ablated(ablations, self._limit)
         chunk = chunk_size(at_once, self.plan.n_elements)

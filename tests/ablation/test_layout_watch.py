@@ -6,6 +6,7 @@ import pytest
 import torch
 from nets import images
 from torch import nn
+from torch.overrides import BaseTorchFunctionMode
 
 from captum_clustered import ClusteredLayerCAM
 
@@ -96,6 +97,22 @@ def by_hand(net, x):
 @pytest.mark.parametrize("use", USES)
 def test_what_depends_on_the_layout_is_as_in_plain_passes(use, prepare):
     net, x = Net(prepare, use), images(2, 2, (SIDE, SIDE), dtype=torch.float32)
+    found, _ = importances(net, x)
+    torch.testing.assert_close(found, by_hand(net, x), rtol=1e-3, atol=1e-5)
+
+
+class InMode(Net):
+    """The layer is called in a mode of the model's own."""
+
+    def forward(self, x):
+        with BaseTorchFunctionMode():
+            x = self.layer(x)
+        return self.use(self.norm(self.conv(x))).tanh().flatten(2).mean(2)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_it_is_watched_in_models_with_modes_of_their_own(use):
+    net, x = InMode(None, use), images(2, 2, (SIDE, SIDE), dtype=torch.float32)
     found, _ = importances(net, x)
     torch.testing.assert_close(found, by_hand(net, x), rtol=1e-3, atol=1e-5)
 
