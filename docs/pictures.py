@@ -61,6 +61,7 @@ def first_picture(flower: Explained) -> Figure:
         # The two maps have different units.
         scale="own",
         seen=[flower.seen],
+        class_name="daisy",
         plt_fig_axis=(top, top.subplots(1, 3)),
         use_pyplot=False,
     )

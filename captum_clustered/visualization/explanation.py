@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from captum_clustered._scalings import SCALINGS
@@ -17,17 +18,13 @@ from captum_clustered.clusters import order_clusters
 from captum_clustered.visualization.arrays import as_map, as_picture
 from captum_clustered.visualization.canvas import MUTED
 from captum_clustered.visualization.clusters import channels
-from captum_clustered.visualization.explanation_text import (
-    LEAST_SHARE,
-    MAX_PICTURES,
-    ExplanationText,
-)
+from captum_clustered.visualization.explanation_text import ExplanationText
 from captum_clustered.visualization.interpolation import placed
 from captum_clustered.visualization.layer_attr import draw_overlay
 from captum_clustered.visualization.look import Look
 from captum_clustered.visualization.methods import visualize_methods
-from captum_clustered.visualization.palette import OPACITY, TABLE
-from captum_clustered.visualization.scale import Scale
+from captum_clustered.visualization.palette import MIDDLE_GRAY, OPACITY, tinted
+from captum_clustered.visualization.scale import Scale, halo
 
 if TYPE_CHECKING:
     from captum_clustered.explain import Explanation
@@ -38,6 +35,7 @@ _COLUMNS = 3
 # Inches. The figure is 1600 pixels wide.
 _WIDTH, _DPI = 8.0, 200
 _BAR, _LINE, _DROPS = 1.0, 0.16, 2.3
+_BELOW_MAP = "sum of all clusters: opposite signs cancel\nwhite box: one cell, the finest detail"
 
 
 def draw_explanation(
@@ -54,8 +52,8 @@ def draw_explanation(
     All maps are drawn on the original image if the explanation has it, and what the network did
     not see of it is hatched. A line of numbers adds up to the score. Below are the importances of
     the clusters as bars and, for up to six of the largest, where they are active, each on its
-    own scale and the paler the smaller its importance. A cluster of less than a twentieth of
-    the largest importance has a bar only.
+    own scale and the paler the smaller its importance. Of each sign, the largest one has a
+    picture; others have a bar only if they have less than a twentieth of the largest importance.
 
     Of a volume, slices through the maximum of Clustered-CAM, the maximum projection and a strip
     of axial slices are drawn.
@@ -92,8 +90,7 @@ def draw_explanation(
     picture = explanation.picture
     ratio = picture.shape[0] / picture.shape[1]
     shown = order_clusters(explanation.importances, explanation.sizes, _MAX_BARS)
-    pictured = pictured_clusters(explanation)
-    words = ExplanationText(explanation, pictured)
+    words = ExplanationText(explanation)
     title, facts, caption, foot = (
         "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
         for text, width in (
@@ -107,8 +104,8 @@ def draw_explanation(
     map_height = (_WIDTH - _BAR - 0.25) / 3 * ratio
     middle_height = 0.75 + 1.1 * _LINE * n_lines[1] + map_height
     panel = (_WIDTH - _DROPS - 0.3) / _COLUMNS * ratio
-    n_rows = max(1, math.ceil(len(pictured) / _COLUMNS))
-    bottom_height = 0.2 + _LINE * n_lines[2] + max(n_rows * (panel + 0.7), 0.2 * len(shown) + 0.4)
+    n_rows = max(1, math.ceil(len(words.pictured) / _COLUMNS))
+    bottom_height = 0.2 + _LINE * n_lines[2] + max(n_rows * (panel + 0.6), 0.2 * len(shown) + 0.4)
     height = 0.2 + _LINE * (1.3 * n_lines[0] + n_lines[3]) + middle_height + bottom_height
     figure = Figure((_WIDTH, height), dpi=_DPI, facecolor="white", layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=(middle_height, bottom_height))
@@ -122,16 +119,8 @@ def draw_explanation(
     drops, pictures = parts[1].subfigures(1, 2, width_ratios=(_DROPS, _WIDTH - _DROPS))
     draw_drops(drops.subplots(), explanation, shown, words)
     axes = pictures.subplots(n_rows, _COLUMNS, squeeze=False).ravel()
-    _draw_clusters(axes, explanation, pictured, look, words)
+    _draw_clusters(axes, explanation, look, words)
     return figure
-
-
-def pictured_clusters(explanation: Explanation) -> list[int]:
-    """Return the clusters whose maps are drawn."""
-    importances = explanation.importances
-    least = LEAST_SHARE * np.abs(importances).max(initial=0)
-    strongest = order_clusters(importances, explanation.sizes, MAX_PICTURES)
-    return [j for j in strongest if importances[j] and abs(importances[j]) >= least]
 
 
 def draw_drops(
@@ -145,35 +134,42 @@ def draw_drops(
         values.append(float(explanation.importances[others].sum()))
         names.append(f"{len(others)} others")
     places = np.arange(len(values))[::-1]
-    colors = [TABLE[-1 if value > 0 else 0, :3] / 255 for value in values]
-    axis.barh(places, values, color=colors, edgecolor="#444444", linewidth=0.5)
+    # As the ends of the color bar.
+    gray = np.full((1, len(values), 3), MIDDLE_GRAY)
+    axis.barh(places, values, color=tinted(gray, np.sign([values]))[0])
     labels = [f"{name}: {words.number(v)}" for name, v in zip(names, values, strict=True)]
     axis.set_yticks(places, labels, fontsize=8)
+    for j, label in zip(shown, axis.get_yticklabels(), strict=False):
+        if j in words.pictured:
+            label.set_fontweight("bold")
     axis.tick_params(axis="y", length=0)
     axis.tick_params(axis="x", labelsize=7)
     axis.xaxis.set_major_locator(MaxNLocator(3))
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "\u2212"))
-    axis.set_xlabel(textwrap.fill(words.axis(), 24), fontsize=8, parse_math=False)
+    axis.set_xlabel(words.axis(), fontsize=8, parse_math=False)
     axis.axvline(0, color="black", linewidth=0.6)
     axis.spines[["top", "left", "right"]].set_visible(False)
 
 
-def _draw_clusters(
-    axes: Any, explanation: Explanation, pictured: list[int], look: Look, words: ExplanationText
-) -> None:
+def _draw_clusters(axes: Any, explanation: Explanation, look: Look, words: ExplanationText) -> None:
     """Draw where clusters are active, each on its own scale and as vivid as it is important."""
     picture = as_picture(explanation.picture)
     largest = np.abs(explanation.importances).max(initial=0)
-    for axis in axes[len(pictured) :]:
+    for axis in axes[len(words.pictured) :]:
         axis.set_axis_off()
-    for axis, j in zip(axes, pictured, strict=False):
+    for axis, j in zip(axes, words.pictured, strict=False):
         values = placed(as_map(explanation.maps[j]), picture.shape[:2], seen=explanation.seen)
         # The root, because the smallest would not be seen otherwise.
         share = math.sqrt(abs(explanation.importances[j]) / largest)
-        its = replace(look, opacity=look.opacity * share)
+        its = replace(look, strength=share)
         draw_overlay(axis, picture, values, Scale.of([values]), its)
-        axis.set_title(f"cluster {j}\n{textwrap.fill(words.effect(j), 26)}", fontsize=8)
+        axis.set_title(cluster_title(j, words), fontsize=8)
         axis.set_xlabel(channels(explanation.sizes[j]), fontsize=6.5, color=MUTED)
+
+
+def cluster_title(cluster: int, words: ExplanationText) -> str:
+    """Return the title of the picture of a cluster."""
+    return f"cluster {cluster}\n{textwrap.fill(words.effect(cluster), 30)}"
 
 
 def _draw_methods(
@@ -197,9 +193,26 @@ def _draw_methods(
         # No longer than the bar.
         label=textwrap.fill(label, max(10, int(height * 12))),
         seen=[explanation.seen],
+        class_name=words.name(),
         plt_fig_axis=(figure, figure.subplots(1, 3)),
         use_pyplot=False,
     )
+    _draw_cell(axes[0, 1], explanation)
+    axes[0, 1].set_xlabel(_BELOW_MAP, fontsize=7)
     if explanation.gradcam is None:
         (text,) = axes[0, 2].texts
         text.set(text=textwrap.fill(explanation.gradcam_missing, 30), parse_math=False)
+
+
+def _draw_cell(axis: Axes, explanation: Explanation) -> None:
+    """Draw one position of the layer in the lower left corner of what the network saw."""
+    (height, width), cells = explanation.picture.shape[:2], explanation.attribution.shape
+    top, left, bottom, right = explanation.seen
+    size = ((right - left) * width / cells[1], (bottom - top) * height / cells[0])
+    # matplotlib's first pixel has its center at zero.
+    corner = (left * width - 0.5, bottom * height - 0.5 - size[1])
+    axis.add_patch(
+        Rectangle(
+            corner, *size, fill=False, edgecolor="white", linewidth=0.8, path_effects=halo(0.8)
+        )
+    )

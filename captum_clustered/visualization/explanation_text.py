@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from captum_clustered.explain import Explanation
 
 # Clusters that have a picture: no more than these, and none whose importance is a smaller share of
-# the largest.
-MAX_PICTURES, LEAST_SHARE = 6, 0.05
+# the largest but the strongest one of each sign.
+_MAX_PICTURES, _LEAST_SHARE = 6, 0.05
 _NAME = 30
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -30,18 +30,20 @@ class ExplanationText:
     Args:
 
         explanation (Explanation): What is drawn.
-        pictured (Sequence[int]): The clusters that have a picture.
+
+    Attributes:
+
+        pictured (list[int]): The clusters that have a picture, in the order of the bars.
     """
 
-    def __init__(self, explanation: Explanation, pictured: Sequence[int]) -> None:
+    def __init__(self, explanation: Explanation) -> None:
         self.explanation = explanation
-        self.pictured = pictured
         settings = explanation.settings
         self.score = SCORES[settings.score].label
-        self.importance = IMPORTANCES[settings.importance].label
-        largest = max(abs(explanation.score), np.abs(explanation.importances).max(initial=0))
-        # Two decimals, and more where all numbers are small.
-        self.decimals = max(2, 1 - math.floor(math.log10(largest))) if largest else 2
+        largest = float(np.abs(explanation.importances).max(initial=0))
+        # The largest importance has two digits, but no more than four are added for its sake.
+        self.decimals = max(2, min(_decimals(largest), _decimals(abs(explanation.score)) + 4))
+        self.pictured = self._pictured()
 
     def number(self, value: float, sign: str = "+") -> str:
         """Return a number with the decimals of the figure, and a minus as wide as the plus."""
@@ -50,7 +52,7 @@ class ExplanationText:
         return f"{rounded + 0.0:{sign}.{self.decimals}f}".replace("-", "\u2212")
 
     def title(self) -> str:
-        """Say what was predicted, how probable it is, and which class is explained."""
+        """Say what was predicted, and how probable it and the explained class are."""
         found, name = self.explanation, Path(self.explanation.image).name
         target = found.target
         if found.settings.multi_label:
@@ -60,69 +62,69 @@ class ExplanationText:
         else:
             top = [int(i) for i in np.argsort(-found.probabilities, kind="stable")[:2]]
             said = f"predicted: {self._names(top)}"
-            if target not in top:
-                said += f"; explained: {self._names([target])}"
-            elif target != top[0]:
-                said += f"; explained: {self._name(target)}"
+            said += "" if target in top else f"; explained: {self._names([target])}"
         return f"{shortened(name, 60)}   {said}" if name else said
 
     def balance(self) -> str:
-        """Define the score, and say which clusters' drops and what else add up to it."""
+        """Say what is explained, and what the clusters and all else add to the score."""
         found = self.explanation
         drops = found.importances[found.sizes > 0]
         parts = [
-            (drops[drops > 0].sum(), f"for {self._name(found.target)}"),
-            (drops[drops < 0].sum(), "against"),
-            (found.baseline_score, "without any cluster"),
+            (drops[drops > 0].sum(), "from clusters that raise it"),
+            (drops[drops < 0].sum(), "from clusters that lower it"),
+            (found.baseline_score, "left with every cluster removed"),
         ]
         # As printed, so that a reader who adds them up gets the score.
         rest = round(found.score, self.decimals) - sum(round(p, self.decimals) for p, _ in parts)
-        # Shapley values share all interaction among the clusters.
-        kind = "rounding" if IMPORTANCES[found.settings.importance].is_complete else "interaction"
-        if kind == "interaction" or round(rest, self.decimals):
-            parts.append((rest, kind))
-        terms = ", ".join(f"{self.number(value)} {name}" for value, name in parts)
-        return f"{self._definition()}\n{terms} = {self.score} {self.number(found.score, '-')}"
+        # Shapley values share what clusters do together among them.
+        is_complete = IMPORTANCES[found.settings.importance].is_complete
+        parts.append((rest, "from rounding" if is_complete else "from clusters acting together"))
+        terms = [f"{self.number(p)} {name}" for p, name in parts if round(p, self.decimals)]
+        equals = f" = {', '.join(terms)}" if terms else ""
+        return f"{self._definition()}\n{self.score} {self.number(found.score, '-')}{equals}"
 
     def effect(self, cluster: int) -> str:
         """Say what a cluster is worth."""
         value = float(self.explanation.importances[cluster])
-        if IMPORTANCES[self.explanation.settings.importance].is_complete:
-            return f"{self.importance} {self.number(value)}"
-        verb = "lowers" if value > 0 else "raises"
-        return f"removing it {verb} the {self.score} by {self.number(abs(value), '-')}"
+        verb = "raises" if value > 0 else "lowers"
+        return f"{verb} the {self.score} by {self.number(abs(value), '-')}"
 
     def axis(self) -> str:
         """Name what the bars measure."""
         unit = SCORES[self.explanation.settings.score].unit
-        return f"{self.importance} of the {self.score}{f', in {unit}' if unit else ''}"
+        return f"added to the\n{self.score}{f', in {unit}' if unit else ''}"
 
     def caption(self) -> str:
         """Say what the bars and the pictures of clusters are, and which are left out."""
         found, settings = self.explanation, self.explanation.settings
         clusters = found.by_importance()
         n_all, n = len(clusters), len(self.pictured)
-        text = f"{n_all} cluster{'' if n_all == 1 else 's'} of channels"
+        criterion = IMPORTANCES[settings.importance].criterion
+        sentences = [f"{n_all} cluster{'' if n_all == 1 else 's'} of channels; bars: {criterion}"]
         if n:
-            largest = "the largest" if n == 1 else f"the {_count(n)} largest"
-            text += (
-                f", with pictures of {'all' if n == n_all else largest}: where each is active, on "
-                "its own scale, paler the less it is worth"
+            sentences.append(
+                f"{'That in bold has a picture' if n == 1 else 'Those in bold have pictures'}: "
+                "where the cluster is active, on its own scale, outlined at a quarter of its "
+                "largest value, the paler the smaller its effect"
             )
-        if others := [j for j in clusters if j not in self.pictured]:
-            total = self.number(found.importances[others].sum())
-            small = f", each below {LEAST_SHARE:.0%} of the largest," if n < MAX_PICTURES else ""
-            text += f"; the other {_count(len(others))}{small} together {total}"
+        others = found.importances[[j for j in clusters if j not in self.pictured]]
+        if n and len(others):
+            sums = (others[others > 0].sum(), others[others < 0].sum())
+            said = " and ".join(self.number(x) for x in sums if round(x, self.decimals))
+            verb = "others add" if len(others) > 1 else "other adds"
+            sentences.append(f"The {_count(len(others))} {verb} {said or self.number(0)}")
         if settings.n_clusterings > 1:
-            text += (
-                f"; those of seed {settings.seed}, one of {settings.n_clusterings} clusterings "
-                "that the map averages"
+            sentences.append(
+                f"The clusters are those of seed {settings.seed}, one of "
+                f"{settings.n_clusterings} clusterings that the map averages"
             )
         if settings.fused:
-            text += f"; those of layer {shortened(settings.layers[-1], 40)}"
+            sentences.append(
+                f"The clusters are those of layer {shortened(settings.layers[-1], 40)}"
+            )
         if settings.views:
-            text += "; those of the input itself, not of the views"
-        return text
+            sentences.append("The clusters are those of the input itself, not of the views")
+        return ". ".join(sentences) + "."
 
     def foot(self) -> str:
         """Say how fine the map is, and how it was made."""
@@ -141,6 +143,20 @@ class ExplanationText:
             facts.append(f"preprocessing: {found.preprocessing}")
         return "\n".join([*lines, "   |   ".join(facts)])
 
+    def _pictured(self) -> list[int]:
+        values = self.explanation.importances
+        visible = [
+            j for j in self.explanation.by_importance() if round(float(values[j]), self.decimals)
+        ]
+        # Whatever is for and against the class can be seen.
+        chosen = {j for j in visible[:1] if values[j] > 0}
+        chosen |= {j for j in visible[-1:] if values[j] < 0}
+        least = _LEAST_SHARE * np.abs(values).max(initial=0)
+        for j in sorted(visible, key=lambda j: -abs(float(values[j]))):
+            if len(chosen) < _MAX_PICTURES and abs(values[j]) >= least:
+                chosen.add(j)
+        return [j for j in visible if j in chosen]
+
     def _cell(self) -> str:
         found = self.explanation
         if found.map_affine is not None:
@@ -155,11 +171,15 @@ class ExplanationText:
     def _definition(self) -> str:
         found, name = self.explanation, self._name(self.explanation.target)
         if found.settings.score != "margin":
-            return f"{self.score} of {name}"
+            return f"explained: {name}, by its {self.score}"
         other = "the largest other logit"
         if len(found.probabilities) == 2:
-            other = self._name(1 - found.target)
-        return f"margin: {name} minus {other}, in logits"
+            other = f"logit of {self._name(1 - found.target)}"
+        return f"explained: {name}, by its margin (logit of {name} minus {other})"
+
+    def name(self) -> str:
+        """Return the name of the class that is explained."""
+        return self._name(self.explanation.target)
 
     def _name(self, index: int) -> str:
         return shortened(self.explanation.class_name(index), _NAME)
@@ -176,6 +196,11 @@ def percent(probability: float) -> str:
     if probability >= 0.9995:
         return ">99.9 %"
     return "<0.1 %" if probability < 0.0005 else f"{probability * 100:.1f} %"
+
+
+def _decimals(value: float) -> int:
+    """Return how many decimals show two digits of a value."""
+    return 1 - math.floor(math.log10(value)) if value else 2
 
 
 def _count(n: int) -> str:

@@ -32,7 +32,8 @@ from captum_clustered.visualization.scale import (
     signed_text,
 )
 
-_SENSE = ("against the class", "for the class")
+# In a row of a legend.
+_LEGEND_LETTERS = 110
 # In white on black, to be visible on any picture.
 _MASK: dict[str, Any] = {
     "color": "white",
@@ -170,7 +171,7 @@ def draw_overlay(
     axis.autoscale(False)
     known = np.where(unseen, 0, values)
     for share in look.levels:
-        _line(axis, known, share * scale.limit, **line_style(share))
+        _line(axis, known, share * scale.limit, **line_style(share, look.strength))
     if not known.any():
         axis.text(
             0.5, 0.04, "zero everywhere", color="white", ha="center", transform=axis.transAxes
@@ -193,11 +194,17 @@ def draw_legend(
     *,
     has_mask: bool = False,
     unit: str = "",
+    class_name: str = "the class",
 ) -> None:
     """Say below a figure what the lines are that its maps have, and the hatching."""
     entries: list[Any] = [
-        Line2D([], [], **line_style(x), label=f"{signed_text(x)}{unit}, {_SENSE[x > 0]}")
-        for x in scale.levels(look)
+        Line2D(
+            [],
+            [],
+            **line_style(x),
+            label=f"{signed_text(x)}{unit}, {'for' if x > 0 else 'against'} {class_name}",
+        )
+        for x in reversed(scale.levels(look))
         if any(_is_crossed(np.nan_to_num(values), x) for values in maps)
     ]
     if has_mask:
@@ -207,14 +214,18 @@ def draw_legend(
         entries.append(Patch(**style, label="not seen by the network"))
     if not entries:
         return
-    figure.legend(
+    legend = figure.legend(
         handles=entries,
         loc="outside lower center",
-        ncols=len(entries),
+        # Long names of classes are below each other.
+        ncols=len(entries) if sum(len(e.get_label()) for e in entries) < _LEGEND_LETTERS else 1,
         fontsize=8,
         frameon=False,
         handlelength=2.6,
     )
+    for text in legend.get_texts():
+        # The name of a class may have dollar signs, which are no formulas.
+        text.set_parse_math(False)
 
 
 def _is_crossed(values: NDArray[np.float64], level: float) -> bool:

@@ -24,11 +24,14 @@ class Look:
                     Default: False
         keep_colors (bool): Whether to draw the image in its own colors instead of grays.
                     Default: False
+        strength (float): Factor, from 0 to 1, on the colors and the width of the outlines.
+                    Default: 1.0
     """
 
     opacity: float = OPACITY
     outline: bool = False
     keep_colors: bool = False
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse an opacity that is none."""
@@ -47,4 +50,4 @@ class Look:
     @property
     def fill(self) -> float:
         """The strength of the colors."""
-        return 0.0 if self.outline else self.opacity
+        return 0.0 if self.outline else self.opacity * self.strength

@@ -41,6 +41,7 @@ def visualize_methods(
     masks: Batch | None = None,
     seen: Sequence[Seen] | None = None,
     names: Sequence[str] | None = None,
+    class_name: str = "the class",
     plt_fig_axis: tuple[Figure, Any] | None = None,
     use_pyplot: bool = True,
 ) -> tuple[Figure, NDArray[Any]]:
@@ -77,6 +78,8 @@ def visualize_methods(
                     Default: None (the whole images)
         names (Sequence[str], optional): Names of the N images, written beside the rows.
                     Default: None
+        class_name (str, optional): What the legend calls the class that is explained.
+                    Default: "the class"
         plt_fig_axis (tuple, optional): Figure and axes, N x (number of methods + 1).
                     Default: None (new ones)
         use_pyplot (bool, optional): Whether to make the figure with pyplot and show it.
@@ -156,7 +159,9 @@ def visualize_methods(
     aspect = 15 + 10 * len(pictures)
     place = {"ax": list(axes.ravel()), "pad": 0.01, "fraction": 0.05, "aspect": aspect}
     draw_color_bar(figure, bar, label, look, **place)
-    draw_legend(figure, bar, present, look, has_mask=masks is not None, unit=unit)
+    draw_legend(
+        figure, bar, present, look, has_mask=masks is not None, unit=unit, class_name=class_name
+    )
     show(use_pyplot)
     return figure, axes
 

@@ -14,12 +14,11 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from captum_clustered.visualization.look import Look
-from captum_clustered.visualization.palette import MIDDLE_GRAY, TABLE, tinted
+from captum_clustered.visualization.palette import CONTRAST, DARKEST, MIDDLE_GRAY, TABLE, tinted
 
 PLAIN = Look()
 # Of maps that are relative to their own largest absolute value.
 OWN_SCALES, OF_LARGEST = "each map on\nits own scale", " of the largest value"
-HALO = [withStroke(linewidth=2.2, foreground=(0, 0, 0, 0.75))]
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,20 @@ class Scale:
         return [share * self.limit for share in look.levels if ends[0] < share < ends[1]]
 
 
-def draw_color_bar(figure: Any, scale: Scale, label: str, look: Look = PLAIN, **place: Any) -> Any:
+def draw_color_bar(figure: Any, scale: Scale, label: str, look: Look = PLAIN, **where: Any) -> Any:
     """Draw the color bar of a scale; without negative values, only its upper half."""
     limit = scale.limit
     # Odd, so that zero is in the middle.
     colors = tinted(np.full((1, 255, 3), MIDDLE_GRAY), np.linspace(-1, 1, 255)[None], look.fill)[0]
     mappable = ScalarMappable(Normalize(-limit, limit), ListedColormap(colors))
-    bar = figure.colorbar(mappable, extend=scale.extend, **place)
+    bar = figure.colorbar(mappable, extend=scale.extend, **where)
     bar.set_label(label, fontsize=9, parse_math=False)
+    # Colors keep the luminance of the image: from dark pixels on the left to bright ones.
+    grays = np.linspace(DARKEST, DARKEST + CONTRAST, 64)[None, :, None] + np.zeros((255, 1, 3))
+    values = np.linspace(-1, 1, 255)[:, None] + np.zeros((1, 64))
+    place: dict[str, Any] = {"extent": (0, 1, -limit, limit), "aspect": "auto", "origin": "lower"}
+    # Above the colors that matplotlib draws, below the lines.
+    bar.ax.imshow(tinted(grays, values, look.fill), zorder=1.5, **place)
     levels = scale.levels(look)
     ticks = sorted([*levels, *([-limit] if scale.has_negative else []), 0, limit])
     bar.set_ticks(ticks, labels=[signed_text(tick) for tick in ticks])
@@ -81,14 +86,20 @@ def draw_color_bar(figure: Any, scale: Scale, label: str, look: Look = PLAIN, **
     return bar
 
 
-def line_style(level: float) -> dict[str, Any]:
+def line_style(level: float, strength: float = 1.0) -> dict[str, Any]:
     """Return how the outline at a value is drawn: visible on dark and on bright tissue."""
+    width = 0.35 + 0.65 * strength
     return {
         "color": tuple(TABLE[-1 if level > 0 else 0, :3] / 255),
         "linestyle": "solid" if level > 0 else (0, (3, 1.5)),
-        "linewidth": 1.0,
-        "path_effects": HALO,
+        "linewidth": width,
+        "path_effects": halo(width),
     }
+
+
+def halo(width: float) -> list[withStroke]:
+    """Return the dark border of a line."""
+    return [withStroke(linewidth=width + 1.2, foreground=(0, 0, 0, 0.75))]
 
 
 def signed_text(value: float) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from captum_clustered.clusters import order_clusters
 from captum_clustered.visualization.canvas import MUTED
-from captum_clustered.visualization.explanation import draw_drops, pictured_clusters
+from captum_clustered.visualization.explanation import cluster_title, draw_drops
 from captum_clustered.visualization.explanation_text import ExplanationText
 from captum_clustered.visualization.layer_attr import draw_legend
 from captum_clustered.visualization.look import Look
@@ -44,8 +44,7 @@ def draw_volume_explanation(explanation: Explanation, scale: str, look: Look) ->
     panels = [*((across, place[across]) for across in PLANES), (1, None)]
     widths, tall = zip(*(volume.size(across) for across, _ in panels), strict=True)
     ratio = volume.size(2)[1] / volume.size(2)[0]
-    pictured = pictured_clusters(explanation)
-    words = ExplanationText(explanation, pictured)
+    words = ExplanationText(explanation)
     texts = (
         textwrap.fill(words.title(), 72),
         textwrap.fill(f"{words.balance()}   {_where(explanation)}".replace("\n", "   "), 110),
@@ -79,7 +78,7 @@ def draw_volume_explanation(explanation: Explanation, scale: str, look: Look) ->
     place_of_bar = {"ax": list(axes.flat), "pad": 0.01, "fraction": 0.05, "aspect": 40}
     draw_color_bar(parts[0], bar, label, look, **place_of_bar)
     planes = [plane_of(values, *panel) for values in relative for panel in panels]
-    draw_legend(parts[0], bar, planes, look)
+    draw_legend(parts[0], bar, planes, look, class_name=words.name())
     _draw_strip(parts[1], volume, attribution, place[2], look)
     drops, pictures = parts[2].subfigures(1, 2, width_ratios=(_DROPS, _WIDTH - _DROPS))
     shown = order_clusters(explanation.importances, explanation.sizes, _MAX_BARS)
@@ -133,15 +132,15 @@ def _draw_clusters(
     figure: Any, explanation: Explanation, volume: Oriented, look: Look, words: ExplanationText
 ) -> None:
     """Draw the most important clusters, each in its own slice and on its own scale."""
-    chosen = pictured_clusters(explanation)
+    chosen = words.pictured
     axes = figure.subplots(_ROWS, _COLUMNS, squeeze=False)
     for axis, j in zip(axes.flat, chosen, strict=False):
         values = volume.turned(explanation.on_volume(explanation.maps[j]))
         index = maximum_of(np.abs(values))[2]
         share = np.sqrt(abs(explanation.importances[j]) / np.abs(explanation.importances).max())
-        its = replace(look, opacity=look.opacity * share)
+        its = replace(look, strength=share)
         volume.draw(axis, 2, index, values, Scale.of([values]), its, has_letters=False)
-        axis.set_title(f"cluster {j}\n{textwrap.fill(words.effect(j), 26)}", fontsize=8)
+        axis.set_title(cluster_title(j, words), fontsize=8)
         axis.set_xlabel(f"slice {index + 1}", fontsize=8)
     for axis in axes.flat[len(chosen) :]:
         axis.set_axis_off()

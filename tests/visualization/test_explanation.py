@@ -64,6 +64,13 @@ def bars(figure):
     return dict(zip(names, numbers, strict=True))
 
 
+def bold(figure):
+    """The names in bold beside the bars."""
+    (axis,) = [axes for axes in figure.axes if axes.patches and not axes.images]
+    labels = [t for t in axis.get_yticklabels() if t.get_fontweight() == "bold"]
+    return [label.get_text().split(":")[0] for label in labels]
+
+
 def panels(figure):
     """The pictures of clusters, by title."""
     return {a.get_title(): a for a in figure.axes if a.get_title().startswith("cluster")}
@@ -75,19 +82,20 @@ class TestFigure:
         lines = words(figure)
         assert "photo.png predicted: zebra (75.0 %), gnu (25.0 %)" in lines
         assert (
-            "logit of zebra +1.75 for zebra, \u22120.25 against, 0.00 without any cluster, "
-            "\u22120.50 interaction = logit 1.00"
+            "explained: zebra, by its logit logit 1.00 = +1.75 from clusters that raise it, "
+            "\u22120.25 from clusters that lower it, \u22120.50 from clusters acting together"
         ) in lines
         assert (
-            "3 clusters of channels, with pictures of all: where each is active, on its own scale, "
-            "paler the less it is worth"
+            "3 clusters of channels; bars: the drop in the score without them. Those in bold have "
+            "pictures: where the cluster is active, on its own scale, outlined at a quarter of its "
+            "largest value, the paler the smaller its effect."
         ) in lines
-        assert "drop of the logit, in logits" in lines
+        assert "added to the logit, in logits" in lines
         assert bars(figure) == {"cluster 1": 1.25, "cluster 0": 0.5, "cluster 2": -0.25}
         assert list(panels(figure)) == [
-            "cluster 1\nremoving it lowers the\nlogit by 1.25",
-            "cluster 0\nremoving it lowers the\nlogit by 0.50",
-            "cluster 2\nremoving it raises the\nlogit by 0.25",
+            "cluster 1\nraises the logit by 1.25",
+            "cluster 0\nraises the logit by 0.50",
+            "cluster 2\nlowers the logit by 0.25",
         ]
         assert [panel.get_xlabel() for panel in panels(figure).values()] == ["1 channel"] * 3
 
@@ -106,15 +114,40 @@ class TestFigure:
         assert list(bars(figure))[-1] == "6 others"
         titles = [title.split("\n")[0] for title in panels(figure)]
         assert titles == [f"cluster {j}" for j in (19, 18, 17, 2, 1, 0)]
-        # -10 of all, less 9 + 8 + 7 - 8 - 9 - 10 = -3.
-        assert any("the other 14 together \u22127.00" in line for line in words(figure))
+        # 6 + 5 + 4 + 3 + 2 + 1, and -7 - 6 - 5 - 4 - 3 - 2 - 1.
+        expected = "The 14 others add +21.00 and \u221228.00."
+        assert any(line.endswith(expected) for line in words(figure))
+        assert bold(figure) == [f"cluster {j}" for j in (19, 18, 17, 2, 1, 0)]
 
     def test_clusters_below_a_twentieth_of_the_largest_have_a_bar_only(self):
         figure = drawn(explanation([-2.0, 0.1, 0.09, -0.08]))
         assert [title.split("\n")[0] for title in panels(figure)] == ["cluster 1", "cluster 0"]
         (caption,) = [line for line in words(figure) if "of channels" in line]
-        assert caption.startswith("4 clusters of channels, with pictures of the two largest: ")
-        assert caption.endswith("; the other two, each below 5% of the largest, together +0.01")
+        assert caption.endswith(" The two others add +0.09 and \u22120.08.")
+
+    def test_the_largest_of_each_sign_has_a_picture(self):
+        small = [0.02, -0.01, -0.03]
+        figure = drawn(explanation([*small, 2.0]))
+        assert [title.split("\n")[0] for title in panels(figure)] == ["cluster 3", "cluster 2"]
+        # As the sixth, before one that is larger.
+        figure = drawn(explanation([*small, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0]))
+        assert [title.split("\n")[0] for title in panels(figure)] == [
+            f"cluster {j}" for j in (3, 4, 5, 6, 7, 2)
+        ]
+
+    def test_a_cluster_whose_number_is_zero_has_no_picture(self):
+        # Two digits of 2.0 are shown.
+        figure = drawn(explanation([2.0, -0.004]))
+        assert [title.split("\n")[0] for title in panels(figure)] == ["cluster 0"]
+        (caption,) = [line for line in words(figure) if "of channels" in line]
+        assert caption.endswith(" The one other adds 0.00.")
+
+    def test_a_box_on_the_map_has_the_size_of_one_cell(self):
+        original = np.zeros((20, 40, 3), np.uint8)
+        given = replace(explanation([1.0]), original_image=original, seen=(0.0, 0.25, 1.0, 0.75))
+        (box,) = drawn(given).axes[1].patches
+        # A quarter of 20 x 20 pixels, in the lower left corner of what was seen.
+        assert box.get_bbox().bounds == (9.5, 14.5, 5, 5)
 
     def test_a_cluster_is_as_vivid_as_it_is_important(self):
         figure = drawn(explanation([4.0, 1.0], maps=np.ones((2, 4, 4))))
@@ -132,7 +165,7 @@ class TestFigure:
     def test_a_cluster_that_carries_nothing_has_a_bar_only(self):
         figure = drawn(explanation([1.0, 0.0]))
         assert bars(figure) == {"cluster 0": 1, "cluster 1": 0}
-        assert list(panels(figure)) == ["cluster 0\nremoving it lowers the\nlogit by 1.00"]
+        assert list(panels(figure)) == ["cluster 0\nraises the logit by 1.00"]
 
     def test_maps_are_on_the_original_image_and_what_was_cropped_is_unseen(self):
         original = np.zeros((20, 40, 3), np.uint8)
@@ -184,7 +217,9 @@ class TestFigure:
     def test_views_are_named_and_clusters_are_said_to_be_the_inputs(self):
         lines = words(drawn(explanation([1.0]), views=("identity", "hflip")))
         assert any("maps: means over the views identity, hflip" in line for line in lines)
-        assert any(line.endswith("those of the input itself, not of the views") for line in lines)
+        assert any(
+            line.endswith("are those of the input itself, not of the views.") for line in lines
+        )
         assert not any("views" in line for line in words(drawn(explanation([1.0]))))
 
     def test_zeros_without_warnings(self, tmp_path):

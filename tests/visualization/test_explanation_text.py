@@ -7,7 +7,7 @@ from captum_clustered.explain import ExplainerSettings, Explanation
 from captum_clustered.visualization.explanation_text import ExplanationText, percent
 
 
-def text(pictured=(), score="logit", importance="ablation", **fields):
+def text(score="logit", importance="ablation", **fields):
     found = Explanation(
         attribution=np.zeros((7, 14)),
         gradcam=None,
@@ -23,7 +23,7 @@ def text(pictured=(), score="logit", importance="ablation", **fields):
         class_names={0: "benign", 1: "malignant", 2: "normal"},
         settings=ExplainerSettings(layer="conv", score=score, importance=importance),
     )
-    return ExplanationText(replace(found, **fields), pictured)
+    return ExplanationText(replace(found, **fields))
 
 
 THREE = {"probabilities": np.array([0.1, 0.3, 0.6])}
@@ -47,9 +47,7 @@ def test_no_probability_is_certain(probability, said):
 
 def test_the_title_names_the_prediction_and_its_closest_rival():
     assert text().title() == "predicted: malignant (88.5 %), benign (11.5 %)"
-    assert text(target=0).title() == (
-        "predicted: malignant (88.5 %), benign (11.5 %); explained: benign"
-    )
+    assert text(target=0).title() == text().title()
     assert text(target=0, **THREE).title() == (
         "predicted: normal (60.0 %), malignant (30.0 %); explained: benign (10.0 %)"
     )
@@ -64,35 +62,51 @@ def test_findings_that_do_not_exclude_each_other_are_listed():
     assert text(**several).title() == "explained: malignant (90.0 %), also found: benign (70.0 %)"
 
 
-def test_the_margin_says_between_which_classes():
-    two, three = text(score="margin"), text(score="margin", **THREE)
-    assert two.balance().startswith("margin: malignant minus benign, in logits\n")
+def test_the_class_and_the_score_that_are_explained():
+    assert text().balance().startswith("explained: malignant, by its logit\n")
+    two, three = text(score="margin", target=0), text(score="margin", **THREE)
+    assert two.balance().startswith(
+        "explained: benign, by its margin (logit of benign minus logit of malignant)\n"
+    )
     assert three.balance().startswith(
-        "margin: malignant minus the largest other logit, in logits\n"
+        "explained: malignant, by its margin (logit of malignant minus the largest other logit)\n"
     )
 
 
 def test_the_printed_numbers_add_up_to_the_score():
     # 2.5 + 0.387 = 2.887; 2.037 - (2.887 - 0.86 - 0.104) = 0.114, of which 2.04 - 1.93 is printed.
     assert text(score="margin").balance().split("\n")[1] == (
-        "+2.89 for malignant, \u22120.86 against, \u22120.10 without any cluster, "
-        "+0.11 interaction = margin 2.04"
+        "margin 2.04 = +2.89 from clusters that raise it, \u22120.86 from clusters that lower it, "
+        "\u22120.10 left with every cluster removed, +0.11 from clusters acting together"
     )
 
 
-def test_shapley_values_leave_no_interaction():
+def test_terms_that_are_zero_are_left_out():
+    given = text(importances=np.array([2.0, 0.0, 0.0]), baseline_score=0.001).explanation
+    alone = ExplanationText(replace(given, score=2.0))
+    assert alone.balance().split("\n")[1] == "logit 2.00 = +2.00 from clusters that raise it"
+    nothing = ExplanationText(replace(given, importances=np.zeros(3), score=0.0))
+    assert nothing.balance().split("\n")[1] == "logit 0.00"
+
+
+def test_shapley_values_leave_nothing_to_clusters_acting_together():
     exact = text(importance="shapley", score="margin", baseline_score=0.01)
     assert exact.balance().split("\n")[1] == (
-        "+2.89 for malignant, \u22120.86 against, +0.01 without any cluster = margin 2.04"
+        "margin 2.04 = +2.89 from clusters that raise it, \u22120.86 from clusters that lower it, "
+        "+0.01 left with every cluster removed"
     )
-    assert exact.effect(1) == "Shapley value \u22120.86"
-    assert exact.axis() == "Shapley value of the margin, in logits"
+    assert exact.effect(1) == "lowers the margin by 0.86"
+    assert exact.axis() == "added to the\nmargin, in logits"
+    assert "; bars: their Shapley value. " in exact.caption()
 
 
-def test_numbers_that_are_all_small_have_more_decimals():
+def test_small_numbers_have_more_decimals():
     given = text(importances=np.array([2e-5, 0, -1e-5])).explanation
-    small = ExplanationText(replace(given, score=1e-5), ())
-    assert small.effect(2) == "removing it raises the logit by 0.000010"
+    small = ExplanationText(replace(given, score=1e-5))
+    assert small.effect(2) == "lowers the logit by 0.000010"
+    # Beside a large score, four more than it has.
+    assert ExplanationText(replace(given, score=0.98)).effect(0) == "raises the logit by 0.000020"
+    assert ExplanationText(replace(given, score=98.0)).effect(0) == "raises the logit by 0.0000"
 
 
 def test_cells_that_are_not_square():

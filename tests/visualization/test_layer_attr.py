@@ -69,8 +69,8 @@ def test_the_image_is_beside_the_map_and_nothing_covers_it():
 def test_the_legend_says_what_lines_and_hatching_mean():
     (legend,) = draw(mask=np.eye(8, 12), seen=(0, 0, 1, 0.5))[0].legends
     assert [text.get_text() for text in legend.get_texts()] == [
-        "\u22120.5, against the class",
         "+0.5, for the class",
+        "\u22120.5, against the class",
         "outline of the mask",
         "not seen by the network",
     ]

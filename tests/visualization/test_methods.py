@@ -51,10 +51,19 @@ def test_or_each_map_on_its_own_which_the_figure_says():
     assert figure.axes[-1].get_ylabel() == "each map on\nits own scale"
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
-        "\u22120.25 of the largest value, against the class",
         "+0.25 of the largest value, for the class",
+        "\u22120.25 of the largest value, against the class",
     ]
     assert figure.axes[-1].get_ylim() == (-1, 1)
+
+
+def test_the_legend_names_the_class():
+    (legend,) = draw(scale="own", class_name="a $ and $_")[0].legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "+0.25 of the largest value, for a $ and $_",
+        "\u22120.25 of the largest value, against a $ and $_",
+    ]
+    legend.figure.draw_without_rendering()
 
 
 def test_images_and_maps_of_different_sizes_and_missing_ones():

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from captum_clustered.visualization.palette import tinted
-from captum_clustered.visualization.scale import Scale, draw_color_bar, signed_text
+from captum_clustered.visualization.scale import Scale, draw_color_bar, line_style, signed_text
 
 MAPS = [np.array([[1.0, -3.0]]), np.array([[2.0, 0.0]])]
 
@@ -59,6 +59,16 @@ def test_the_bars_colors_are_the_palettes_over_a_middle_gray():
     assert rgba[2] == pytest.approx([0.47, 0.47, 0.47, 1])
 
 
+def test_the_bar_shows_each_value_over_dark_to_bright_pixels():
+    (image,) = bar(Scale(2.0)).ax.images
+    shown = image.get_array()
+    assert image.get_extent() == [0, 1, -2, 2]
+    for column, gray in ((0, 0.2), (-1, 0.82)):
+        pixels = np.full((1, 3, 3), gray)
+        expected = tinted(pixels, np.array([[-1.0, 0.0, 1.0]]))[0]
+        assert np.asarray(shown[[0, 127, 254], column]) == pytest.approx(expected)
+
+
 def test_the_bar_is_centered_at_zero_and_named():
     drawn = bar(Scale(0.5), "share of $ or $_")
     assert drawn.ax.get_ylim() == (-0.5, 0.5)
@@ -70,6 +80,13 @@ def test_the_bar_is_centered_at_zero_and_named():
 
 def test_the_bar_of_maps_without_negative_values_begins_at_zero():
     assert bar(Scale(0.5, has_negative=False)).ax.get_ylim() == (0, 0.5)
+
+
+def test_weaker_lines_are_thinner_and_have_the_same_color():
+    strong, weak = line_style(0.25), line_style(0.25, strength=0.2)
+    assert strong["linewidth"] == 1
+    assert weak["linewidth"] == pytest.approx(0.48)
+    assert weak["color"] == strong["color"]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_a_strip_has_the_slice_of_the_maximum():
 def test_the_legend_names_the_lines_of_the_drawn_planes_alone():
     attr = np.zeros((9, 9, 9))
     attr[4, 4, 4], attr[1, 1, 1] = 1, -0.9
-    for view, signs in (("slices", "+"), ("projection", "-+")):
+    for view, signs in (("slices", "+"), ("projection", "+-")):
         figure, _ = visualize_volume(attr, attr, view=view, use_pyplot=False)
         (legend,) = figure.legends
         texts = [text.get_text() for text in legend.get_texts()]
