@@ -335,7 +335,7 @@ class TestSeveralLayers:
         texts = " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
         assert "layer 1, 3" in texts
         assert "maps: mean over the layers, with equal mass" in texts
-        assert "; those of layer 3" in texts
+        assert "The clusters are those of layer 3." in texts
         write_report(tmp_path, tmp_path / "report.html")
         page = (tmp_path / "report.html").read_text()
         assert "Maps are of several layers; clusters are those of the last one." in page
