@@ -92,7 +92,7 @@ def draw_explanation(
     shown = order_clusters(explanation.importances, explanation.sizes, _MAX_BARS)
     words = ExplanationText(explanation)
     title, facts, caption, foot = (
-        "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
+        wrapped(text, width)
         for text, width in (
             (words.title(), 72),
             (words.balance(), 110),
@@ -165,6 +165,11 @@ def _draw_clusters(axes: Any, explanation: Explanation, look: Look, words: Expla
         draw_overlay(axis, picture, values, Scale.of([values]), its)
         axis.set_title(cluster_title(j, words), fontsize=8)
         axis.set_xlabel(channels(explanation.sizes[j]), fontsize=6.5, color=MUTED)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Break each line of a text where it is longer than a width, in letters."""
+    return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
 
 
 def cluster_title(cluster: int, words: ExplanationText) -> str:

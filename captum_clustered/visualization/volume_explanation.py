@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from captum_clustered.clusters import order_clusters
 from captum_clustered.visualization.canvas import MUTED
-from captum_clustered.visualization.explanation import cluster_title, draw_drops
+from captum_clustered.visualization.explanation import cluster_title, draw_drops, wrapped
 from captum_clustered.visualization.explanation_text import ExplanationText
 from captum_clustered.visualization.layer_attr import draw_legend
 from captum_clustered.visualization.look import Look
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MAX_BARS = 12
 _STRIP = 8
-_ROWS, _COLUMNS = 2, 3
+_COLUMNS = 3
 # Inches. The figure is 1600 pixels wide, as that of an image.
 _WIDTH, _DPI = 8.0, 200
 _BAR, _LINE, _DROPS = 1.0, 0.16, 2.3
@@ -45,24 +45,28 @@ def draw_volume_explanation(explanation: Explanation, scale: str, look: Look) ->
     widths, tall = zip(*(volume.size(across) for across, _ in panels), strict=True)
     ratio = volume.size(2)[1] / volume.size(2)[0]
     words = ExplanationText(explanation)
+    shown = order_clusters(explanation.importances, explanation.sizes, _MAX_BARS)
     texts = (
-        textwrap.fill(words.title(), 72),
-        textwrap.fill(f"{words.balance()}   {_where(explanation)}".replace("\n", "   "), 110),
+        wrapped(words.title(), 72),
+        wrapped(f"{words.balance()}\n{_where(explanation)}", 110),
         f"Clustered-CAM in axial slices of {attribution.shape[2]}, from the top downwards",
-        textwrap.fill(words.caption(), 120),
+        wrapped(words.caption(), 120),
     )
+    n_rows = max(1, math.ceil(len(words.pictured) / _COLUMNS))
     n_lines = [text.count("\n") + 1 for text in texts]
     content = _WIDTH - _BAR
     heights = (
         0.6 + _LINE * n_lines[1] + (1 + len(maps)) * (max(tall) / sum(widths) * content + 0.05),
         0.5 + 2 * _WIDTH / _STRIP * ratio,
-        0.4 + _LINE * n_lines[3] + _ROWS * ((content - _DROPS) / _COLUMNS * ratio + 0.5),
+        0.2
+        + _LINE * n_lines[3]
+        + max(n_rows * ((_WIDTH - _DROPS - 0.3) / _COLUMNS * ratio + 0.6), 0.2 * len(shown) + 0.4),
     )
     height = 0.1 + 1.4 * _LINE * n_lines[0] + sum(heights) + 0.4
     figure = Figure((_WIDTH, height), dpi=_DPI, facecolor="white", layout="constrained")
     style: dict[str, Any] = {"x": 0.01, "ha": "left", "parse_math": False}
     figure.suptitle(texts[0], fontsize=11, weight="bold", **style)
-    foot = textwrap.fill(words.foot(), 150)
+    foot = wrapped(words.foot(), 150)
     figure.supxlabel(foot, fontsize=6.5, color=MUTED, **style)
     parts: Any = figure.subfigures(3, 1, height_ratios=heights)
     for part, text in zip(parts, texts[1:], strict=True):
@@ -81,9 +85,9 @@ def draw_volume_explanation(explanation: Explanation, scale: str, look: Look) ->
     draw_legend(parts[0], bar, planes, look, class_name=words.name())
     _draw_strip(parts[1], volume, attribution, place[2], look)
     drops, pictures = parts[2].subfigures(1, 2, width_ratios=(_DROPS, _WIDTH - _DROPS))
-    shown = order_clusters(explanation.importances, explanation.sizes, _MAX_BARS)
     draw_drops(drops.subplots(), explanation, shown, words)
-    _draw_clusters(pictures, explanation, volume, look, words)
+    axes = pictures.subplots(n_rows, _COLUMNS, squeeze=False)
+    _draw_clusters(axes.ravel(), explanation, volume, look, words)
     return figure
 
 
@@ -129,12 +133,11 @@ def _draw_strip(
 
 
 def _draw_clusters(
-    figure: Any, explanation: Explanation, volume: Oriented, look: Look, words: ExplanationText
+    axes: Any, explanation: Explanation, volume: Oriented, look: Look, words: ExplanationText
 ) -> None:
     """Draw the most important clusters, each in its own slice and on its own scale."""
     chosen = words.pictured
-    axes = figure.subplots(_ROWS, _COLUMNS, squeeze=False)
-    for axis, j in zip(axes.flat, chosen, strict=False):
+    for axis, j in zip(axes, chosen, strict=False):
         values = volume.turned(explanation.on_volume(explanation.maps[j]))
         index = maximum_of(np.abs(values))[2]
         share = np.sqrt(abs(explanation.importances[j]) / np.abs(explanation.importances).max())
@@ -142,8 +145,5 @@ def _draw_clusters(
         volume.draw(axis, 2, index, values, Scale.of([values]), its, has_letters=False)
         axis.set_title(cluster_title(j, words), fontsize=8)
         axis.set_xlabel(f"slice {index + 1}", fontsize=8)
-    for axis in axes.flat[len(chosen) :]:
+    for axis in axes[len(chosen) :]:
         axis.set_axis_off()
-    label = "relative to the\ncluster's largest value"
-    place = {"ax": list(axes.flat), "pad": 0.01, "fraction": 0.05, "aspect": 25}
-    draw_color_bar(figure, Scale(1.0), label, look, **place)
