@@ -8,7 +8,7 @@ pytest.importorskip("nibabel", reason="needs the extra volumes")
 pytest.importorskip("highdicom", reason="needs the extra volumes")
 
 import nibabel
-from small_volumes import at, random_affine, save_series
+from small_volumes import at, random_affine, save_enhanced_ct, save_series
 
 from captum_clustered.data import (
     ImageError,
@@ -32,11 +32,16 @@ class TestReading:
         np.testing.assert_array_equal(found.get_fdata(), values[..., 0])
         np.testing.assert_allclose(found.affine, affine, atol=1e-4)
 
-    def test_a_series_has_hounsfield_units_and_its_place(self, tmp_path):
+    @pytest.mark.parametrize("kind", ["series", "enhanced"])
+    def test_a_ct_has_hounsfield_units_and_its_place(self, kind, tmp_path):
         values = np.arange(3 * 4 * 5).reshape(3, 4, 5)
-        tags = {"RescaleSlope": 2, "RescaleIntercept": -1000}
-        folder = save_series(tmp_path / "ct", values, (0.5, 0.75, 3), (-10, 20, 30), **tags)
-        found = read_volume(folder)
+        place = ((0.5, 0.75, 3), (-10, 20, 30))
+        if kind == "series":
+            tags = {"RescaleSlope": 2, "RescaleIntercept": -1000}
+            path = save_series(tmp_path / "ct", values, *place, **tags)
+        else:
+            path = save_enhanced_ct(tmp_path / "ct.dcm", values, (2, 0, 1), *place, 2, -1000)
+        found = read_volume(path)
         # Slices are in any order in the folder; DICOM has x to the left and y to the back.
         for number, row, column in ((0, 0, 0), (2, 1, 4)):
             place = (10 - 0.5 * column, -20 - 0.75 * row, 30 + 3 * number)

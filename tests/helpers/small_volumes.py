@@ -80,6 +80,63 @@ def volume_with_a_spot(affine, voxel, sides=(40, 36, 24), width=3.0):
     return nibabel.Nifti1Image(values.astype(np.float32), affine)
 
 
+def save_enhanced_ct(path, values, order, spacing, origin, slope, intercept):
+    """An enhanced CT: all slices, from the feet to the head, as the frames of one file."""
+    import pydicom
+    from dicom_files import save_dicom
+
+    def group(name, **tags):
+        dataset = pydicom.Dataset()
+        for key, value in tags.items():
+            setattr(dataset, key, value)
+        return {name: [dataset]}
+
+    def functional_groups(*groups):
+        dataset = pydicom.Dataset()
+        for name, value in {key: value for one in groups for key, value in one.items()}.items():
+            setattr(dataset, name, value)
+        return dataset
+
+    shared = functional_groups(
+        group(
+            "PixelMeasuresSequence",
+            PixelSpacing=[spacing[1], spacing[0]],
+            SliceThickness=spacing[2],
+        ),
+        group("PlaneOrientationSequence", ImageOrientationPatient=[1, 0, 0, 0, 1, 0]),
+        group(
+            "PixelValueTransformationSequence",
+            RescaleSlope=slope,
+            RescaleIntercept=intercept,
+            RescaleType="HU",
+        ),
+    )
+    frames = [
+        functional_groups(
+            group(
+                "PlanePositionSequence",
+                ImagePositionPatient=[*origin[:2], origin[2] + number * spacing[2]],
+            ),
+            group("FrameContentSequence", DimensionIndexValues=[number + 1]),
+        )
+        for number in order
+    ]
+    return save_dicom(
+        path,
+        np.asarray(values)[list(order)],
+        bits=12,
+        frames=len(frames),
+        SOPClassUID=pydicom.uid.EnhancedCTImageStorage,
+        SOPInstanceUID=pydicom.uid.generate_uid(),
+        StudyInstanceUID=pydicom.uid.generate_uid(),
+        SeriesInstanceUID=pydicom.uid.generate_uid(),
+        FrameOfReferenceUID=pydicom.uid.generate_uid(),
+        Modality="CT",
+        SharedFunctionalGroupsSequence=[shared],
+        PerFrameFunctionalGroupsSequence=frames,
+    )
+
+
 def save_series(folder, values, spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0), **tags):
     """An axial DICOM series; values are (slices, rows, columns), from the feet to the head."""
     import pydicom
