@@ -53,7 +53,7 @@ def draw_explanation(
     not see of it is hatched. A line of numbers adds up to the score. Below are the importances of
     the clusters as bars and, for up to six of the largest, where they are active, each on its
     own scale and the paler the smaller its importance. Of each sign, the largest one has a
-    picture; others have a bar only if they have less than a twentieth of the largest importance.
+    picture; others have a bar only if they have less than a fiftieth of the largest importance.
 
     Of a volume, slices through the maximum of Clustered-CAM, the maximum projection and a strip
     of axial slices are drawn.
@@ -87,6 +87,8 @@ def draw_explanation(
         from captum_clustered.visualization.volume_explanation import draw_volume_explanation
 
         return draw_volume_explanation(explanation, scale, look)
+    # A map in other units than LayerGradCam's can be compared by its shape only.
+    has_own_scales = scale == "own" or not explanation.settings.is_additive
     picture = explanation.picture
     ratio = picture.shape[0] / picture.shape[1]
     shown = order_clusters(explanation.importances, explanation.sizes, _MAX_BARS)
@@ -95,8 +97,8 @@ def draw_explanation(
         wrapped(text, width)
         for text, width in (
             (words.title(), 72),
-            (words.balance(), 110),
-            (words.caption(), 120),
+            (words.balance(), 130),
+            (f"{words.caution(has_own_scales)}\n\n{words.caption()}", 120),
             (words.foot(), 150),
         )
     )
@@ -113,9 +115,9 @@ def draw_explanation(
     style: dict[str, Any] = {"x": 0.01, "ha": "left", "parse_math": False}
     figure.suptitle(title, fontsize=11, weight="bold", **style)
     figure.supxlabel(foot, fontsize=6.5, color=MUTED, **style)
-    parts[0].suptitle(facts, fontsize=9, **style)
+    parts[0].suptitle(facts, fontsize=8.5, **style)
     parts[1].suptitle(caption, fontsize=8, **style)
-    _draw_methods(parts[0], explanation, scale, look, words, map_height)
+    _draw_methods(parts[0], explanation, has_own_scales, look, words, map_height)
     drops, pictures = parts[1].subfigures(1, 2, width_ratios=(_DROPS, _WIDTH - _DROPS))
     draw_drops(drops.subplots(), explanation, shown, words)
     axes = pictures.subplots(n_rows, _COLUMNS, squeeze=False).ravel()
@@ -180,7 +182,7 @@ def cluster_title(cluster: int, words: ExplanationText) -> str:
 def _draw_methods(
     figure: Any,
     explanation: Explanation,
-    scale: str,
+    has_own_scales: bool,
     look: Look,
     words: ExplanationText,
     height: float,
@@ -190,8 +192,7 @@ def _draw_methods(
     _, axes = visualize_methods(
         {"Clustered-CAM": [explanation.attribution], "LayerGradCam": [explanation.gradcam]},
         [explanation.picture],
-        # A map in other units than LayerGradCam's can be compared by its shape only.
-        scale=scale if settings.is_additive else "own",
+        scale="own" if has_own_scales else "shared",
         opacity=look.opacity,
         outline=look.outline,
         keep_colors=look.keep_colors,
@@ -204,7 +205,9 @@ def _draw_methods(
     )
     _draw_cell(axes[0, 1], explanation)
     axes[0, 1].set_xlabel(_BELOW_MAP, fontsize=7)
-    if explanation.gradcam is None:
+    if explanation.gradcam is not None:
+        axes[0, 2].set_xlabel("for comparison: by the gradient", fontsize=7)
+    else:
         (text,) = axes[0, 2].texts
         text.set(text=textwrap.fill(explanation.gradcam_missing, 30), parse_math=False)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Clusters that have a picture: no more than these, and none whose importance is a smaller share of
 # the largest but the strongest one of each sign.
-_MAX_PICTURES, _LEAST_SHARE = 6, 0.05
+_MAX_PICTURES, _LEAST_SHARE = 6, 0.02
 _NAME = 30
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -69,19 +69,20 @@ class ExplanationText:
         """Say what is explained, and what the clusters and all else add to the score."""
         found = self.explanation
         drops = found.importances[found.sizes > 0]
-        parts = [
+        clusters = [
             (drops[drops > 0].sum(), "from clusters that raise it"),
             (drops[drops < 0].sum(), "from clusters that lower it"),
-            (found.baseline_score, "left with every cluster removed"),
         ]
+        others = [(found.baseline_score, "left with every cluster removed")]
         # As printed, so that a reader who adds them up gets the score.
-        rest = round(found.score, self.decimals) - sum(round(p, self.decimals) for p, _ in parts)
+        summed = sum(round(part, self.decimals) for part, _ in [*clusters, *others])
+        rest = round(found.score, self.decimals) - summed
         # Shapley values share what clusters do together among them.
         is_complete = IMPORTANCES[found.settings.importance].is_complete
-        parts.append((rest, "from rounding" if is_complete else "from clusters acting together"))
-        terms = [f"{self.number(p)} {name}" for p, name in parts if round(p, self.decimals)]
-        equals = f" = {', '.join(terms)}" if terms else ""
-        return f"{self._definition()}\n{self.score} {self.number(found.score, '-')}{equals}"
+        others.append((rest, "from rounding" if is_complete else "from clusters acting together"))
+        parts = clusters + [part for part in others if round(part[0], self.decimals)]
+        terms = ", ".join(f"{self.number(value)} {name}" for value, name in parts)
+        return f"{self._definition()}\n{self.score} {self.number(found.score, '-')} = {terms}"
 
     def effect(self, cluster: int) -> str:
         """Say what a cluster is worth."""
@@ -100,13 +101,17 @@ class ExplanationText:
         clusters = found.by_importance()
         n_all, n = len(clusters), len(self.pictured)
         criterion = IMPORTANCES[settings.importance].criterion
-        sentences = [f"{n_all} cluster{'' if n_all == 1 else 's'} of channels; bars: {criterion}"]
+        numbered = ", numbered for this image alone" if settings.clusters is None else ""
+        sentences = [
+            f"{n_all} cluster{'' if n_all == 1 else 's'} of channels{numbered}",
+            f"Bars: what each adds (+) or takes away (\u2212), by {criterion}",
+        ]
         if n:
-            sentences.append(
-                f"{'That in bold has a picture' if n == 1 else 'Those in bold have pictures'}: "
-                "where the cluster is active, on its own scale, outlined at a quarter of its "
-                "largest value, the paler the smaller its effect"
-            )
+            sentences += [
+                f"{'The one in bold has a picture' if n == 1 else 'Those in bold have pictures'}: "
+                "where the cluster is active, outlined at a quarter of its own largest value",
+                "A picture is paler the smaller the cluster's effect",
+            ]
         others = found.importances[[j for j in clusters if j not in self.pictured]]
         if n and len(others):
             sums = (others[others > 0].sum(), others[others < 0].sum())
@@ -126,13 +131,19 @@ class ExplanationText:
             sentences.append("The clusters are those of the input itself, not of the views")
         return ". ".join(sentences) + "."
 
+    def caution(self, has_own_scales: bool) -> str:
+        """Say how fine the maps are, and what cannot be compared."""
+        text = (
+            f"One cell of a map is {self._cell()}: an outline is not the border of a lesion or an "
+            "object."
+        )
+        if has_own_scales:
+            text += " Colors of different maps or figures cannot be compared."
+        return text
+
     def foot(self) -> str:
-        """Say how fine the map is, and how it was made."""
+        """Say how the map was made."""
         found, settings = self.explanation, self.explanation.settings
-        lines = [
-            f"One cell of the map is {self._cell()}: an "
-            "outline is not the border of a lesion or an object. A prediction is not a diagnosis."
-        ]
         where = "input of layer" if settings.layer_input else "layer"
         facts = [f"{shortened(found.model, 40)}, {where} {shortened(settings.layer_names, 40)}"]
         if settings.fused:
@@ -141,7 +152,7 @@ class ExplanationText:
             facts.append(f"maps: means over the views {', '.join(settings.views)}")
         if found.preprocessing:
             facts.append(f"preprocessing: {found.preprocessing}")
-        return "\n".join([*lines, "   |   ".join(facts)])
+        return "   |   ".join(["A prediction is not a diagnosis", *facts])
 
     def _pictured(self) -> list[int]:
         values = self.explanation.importances
@@ -175,7 +186,10 @@ class ExplanationText:
         other = "the largest other logit"
         if len(found.probabilities) == 2:
             other = f"logit of {self._name(1 - found.target)}"
-        return f"explained: {name}, by its margin (logit of {name} minus {other})"
+        return (
+            f"explained: {name}, by its margin (logit of {name} minus {other}; above 0: {name} is "
+            "most probable)"
+        )
 
     def name(self) -> str:
         """Return the name of the class that is explained."""

@@ -45,10 +45,12 @@ def draw_volume_explanation(explanation: Explanation, scale: str, look: Look) ->
     widths, tall = zip(*(volume.size(across) for across, _ in panels), strict=True)
     ratio = volume.size(2)[1] / volume.size(2)[0]
     words = ExplanationText(explanation)
+    is_shared = scale == "shared" and explanation.settings.is_additive
     shown = order_clusters(explanation.importances, explanation.sizes, _MAX_BARS)
     texts = (
         wrapped(words.title(), 72),
         wrapped(f"{words.balance()}\n{_where(explanation)}", 110),
+        f"{wrapped(words.caution(not is_shared), 120)}\n\n"
         f"Clustered-CAM in axial slices of {attribution.shape[2]}, from the top downwards",
         wrapped(words.caption(), 120),
     )
@@ -57,7 +59,7 @@ def draw_volume_explanation(explanation: Explanation, scale: str, look: Look) ->
     content = _WIDTH - _BAR
     heights = (
         0.6 + _LINE * n_lines[1] + (1 + len(maps)) * (max(tall) / sum(widths) * content + 0.05),
-        0.5 + 2 * _WIDTH / _STRIP * ratio,
+        0.5 + _LINE * (n_lines[2] - 1) + 2 * _WIDTH / _STRIP * ratio,
         0.2
         + _LINE * n_lines[3]
         + max(n_rows * ((_WIDTH - _DROPS - 0.3) / _COLUMNS * ratio + 0.6), 0.2 * len(shown) + 0.4),
@@ -71,7 +73,6 @@ def draw_volume_explanation(explanation: Explanation, scale: str, look: Look) ->
     parts: Any = figure.subfigures(3, 1, height_ratios=heights)
     for part, text in zip(parts, texts[1:], strict=True):
         part.suptitle(text, fontsize=8, **style)
-    is_shared = scale == "shared" and explanation.settings.is_additive
     label = words.score if is_shared else "relative to each map's\nlargest value"
     axes = parts[0].subplots(1 + len(maps), len(panels), squeeze=False, width_ratios=widths)
     scales = _draw_methods(axes, volume, maps, panels, is_shared, look)

@@ -86,9 +86,12 @@ class TestFigure:
             "\u22120.25 from clusters that lower it, \u22120.50 from clusters acting together"
         ) in lines
         assert (
-            "3 clusters of channels; bars: the drop in the score without them. Those in bold have "
-            "pictures: where the cluster is active, on its own scale, outlined at a quarter of its "
-            "largest value, the paler the smaller its effect."
+            "One cell of a map is 1/4 of the image's width and height: an outline is not the "
+            "border of a lesion or an object. Colors of different maps or figures cannot be "
+            "compared. 3 clusters of channels, numbered for this image alone. Bars: what each adds "
+            "(+) or takes away (\u2212), by the drop in the score without them. Those in bold have "
+            "pictures: where the cluster is active, outlined at a quarter of its own largest "
+            "value. A picture is paler the smaller the cluster's effect."
         ) in lines
         assert "added to the logit, in logits" in lines
         assert bars(figure) == {"cluster 1": 1.25, "cluster 0": 0.5, "cluster 2": -0.25}
@@ -99,13 +102,13 @@ class TestFigure:
         ]
         assert [panel.get_xlabel() for panel in panels(figure).values()] == ["1 channel"] * 3
 
-    def test_the_foot_says_how_fine_the_map_is_and_how_it_was_made(self):
+    def test_the_foot_says_how_the_map_was_made(self):
         figure = drawn(explanation([1.0]))
-        (foot,) = [line for line in words(figure) if line.startswith("One cell")]
-        assert foot == (
-            "One cell of the map is 1/4 of the image's width and height: an outline is not the "
-            "border of a lesion or an object. A prediction is not a diagnosis. net, layer conv"
-        )
+        assert "A prediction is not a diagnosis | net, layer conv" in words(figure)
+
+    def test_colors_on_one_scale_can_be_compared(self):
+        lines = words(drawn(explanation([1.0]), scaling="density"))
+        assert not any("cannot be compared" in line for line in lines)
 
     def test_of_many_clusters_those_that_matter_have_a_bar_and_the_first_a_picture(self):
         # 20 clusters of -10, -9, ..., 9.
@@ -119,11 +122,11 @@ class TestFigure:
         assert any(line.endswith(expected) for line in words(figure))
         assert bold(figure) == [f"cluster {j}" for j in (19, 18, 17, 2, 1, 0)]
 
-    def test_clusters_below_a_twentieth_of_the_largest_have_a_bar_only(self):
-        figure = drawn(explanation([-2.0, 0.1, 0.09, -0.08]))
+    def test_clusters_below_a_fiftieth_of_the_largest_have_a_bar_only(self):
+        figure = drawn(explanation([-2.0, 0.04, 0.03, -0.03]))
         assert [title.split("\n")[0] for title in panels(figure)] == ["cluster 1", "cluster 0"]
         (caption,) = [line for line in words(figure) if "of channels" in line]
-        assert caption.endswith(" The two others add +0.09 and \u22120.08.")
+        assert caption.endswith(" The two others add +0.03 and \u22120.03.")
 
     def test_the_largest_of_each_sign_has_a_picture(self):
         small = [0.02, -0.01, -0.03]

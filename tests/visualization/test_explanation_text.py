@@ -66,10 +66,12 @@ def test_the_class_and_the_score_that_are_explained():
     assert text().balance().startswith("explained: malignant, by its logit\n")
     two, three = text(score="margin", target=0), text(score="margin", **THREE)
     assert two.balance().startswith(
-        "explained: benign, by its margin (logit of benign minus logit of malignant)\n"
+        "explained: benign, by its margin (logit of benign minus logit of malignant; above 0: "
+        "benign is most probable)\n"
     )
     assert three.balance().startswith(
-        "explained: malignant, by its margin (logit of malignant minus the largest other logit)\n"
+        "explained: malignant, by its margin (logit of malignant minus the largest other logit; "
+        "above 0: malignant is most probable)\n"
     )
 
 
@@ -81,12 +83,12 @@ def test_the_printed_numbers_add_up_to_the_score():
     )
 
 
-def test_terms_that_are_zero_are_left_out():
+def test_what_clusters_do_is_said_even_if_it_is_zero_and_the_rest_is_not():
     given = text(importances=np.array([2.0, 0.0, 0.0]), baseline_score=0.001).explanation
     alone = ExplanationText(replace(given, score=2.0))
-    assert alone.balance().split("\n")[1] == "logit 2.00 = +2.00 from clusters that raise it"
-    nothing = ExplanationText(replace(given, importances=np.zeros(3), score=0.0))
-    assert nothing.balance().split("\n")[1] == "logit 0.00"
+    assert alone.balance().split("\n")[1] == (
+        "logit 2.00 = +2.00 from clusters that raise it, 0.00 from clusters that lower it"
+    )
 
 
 def test_shapley_values_leave_nothing_to_clusters_acting_together():
@@ -97,7 +99,7 @@ def test_shapley_values_leave_nothing_to_clusters_acting_together():
     )
     assert exact.effect(1) == "lowers the margin by 0.86"
     assert exact.axis() == "added to the\nmargin, in logits"
-    assert "; bars: their Shapley value. " in exact.caption()
+    assert "(\u2212), by their Shapley value. " in exact.caption()
 
 
 def test_small_numbers_have_more_decimals():
@@ -109,10 +111,14 @@ def test_small_numbers_have_more_decimals():
     assert ExplanationText(replace(given, score=98.0)).effect(0) == "raises the logit by 0.0000"
 
 
+def test_clusters_that_were_saved_are_not_numbered_for_the_image():
+    settings = ExplainerSettings(layer="conv", clusters=(0, 1, 2))
+    assert text(settings=settings).caption().startswith("3 clusters of channels. Bars: ")
+
+
 def test_cells_that_are_not_square():
-    assert (
-        text()
-        .foot()
-        .startswith("One cell of the map is 1/14 of the image's width and 1/7 of its height: ")
+    assert text().caution(False) == (
+        "One cell of a map is 1/14 of the image's width and 1/7 of its height: an outline is not "
+        "the border of a lesion or an object."
     )
-    assert "of the seen part's width" in text(seen=(0.0, 0.25, 1.0, 0.75)).foot()
+    assert "of the seen part's width" in text(seen=(0.0, 0.25, 1.0, 0.75)).caution(False)
