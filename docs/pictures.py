@@ -107,7 +107,7 @@ def main() -> None:
         "explanation": draw_explanation(flower.explanation),
     }
     for name, figure in found.items():
-        figure.savefig(FOLDER / f"{name}.png", dpi=100, pil_kwargs={"optimize": True})
+        figure.savefig(FOLDER / f"{name}.png", dpi=94, pil_kwargs={"optimize": True})
 
 
 if __name__ == "__main__":
