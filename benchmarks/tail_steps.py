@@ -16,8 +16,8 @@ import torch
 from speed.calls import FORWARD, Case, clustered, forward, make_case
 from speed.timing import ratios, seconds_of
 
-from captum_clustered._ablation import lazy_convolution
-from captum_clustered._ablation.tail_help import TailHelp
+from captum_clustered._ablation.single_pass import lazy_convolution
+from captum_clustered._ablation.single_pass.tail_help import TailHelp
 
 STEPS = {
     "none": (False, False, False),

@@ -11,7 +11,6 @@ import torch
 from captum._utils.common import _run_forward
 from torch import Tensor
 
-from captum_clustered._ablation.arguments import CallArguments
 from captum_clustered._ablation.hooks import (
     LayerActivations,
     Tensors,
@@ -19,10 +18,11 @@ from captum_clustered._ablation.hooks import (
     record_layer,
 )
 from captum_clustered._ablation.layer_checks import check_finite, check_layer
-from captum_clustered._ablation.model import ModelState, layer_name
-from captum_clustered._ablation.random_numbers import PassNumbers
+from captum_clustered._ablation.model_state.arguments import CallArguments
+from captum_clustered._ablation.model_state.model import ModelState, layer_name
+from captum_clustered._ablation.model_state.random_numbers import PassNumbers
+from captum_clustered._ablation.model_state.torch_settings import eager_mode, without_autocast
 from captum_clustered._ablation.request import format_inputs
-from captum_clustered._ablation.torch_settings import eager_mode, without_autocast
 from captum_clustered._clustering.clusterers import Clusterer
 from captum_clustered._clustering.features import ChannelGram, channel_first
 from captum_clustered._layer_shapes import warn_if_channels_last

@@ -15,7 +15,7 @@ from torch.nn import Module
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._ablation.hooks import Tensors
-from captum_clustered._ablation.model import layer_name
+from captum_clustered._ablation.model_state.model import layer_name
 from captum_clustered._ablation.planner import LayerBaselines
 from captum_clustered._argument_checks import check_choice, check_int, is_int
 from captum_clustered._clustering.clusterers import (

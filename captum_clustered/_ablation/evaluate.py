@@ -11,13 +11,14 @@ from captum._utils.progress import progress
 from captum._utils.typing import TargetType
 from torch import Tensor
 
-from captum_clustered._ablation.arguments import CallArguments
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._ablation.loop import per_ablation_loop
 from captum_clustered._ablation.memory_cap import PassEnds
-from captum_clustered._ablation.model import ModelState, layer_name, model_behind
+from captum_clustered._ablation.model_state.arguments import CallArguments
+from captum_clustered._ablation.model_state.model import ModelState, layer_name, model_behind
+from captum_clustered._ablation.model_state.random_numbers import PassNumbers
+from captum_clustered._ablation.model_state.torch_settings import eager_mode
 from captum_clustered._ablation.planner import AblationPlanner, LayerBaselines, expected_channels
-from captum_clustered._ablation.random_numbers import PassNumbers
 from captum_clustered._ablation.request import (
     AblationRequest,
     AblationScores,
@@ -25,8 +26,7 @@ from captum_clustered._ablation.request import (
     format_inputs,
     target_scores,
 )
-from captum_clustered._ablation.torch_settings import eager_mode
-from captum_clustered._ablation.vmap_pass import vmap_pass
+from captum_clustered._ablation.single_pass.vmap_pass import vmap_pass
 from captum_clustered._argument_checks import check_int
 from captum_clustered._clustering.clusterers import EachChannel
 from captum_clustered._layer_shapes import warn_if_channels_last

@@ -11,8 +11,8 @@ from torch import Tensor
 from captum_clustered._ablation.coalitions import CoalitionDesign, Importance
 from captum_clustered._ablation.evaluations import ChannelAblation, Evaluations
 from captum_clustered._ablation.hooks import Tensors
-from captum_clustered._ablation.lazy_tensor import lazy_ablated
 from captum_clustered._ablation.memory_cap import SizeLimit
+from captum_clustered._ablation.single_pass.lazy_tensor import lazy_ablated
 
 # The evaluation that keeps every channel. It runs in the first forward pass: dataset_run reads the
 # predicted class from it.

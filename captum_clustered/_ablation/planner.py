@@ -15,8 +15,8 @@ from torch.nn import Module
 from captum_clustered._ablation.coalitions import CoalitionDesign, Importance
 from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.layer_checks import check_finite, check_layer
+from captum_clustered._ablation.model_state.torch_settings import without_autocast
 from captum_clustered._ablation.plan import AblationPlan
-from captum_clustered._ablation.torch_settings import without_autocast
 from captum_clustered._clustering.cluster_sums import cluster_sums
 from captum_clustered._clustering.clusterers import Clusterer
 from captum_clustered._clustering.features import channel_features, channel_first

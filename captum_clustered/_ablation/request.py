@@ -14,10 +14,10 @@ from torch.nn import Module
 
 from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.layer_checks import check_finite
-from captum_clustered._ablation.lazy_base import materialize
-from captum_clustered._ablation.lazy_linear import LinearOfAblated, final
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.planner import AblationPlanner
+from captum_clustered._ablation.single_pass.lazy_base import materialize
+from captum_clustered._ablation.single_pass.lazy_linear import LinearOfAblated, final
 from captum_clustered._clustering.features import at_least_float32
 from captum_clustered._subclasses import plain
 

@@ -15,7 +15,7 @@ from captum.metrics import sensitivity_max
 from rich.console import Group
 from torch import Tensor
 
-from captum_clustered._ablation.random_numbers import PrivateNumbers
+from captum_clustered._ablation.model_state.random_numbers import PrivateNumbers
 from captum_clustered.cli.console import progress_bar, sentences, show, titled
 from captum_clustered.cli.explain import explain_image, prepare_folder
 from captum_clustered.cli.options import OutFolder

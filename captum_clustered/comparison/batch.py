@@ -13,8 +13,8 @@ from typing import Any, TypeVar, Union
 import torch
 from torch import Tensor
 
-from captum_clustered._ablation.model import ModelState
-from captum_clustered._ablation.random_numbers import PrivateNumbers
+from captum_clustered._ablation.model_state.model import ModelState
+from captum_clustered._ablation.model_state.random_numbers import PrivateNumbers
 from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.forward import Forward, Remembered
 from captum_clustered.comparison.methods import Method

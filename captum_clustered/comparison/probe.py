@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import Module
 
 from captum_clustered._ablation.hooks import Tensors, not_reached, record_layer
-from captum_clustered._ablation.model import ModelState, layer_name
-from captum_clustered._ablation.random_numbers import PrivateNumbers
+from captum_clustered._ablation.model_state.model import ModelState, layer_name
+from captum_clustered._ablation.model_state.random_numbers import PrivateNumbers
 from captum_clustered.comparison.batch import WrongModelError, logits_of
 from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.forward import Forward

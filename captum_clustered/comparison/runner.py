@@ -15,7 +15,12 @@ from captum.attr import LayerAttribution
 from torch import Tensor
 from torch.nn import Module
 
-from captum_clustered._ablation.model import ModelState, device_of, layer_name, model_or_layer
+from captum_clustered._ablation.model_state.model import (
+    ModelState,
+    device_of,
+    layer_name,
+    model_or_layer,
+)
 from captum_clustered._argument_checks import check_choice, check_int, is_int
 from captum_clustered._storage.fingerprints import describe, hash_module, hash_tensor
 from captum_clustered._version import __version__

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from captum_clustered._ablation import model
+from captum_clustered._ablation.model_state import model
 from captum_clustered._storage.fingerprints import (
     describe,
     hash_module,

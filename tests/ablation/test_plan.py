@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from captum_clustered._ablation.coalitions import IMPORTANCES, LeaveOneOut
-from captum_clustered._ablation.lazy_base import materialize
-from captum_clustered._ablation.lazy_tensor import LazyAblatedTensor
 from captum_clustered._ablation.memory_cap import SizeLimit
 from captum_clustered._ablation.plan import UNABLATED, AblationPlan
+from captum_clustered._ablation.single_pass.lazy_base import materialize
+from captum_clustered._ablation.single_pass.lazy_tensor import LazyAblatedTensor
 
 VALUES = torch.tensor([[1.0, 2.0, 3.0, 4.0]]).view(1, 4, 1, 1).repeat(2, 1, 1, 2)
 MASKS = torch.tensor([[1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0], [1, 1, 0, 1], [1, 0, 1, 1]]).bool()

@@ -14,9 +14,9 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils._device import DeviceContext
 
 from captum_clustered._ablation.batches import EvaluationBatch
-from captum_clustered._ablation.convolutions import Convolution, scale_and_shift
-from captum_clustered._ablation.layout_watch import LayoutWatch
-from captum_clustered._ablation.lazy_base import (
+from captum_clustered._ablation.single_pass.convolutions import Convolution, scale_and_shift
+from captum_clustered._ablation.single_pass.layout_watch import LayoutWatch
+from captum_clustered._ablation.single_pass.lazy_base import (
     CannotBeLazyError,
     LazyTensor,
     Rule,

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from captum_clustered._ablation.layout_watch import LayoutWatch, writes
+from captum_clustered._ablation.single_pass.layout_watch import LayoutWatch, writes
 
 _FORMATS = frozenset({Tensor.contiguous, Tensor.to, Tensor.clone, torch.clone})
 

@@ -7,14 +7,14 @@ from nets import images
 from torch import nn
 
 from captum_clustered import ClusteredLayerCAM
-from captum_clustered._ablation import lazy_convolution
 from captum_clustered._ablation.coalitions import LeaveOneOut, shapley
 from captum_clustered._ablation.evaluations import ChannelAblation, Evaluations
-from captum_clustered._ablation.lazy_base import CannotBeLazyError, materialize
-from captum_clustered._ablation.lazy_convolution import ConvolutionOfAblated
-from captum_clustered._ablation.lazy_tensor import LazyAblatedTensor, lazy_ablated
 from captum_clustered._ablation.memory_cap import SizeLimit
-from captum_clustered._ablation.tail_help import TailHelp
+from captum_clustered._ablation.single_pass import lazy_convolution
+from captum_clustered._ablation.single_pass.lazy_base import CannotBeLazyError, materialize
+from captum_clustered._ablation.single_pass.lazy_convolution import ConvolutionOfAblated
+from captum_clustered._ablation.single_pass.lazy_tensor import LazyAblatedTensor, lazy_ablated
+from captum_clustered._ablation.single_pass.tail_help import TailHelp
 
 N, C, OUT = 3, 7, 5
 LABELS = torch.tensor([[0, 1, 2, 0, 3, 1, 0], [3, 3, 3, 3, 3, 3, 3], [2, 2, 0, 0, 1, 1, 1]])

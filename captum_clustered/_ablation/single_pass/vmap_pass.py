@@ -10,7 +10,6 @@ from torch import Tensor
 from torch._C import _len_torch_dispatch_stack
 
 from captum_clustered._ablation.hooks import LayerTensors, Tensors, edit_layer, not_reached
-from captum_clustered._ablation.lazy_base import CannotBeLazyError, materialize
 from captum_clustered._ablation.memory_cap import (
     PassEnds,
     SizeLimit,
@@ -20,14 +19,15 @@ from captum_clustered._ablation.memory_cap import (
     tail_chunk_size,
     tail_limit,
 )
-from captum_clustered._ablation.output_watch import CountCallsFirst, OutputWatch
+from captum_clustered._ablation.model_state.torch_settings import quiet_fallback
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.request import AblationRequest, AblationScores, PlanError
-from captum_clustered._ablation.tail_help import TailHelp, n_modes
-from captum_clustered._ablation.tail_memory import TailMemory
-from captum_clustered._ablation.torch_settings import quiet_fallback
-from captum_clustered._ablation.vmap_gaps import AutocastHelp, plain_autograd_functions
-from captum_clustered._ablation.vmap_in_place import InPlaceHelp
+from captum_clustered._ablation.single_pass.lazy_base import CannotBeLazyError, materialize
+from captum_clustered._ablation.single_pass.output_watch import CountCallsFirst, OutputWatch
+from captum_clustered._ablation.single_pass.tail_help import TailHelp, n_modes
+from captum_clustered._ablation.single_pass.tail_memory import TailMemory
+from captum_clustered._ablation.single_pass.vmap_gaps import AutocastHelp, plain_autograd_functions
+from captum_clustered._ablation.single_pass.vmap_in_place import InPlaceHelp
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Attempt:
     Attributes:
 
         lazy (bool): Whether ablated tensors are computed only when the model needs them, see
-                    :mod:`lazy_tensor <captum_clustered._ablation.lazy_tensor>`.
+                    :mod:`lazy_tensor <captum_clustered._ablation.single_pass.lazy_tensor>`.
         n_calls (int): Number of the layer's calls in a forward pass; the last one is ablated.
         is_counted (bool): Whether these calls were counted, not guessed.
         chunk (int or None): Evaluations in one forward pass; None means all.

@@ -5,7 +5,7 @@ import torch
 from nets import MlpHead, images
 from torch import nn
 
-from captum_clustered._ablation.model import (
+from captum_clustered._ablation.model_state.model import (
     ModelState,
     device_of,
     layer_name,

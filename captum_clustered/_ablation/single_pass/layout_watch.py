@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch._C import _functorch
 
-from captum_clustered._ablation.lazy_base import CannotBeLazyError, LazyTensor, state_of
+from captum_clustered._ablation.single_pass.lazy_base import CannotBeLazyError, LazyTensor, state_of
 
 # Depending on the layout, they return a view of a tensor or a copy.
 _VIEWS_OR_COPIES = frozenset(

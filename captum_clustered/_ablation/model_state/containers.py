@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from captum_clustered._ablation.tensor_values import TensorValues, has_values
+from captum_clustered._ablation.model_state.tensor_values import TensorValues, has_values
 
 # They contain nothing that a pass could change.
 _LEAVES = frozenset(
@@ -58,7 +58,7 @@ class Containers:
     Lists, dictionaries, sets, deques, their subclasses, and the attributes of objects are
     restored, in any nesting, and so are the values of tensors and the states of random number
     generators in them. Parameters are not copied. Modules are left to
-    :class:`ModelState <captum_clustered._ablation.model.ModelState>`.
+    :class:`ModelState <captum_clustered._ablation.model_state.model.ModelState>`.
 
     Attributes:
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from captum_clustered._ablation.random_numbers import PassNumbers, PrivateNumbers
+from captum_clustered._ablation.model_state.random_numbers import PassNumbers, PrivateNumbers
 
 CPU = torch.device("cpu")
 
@@ -56,7 +56,7 @@ def test_fused_dropout(train):
 
 def test_an_operation_without_a_generator_of_its_own_gets_the_private_state(monkeypatch):
     monkeypatch.setattr(
-        "captum_clustered._ablation.random_numbers._with_generator", lambda func: None
+        "captum_clustered._ablation.model_state.random_numbers._with_generator", lambda func: None
     )
     before = torch.get_rng_state()
     with PrivateNumbers(seed=3):

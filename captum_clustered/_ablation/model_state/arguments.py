@@ -7,7 +7,11 @@ from contextlib import contextmanager
 
 from torch.utils import _pytree as pytree
 
-from captum_clustered._ablation.tensor_values import TensorValues, has_values, restore_values
+from captum_clustered._ablation.model_state.tensor_values import (
+    TensorValues,
+    has_values,
+    restore_values,
+)
 
 
 class CallArguments:

@@ -22,7 +22,11 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from captum_clustered._ablation.containers import CannotRestoreError, Containers, is_foreign
+from captum_clustered._ablation.model_state.containers import (
+    CannotRestoreError,
+    Containers,
+    is_foreign,
+)
 from captum_clustered.scores import ScoreWrapper
 
 # How many objects are looked at to find the model behind a function.

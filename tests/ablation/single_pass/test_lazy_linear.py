@@ -7,13 +7,14 @@ from nets import GapLinear, MlpHead, images
 from torch import Tensor
 
 from captum_clustered import ClusteredLayerCAM
-from captum_clustered._ablation import lazy_linear, memory_cap
+from captum_clustered._ablation import memory_cap
 from captum_clustered._ablation.coalitions import LeaveOneOut, shapley
 from captum_clustered._ablation.evaluations import ChannelAblation, Evaluations
-from captum_clustered._ablation.lazy_base import CannotBeLazyError, materialize
-from captum_clustered._ablation.lazy_linear import LinearOfAblated, final
-from captum_clustered._ablation.lazy_tensor import LazyAblatedTensor, lazy_ablated
 from captum_clustered._ablation.memory_cap import SizeLimit
+from captum_clustered._ablation.single_pass import lazy_linear
+from captum_clustered._ablation.single_pass.lazy_base import CannotBeLazyError, materialize
+from captum_clustered._ablation.single_pass.lazy_linear import LinearOfAblated, final
+from captum_clustered._ablation.single_pass.lazy_tensor import LazyAblatedTensor, lazy_ablated
 
 N, C, OUT = 3, 7, 5
 LABELS = torch.tensor([[0, 1, 2, 0, 3, 1, 0], [3, 3, 3, 3, 3, 3, 3], [2, 2, 0, 0, 1, 1, 1]])

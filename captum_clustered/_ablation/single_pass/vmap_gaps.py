@@ -15,7 +15,7 @@ from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from captum_clustered._ablation.torch_settings import SharedSwitch
+from captum_clustered._ablation.model_state.torch_settings import SharedSwitch
 
 _CONVOLUTIONS = frozenset(
     {

@@ -13,8 +13,8 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from captum_clustered import ClusteredLayerCAM
-from captum_clustered._ablation.lazy_base import CannotBeLazyError, materialize
-from captum_clustered._ablation.tail_help import TailHelp, n_modes
+from captum_clustered._ablation.single_pass.lazy_base import CannotBeLazyError, materialize
+from captum_clustered._ablation.single_pass.tail_help import TailHelp, n_modes
 
 C, OUT = 4, 6
 WEIGHT, BIAS = images(OUT, C, (3, 3), seed=3), images(1, OUT, (), 4)[0]

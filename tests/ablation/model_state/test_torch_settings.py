@@ -6,7 +6,11 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from captum_clustered._ablation.torch_settings import SharedSwitch, eager_mode, quiet_fallback
+from captum_clustered._ablation.model_state.torch_settings import (
+    SharedSwitch,
+    eager_mode,
+    quiet_fallback,
+)
 
 
 def loop_over_an_operation_without_batching_rule():

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from nets import images
 
-from captum_clustered._ablation.convolutions import Convolution, scale_and_shift
+from captum_clustered._ablation.single_pass.convolutions import Convolution, scale_and_shift
 
 # Size of the kernel, and options of torch.conv2d.
 KINDS = [

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from captum_clustered._ablation.convolutions import Convolution, scale_and_shift
 from captum_clustered._ablation.evaluations import ChannelAblation
-from captum_clustered._ablation.lazy_base import (
+from captum_clustered._ablation.memory_cap import SizeLimit
+from captum_clustered._ablation.single_pass.convolutions import Convolution, scale_and_shift
+from captum_clustered._ablation.single_pass.lazy_base import (
     CannotBeLazyError,
     LazyTensor,
     Rule,
@@ -20,7 +21,6 @@ from captum_clustered._ablation.lazy_base import (
     n_writes,
     state_of,
 )
-from captum_clustered._ablation.memory_cap import SizeLimit
 
 # With a larger part of ablated channels, they hardly cost less than a convolution of all channels.
 MAX_ABLATED = 0.25
@@ -100,7 +100,7 @@ class ConvolutionOfAblated(LazyTensor):
     evaluation mode scales the weights.
 
     Rounding is that of the unablated output, as in
-    :class:`LinearOfAblated <captum_clustered._ablation.lazy_linear.LinearOfAblated>`.
+    :class:`LinearOfAblated <captum_clustered._ablation.single_pass.lazy_linear.LinearOfAblated>`.
     """
 
     rules: ClassVar[dict[Any, Rule]] = {}

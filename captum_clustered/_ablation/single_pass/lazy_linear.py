@@ -12,7 +12,9 @@ from torch import Tensor
 
 from captum_clustered._ablation.batches import are_plain_parameters
 from captum_clustered._ablation.evaluations import ChannelAblation
-from captum_clustered._ablation.lazy_base import (
+from captum_clustered._ablation.memory_cap import SizeLimit
+from captum_clustered._ablation.model_state.torch_settings import without_autocast
+from captum_clustered._ablation.single_pass.lazy_base import (
     CannotBeLazyError,
     LazyTensor,
     Rule,
@@ -20,8 +22,6 @@ from captum_clustered._ablation.lazy_base import (
     n_writes,
     state_of,
 )
-from captum_clustered._ablation.memory_cap import SizeLimit
-from captum_clustered._ablation.torch_settings import without_autocast
 from captum_clustered._clustering.features import at_least_float32
 
 # Terms that are computed at a time: they should stay in the cache until they are added up.

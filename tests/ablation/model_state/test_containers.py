@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from captum_clustered._ablation.containers import Containers
+from captum_clustered._ablation.model_state.containers import Containers
 
 
 class Slotted:

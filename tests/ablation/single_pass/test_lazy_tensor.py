@@ -12,9 +12,13 @@ from captum_clustered import ClusteredLayerCAM
 from captum_clustered._ablation import memory_cap
 from captum_clustered._ablation.coalitions import LeaveOneOut
 from captum_clustered._ablation.evaluations import ChannelAblation, Evaluations
-from captum_clustered._ablation.lazy_base import METADATA, CannotBeLazyError, materialize
-from captum_clustered._ablation.lazy_tensor import LazyAblatedTensor, lazy_ablated
 from captum_clustered._ablation.memory_cap import SizeLimit
+from captum_clustered._ablation.single_pass.lazy_base import (
+    METADATA,
+    CannotBeLazyError,
+    materialize,
+)
+from captum_clustered._ablation.single_pass.lazy_tensor import LazyAblatedTensor, lazy_ablated
 
 N, C = 2, 3
 NORM = (torch.tensor([0.1, 0.2, 0.3]), torch.tensor([1.0, 2.0, 3.0]))

@@ -9,7 +9,7 @@ from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint
 
 from captum_clustered import ClusteredLayerCAM
-from captum_clustered._ablation.vmap_gaps import plain_autograd_functions
+from captum_clustered._ablation.single_pass.vmap_gaps import plain_autograd_functions
 
 
 class Swish(Function):

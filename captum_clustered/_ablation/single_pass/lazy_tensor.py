@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from captum_clustered._ablation.batches import are_plain_parameters
-from captum_clustered._ablation.convolutions import Convolution
 from captum_clustered._ablation.evaluations import ChannelAblation
-from captum_clustered._ablation.lazy_base import LazyTensor, Rule, check_size, state_of
-from captum_clustered._ablation.lazy_convolution import convolution_of_ablated
-from captum_clustered._ablation.lazy_linear import linear
 from captum_clustered._ablation.memory_cap import SizeLimit
+from captum_clustered._ablation.single_pass.convolutions import Convolution
+from captum_clustered._ablation.single_pass.lazy_base import LazyTensor, Rule, check_size, state_of
+from captum_clustered._ablation.single_pass.lazy_convolution import convolution_of_ablated
+from captum_clustered._ablation.single_pass.lazy_linear import linear
 
 
 @dataclass
@@ -94,12 +94,12 @@ class LazyAblatedTensor(LazyTensor):
     Ablation replaces whole channels, pooling acts on each channel and an activation on each
     value, so f(where(mask, A, B)) = where(mask, f(A), f(B)). The right side needs f twice, the
     left side once for each ablation. A lazy tensor holds A, B and the ablation, and applies such
-    functions to A and B. A linear layer makes a
-    :class:`LinearOfAblated <captum_clustered._ablation.lazy_linear.LinearOfAblated>` and a
-    convolution of images a :class:`ConvolutionOfAblated
-    <captum_clustered._ablation.lazy_convolution.ConvolutionOfAblated>`. Any other function that
-    mixes channels gets the computed tensor. If a linear layer follows on a global pooling, as
-    behind a last layer, the ablated feature maps are never computed.
+    functions to A and B. A linear layer makes a :class:`LinearOfAblated
+    <captum_clustered._ablation.single_pass.lazy_linear.LinearOfAblated>` and a convolution of
+    images a :class:`ConvolutionOfAblated
+    <captum_clustered._ablation.single_pass.lazy_convolution.ConvolutionOfAblated>`. Any other
+    function that mixes channels gets the computed tensor. If a linear layer follows on a global
+    pooling, as behind a last layer, the ablated feature maps are never computed.
 
     A reshaped lazy tensor is a view: both are computed together, in the same memory.
     """
