@@ -13,18 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 
-__all__ = [
-    "ImageError",
-    "UserError",
-    "as_user_error",
-    "close_matches",
-    "explained",
-    "first_few",
-    "needs_extra",
-    "one_line",
-    "printable",
-]
-
 # Their messages are written for people. Others, such as "KeyError: 'x'", need their type.
 _READABLE = (ValueError, OSError, ImportError)
 

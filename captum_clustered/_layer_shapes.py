@@ -9,17 +9,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-__all__ = [
-    "CHANNELS_LAST",
-    "MAP",
-    "TOKENS",
-    "LayerKind",
-    "kind_of",
-    "token_grid",
-    "token_splits",
-    "warn_if_channels_last",
-]
-
 Shape = tuple[int, ...]
 # Patches of an image are at most this wide.
 MAX_STRIDE = 64

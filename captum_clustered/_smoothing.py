@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["smooth"]
-
 
 def smooth(values: NDArray[np.float64], size: Sequence[int]) -> NDArray[np.float64]:
     """

@@ -109,11 +109,15 @@ def sigmoid(forward_func: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return ScoreWrapper(forward_func, _sigmoid)
 
 
+def _same(logits: Tensor) -> Tensor:
+    return logits
+
+
 class ScoreWrapper:
     """Not a closure: it can be pickled and has the ``device_ids`` that Captum looks for."""
 
     def __init__(
-        self, forward_func: Callable[..., Tensor], transform: Callable[[Tensor], Tensor]
+        self, forward_func: Callable[..., Tensor], transform: Callable[[Tensor], Tensor] = _same
     ) -> None:
         self.forward_func = forward_func
         self.transform = transform

@@ -16,9 +16,6 @@ Forward = Callable[..., Tensor]
 class GuardedForward(ScoreWrapper):
     """A forward function that runs on copies, so in-place operations do not reach its inputs."""
 
-    def __init__(self, forward_func: Forward) -> None:
-        super().__init__(forward_func, _same)
-
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return what the wrapped function returns."""
         copies = (arg.clone() if isinstance(arg, Tensor) else arg for arg in args)
@@ -66,7 +63,3 @@ class Remembered:
             self._seen[key] = self.function(*args, **kwargs)
         # A copy, because the caller may change it in place.
         return self._seen[key].clone()
-
-
-def _same(logits: Tensor) -> Tensor:
-    return logits

@@ -6,6 +6,7 @@ import copy
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -86,24 +87,19 @@ class Case:
     def copied(self) -> Case:
         """Return the case with copied tensors; remembered results are shared."""
         case = copy.copy(self)
-        for name in ("inputs", "target", "attributions", "labels", "masks"):
-            tensor = getattr(self, name)
-            setattr(case, name, None if tensor is None else tensor.clone())
+        vars(case).update(self._tensors(torch.clone))
         return case
 
     def select(self, indices: list[int]) -> Case:
         """Return the case of some of the images."""
         if indices == list(range(len(self.inputs))):
             return self
-        part = ImageBatch(self.inputs, self.labels, self.masks).select(indices)
-        return replace(
-            self,
-            inputs=part.inputs,
-            target=self.target[indices],
-            attributions=self.attributions[indices],
-            labels=part.labels,
-            masks=part.masks,
-        )
+        return replace(self, **self._tensors(itemgetter(indices)))
+
+    def _tensors(self, function: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+        names = ("inputs", "target", "attributions", "labels", "masks")
+        found = {name: getattr(self, name) for name in names}
+        return {name: None if each is None else function(each) for name, each in found.items()}
 
 
 def seed_of(seed: int, batch_index: int, *what: str) -> int:

@@ -24,11 +24,11 @@ _REFERENCE = "#000000"
 _METHOD = "#0072B2"
 _STYLES: list[Any] = ["-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1))]
 _CURVE_METRICS = {"insertion", "deletion", "insertion - deletion"}
-# What is done to pixels, by the curve's name.
-_DONE = {
-    "insertion blur": "inserted",
-    "deletion 0.0": "set to zero",
-    "deletion blur": "blurred",
+# Curve -> its title, and what is done to pixels.
+_CURVES = {
+    "insertion blur": ("Insertion (from blur)", "inserted"),
+    "deletion 0.0": ("Deletion (to zero)", "set to zero"),
+    "deletion blur": ("Deletion (to blur)", "blurred"),
 }
 _PANELS_PER_ROW = 3
 # Letters of the small print, slightly fewer than fit.
@@ -85,12 +85,7 @@ def metrics(comparison: Comparison) -> Figure:
 
 def curves(comparison: Comparison) -> Figure:
     """Draw mean insertion and deletion curves of all methods."""
-    titles = {
-        "insertion blur": "Insertion (from blur)",
-        "deletion 0.0": "Deletion (to zero)",
-        "deletion blur": "Deletion (to blur)",
-    }
-    kinds = [key for key in titles if any(key in found for found in comparison.curves.values())]
+    kinds = [key for key in _CURVES if any(key in found for found in comparison.curves.values())]
     if not kinds and _CURVE_METRICS & set(comparison.directions):
         raise ValueError("No image has curves of insertion or deletion; see failures.")
     if not kinds:
@@ -100,9 +95,10 @@ def curves(comparison: Comparison) -> Figure:
     figure = Figure((1.8 + 3.6 * len(kinds), 3.9), layout="constrained")
     axes = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
     for axis, key in zip(axes, kinds, strict=True):
-        axis.set_title(titles[key], fontsize=10)
+        title, done = _CURVES[key]
+        axis.set_title(title, fontsize=10)
         _draw_curves(axis, comparison, key)
-        axis.set_xlabel(f"share of pixels {_DONE[key]}, most important first", fontsize=8)
+        axis.set_xlabel(f"share of pixels {done}, most important first", fontsize=8)
         axis.tick_params(labelsize=8)
         axis.grid(color="#DDDDDD", linewidth=0.6)
         axis.spines[["top", "right"]].set_visible(False)

@@ -114,15 +114,14 @@ class ComparisonStore:
         if not path.exists():
             return None
         result, pictures = read_batch(path), None
-        is_damaged = result is None
         if result is not None:
             path = pictures_path(self.folder, index)
             try:
                 pictures = Pictures.read(path) if with_pictures else None
-                is_damaged = not is_zipfile(path)
+                result = result if is_zipfile(path) else None
             except (OSError, ValueError):
-                is_damaged = True
-        if result is None or is_damaged:
+                result = None
+        if result is None:
             warnings.warn(
                 f"{path} is missing or damaged; the batch is computed again.", stacklevel=2
             )

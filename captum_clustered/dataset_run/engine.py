@@ -25,7 +25,7 @@ class Job:
     cam: ClusteredLayerCAM
     settings: RunSettings
     dataset: Any
-    names: Sequence[str]
+    names: Sequence[object]
     manifest: Manifest
     folder: Path
 
@@ -56,7 +56,7 @@ class Job:
             rows: list[dict[str, Any]] = []
             for _ in self.manifest.batches_of(chunk):
                 batch = next(batches)
-                rows += explainer.rows(batch, [self.names[index] for index in batch.items])
+                rows += explainer.rows(batch, [str(self.names[index]) for index in batch.items])
                 advance(len(batch.items))
             store.write(chunk, rows, self.manifest)
 

@@ -172,7 +172,7 @@ class TargetScore(ScoreWrapper):
     """
 
     def __init__(self, forward_func: Callable[..., Tensor]) -> None:
-        super().__init__(forward_func, _same)
+        super().__init__(forward_func)
         self.prediction: Tensor | None = None
         self._target: Tensor | None = None
         self._n_images: int | None = None
@@ -235,7 +235,3 @@ class _Select(torch.autograd.Function):
     ) -> tuple[Tensor, int]:
         assert in_dims[0] is not None  # noqa: S101 - torch calls it only then
         return score.select(scores.movedim(in_dims[0], 0)), 0
-
-
-def _same(scores: Tensor) -> Tensor:
-    return scores

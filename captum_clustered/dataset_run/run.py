@@ -160,9 +160,10 @@ def explain_dataset(
     n_items = len(dataset)
     if n_items == 0:
         raise ValueError("dataset must hold at least one item; it is empty.")
-    names = _Numbers(n_items) if names is None else names
-    if len(names) != n_items:
-        raise ValueError(f"names has {len(names)} entries for {n_items} items of the dataset.")
+    # Numbers as they are: a list of 10^7 strings would take a gigabyte.
+    items: Sequence[object] = range(n_items) if names is None else names
+    if len(items) != n_items:
+        raise ValueError(f"names has {len(items)} entries for {n_items} items of the dataset.")
     n_fit = _n_fit(fit, n_items, cam)
     given = {
         **describe_method(cam),
@@ -170,10 +171,10 @@ def explain_dataset(
         # JSON gives lists back.
         "views": list(settings.views),
         "fit": n_fit,
-        "data": hash_names(names),
+        "data": hash_names(items),
     }
     given |= _others(about or {}, given)
-    engine = engine or LocalEngine()
+    engine, report = engine or LocalEngine(), progress or (lambda done, total: None)
     made = made_with(engine.device_name(cam))
     store = RunStore(Path(out))
     with store.only_writer():
@@ -201,12 +202,18 @@ def explain_dataset(
             missing = list(store.missing(manifest, retry_errors))
             done = n_items - sum(len(manifest.items_of(chunk)) for chunk in missing)
             _check_space(n_items - done, trial.row_bytes, store.folder)
-            counter = _Counter(done, n_items, progress)
+
+            def advance(count: int) -> None:
+                nonlocal done
+                done += count
+                report(done, n_items)
+
+            advance(0)
             if missing:
                 if n_fit:
                     cam = _fitted(cam, settings, dataset, n_fit, manifest, store)
-                job = Job(cam, settings, dataset, names, manifest, store.folder)
-                engine.run(job, missing, counter.advance)
+                job = Job(cam, settings, dataset, items, manifest, store.folder)
+                engine.run(job, missing, advance)
         result = Run(store.folder)
         write_csv(store.folder / ERRORS, ("item", "error"), result.errors())
     return result
@@ -222,32 +229,6 @@ def _new_sizes(
         raise ValueError(f"chunk_size={chunk_size} must be a multiple of batch_size={batch_size}.")
     # NumPy's integers are no JSON.
     return int(batch_size), int(chunk_size)
-
-
-class _Numbers(Sequence[str]):
-    """The names of items without names; a list of 10^7 strings would take a gigabyte."""
-
-    def __init__(self, n_items: int) -> None:
-        self._n_items = n_items
-
-    def __len__(self) -> int:
-        return self._n_items
-
-    def __getitem__(self, index: Any) -> Any:
-        return str(range(self._n_items)[index])
-
-
-class _Counter:
-    """Reports how many items are done."""
-
-    def __init__(self, done: int, total: int, progress: Callable[[int, int], None] | None) -> None:
-        self._done, self._total, self._progress = done, total, progress
-        self.advance(0)
-
-    def advance(self, n_items: int) -> None:
-        self._done += n_items
-        if self._progress is not None:
-            self._progress(self._done, self._total)
 
 
 def _others(about: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -126,11 +126,4 @@ def _outlined(
     if is_dashed:
         rows, columns = np.indices(inside.shape)
         line &= (rows + columns) // (_DASH * width) % 2 == 0
-    shaded = _mixed(picture, np.zeros(3), 0.6 * halo[..., None])
-    return np.where(line[..., None], color, shaded)
-
-
-def _mixed(
-    below: NDArray[np.float64], above: NDArray[np.float64], opacity: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    return below * (1 - opacity) + above * opacity
+    return np.where(line[..., None], color, picture * (1 - 0.6 * halo[..., None]))
