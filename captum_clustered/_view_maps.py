@@ -6,10 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from captum._utils.common import (
-    _expand_additional_forward_args,
-    _format_additional_forward_args,
-)
+from captum._utils.common import _expand_additional_forward_args, _format_additional_forward_args
 from torch import Tensor
 
 from captum_clustered.views import OnMaps, View

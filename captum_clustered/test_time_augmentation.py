@@ -9,10 +9,7 @@ from functools import partial
 from typing import Any, Union
 
 import torch
-from captum._utils.common import (
-    _expand_target,
-    _format_output,
-)
+from captum._utils.common import _expand_target, _format_output
 from captum._utils.typing import TargetType
 from captum.attr import LayerAttribution
 from captum.log import log_usage

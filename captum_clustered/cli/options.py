@@ -78,8 +78,7 @@ Weights = Annotated[
     ),
 ]
 FusionName = Annotated[
-    Fusion,
-    Option("--fusion", help="How the maps of several layers, of equal mass, become one."),
+    Fusion, Option("--fusion", help="How the maps of several layers, of equal mass, become one.")
 ]
 ClassNames = Annotated[
     Union[str, None],

@@ -150,11 +150,6 @@ CONTROLS = (
     ),
     MethodInfo("mean activation", MeanActivation, "control", "mean over the layer's channels"),
     MethodInfo(
-        "mask",
-        MaskMap,
-        "control",
-        "the mask of the object",
-        needs_masks=True,
-        is_of_layer=False,
+        "mask", MaskMap, "control", "the mask of the object", needs_masks=True, is_of_layer=False
     ),
 )

@@ -21,11 +21,7 @@ from captum_clustered.comparison.forward import Forward, Remembered
 from captum_clustered.comparison.registry import chosen, unknown
 from captum_clustered.input_attribution import InputAttribution
 from captum_clustered.metrics._registry import ARROWS, METRICS, MetricInfo, metric
-from captum_clustered.metrics.insertion_deletion import (
-    area_under,
-    deletion_curve,
-    insertion_curve,
-)
+from captum_clustered.metrics.insertion_deletion import area_under, deletion_curve, insertion_curve
 
 # Of infidelity: noise as a share of each image's own standard deviation.
 NOISE = 0.1

@@ -11,12 +11,7 @@ from captum_clustered._storage.atomic import read_json_object
 from captum_clustered._storage.layout import FINISHED, SETTINGS
 from captum_clustered.comparison.pictures import N_GALLERY, Pictures
 from captum_clustered.comparison.result import Comparison
-from captum_clustered.comparison.store import (
-    BatchResult,
-    batch_path,
-    pictures_path,
-    read_batch,
-)
+from captum_clustered.comparison.store import BatchResult, batch_path, pictures_path, read_batch
 
 REFERENCE = "LayerGradCam"
 _NEEDED = (

@@ -29,11 +29,7 @@ MAX_CLASSES = 4
 
 
 def draw_clusters(
-    run: Run,
-    summary: ClusterSummary,
-    explainer: ImageExplainer,
-    images: ImageList,
-    **look: Any,
+    run: Run, summary: ClusterSummary, explainer: ImageExplainer, images: ImageList, **look: Any
 ) -> Figure:
     """
     Draw the most important clusters of a run, each with the images where it matters most.

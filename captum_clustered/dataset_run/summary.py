@@ -204,9 +204,7 @@ class _Sums:
 
 
 def _summary(
-    sums: Mapping[int, _Sums],
-    best: list[list[tuple[float, int, dict[str, Any]]]],
-    sizes: list[int],
+    sums: Mapping[int, _Sums], best: list[list[tuple[float, int, dict[str, Any]]]], sizes: list[int]
 ) -> ClusterSummary:
     whole = _Sums.of_all(sums)
     order = np.argsort(-whole.mean, kind="stable").tolist()

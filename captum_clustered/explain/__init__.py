@@ -10,10 +10,4 @@ from captum_clustered.explain.saved_clusters import read_clusters
 from captum_clustered.explain.settings import ExplainerSettings
 from captum_clustered.explain.volumes import VolumeExplainer
 
-__all__ = [
-    "ExplainerSettings",
-    "Explanation",
-    "ImageExplainer",
-    "VolumeExplainer",
-    "read_clusters",
-]
+__all__ = ["ExplainerSettings", "Explanation", "ImageExplainer", "VolumeExplainer", "read_clusters"]

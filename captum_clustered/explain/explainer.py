@@ -125,9 +125,7 @@ class ImageExplainer:
         if settings.target is not None:
             check_class(model, choice.n_classes, settings.target)
         self.settings = settings = replace(
-            settings,
-            layer=tuple(each.name for each in choices),
-            channel_dim=choice.channel_dim,
+            settings, layer=tuple(each.name for each in choices), channel_dim=choice.channel_dim
         )
         self.score = SCORES[settings.score].wrap(model.module)
         self.cam = self._method_of(choice)
@@ -135,12 +133,7 @@ class ImageExplainer:
     def _chosen(self, name: str, inputs: Tensor, settings: ExplainerSettings) -> LayerChoice:
         """Return a layer, checked with its settings."""
         choice = choose_layer(
-            self.model,
-            inputs,
-            name,
-            settings.layer_input,
-            settings.channel_dim,
-            settings.n_prefix,
+            self.model, inputs, name, settings.layer_input, settings.channel_dim, settings.n_prefix
         )
         if len(choice.shape) == 3:
             n_tokens = choice.shape[2 if choice.has_channels_first else 1]

@@ -6,11 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from captum._utils.common import (
-    _format_additional_forward_args,
-    _run_forward,
-    _select_targets,
-)
+from captum._utils.common import _format_additional_forward_args, _run_forward, _select_targets
 from captum._utils.typing import TargetType
 from torch import Tensor
 

@@ -21,10 +21,7 @@ _ARGUMENTS: dict[str, tuple[str, str] | tuple[str, str, str]] = {
         "Returns probabilities. Wrap a network that returns logits in "
         ":func:`scores.probability <captum_clustered.scores.probability>`.",
     ),
-    "inputs": (
-        "Tensor",
-        "Shape (N, channels, \\*spatial) with one to three spatial dimensions.",
-    ),
+    "inputs": ("Tensor", "Shape (N, channels, \\*spatial) with one to three spatial dimensions."),
     "attributions": (
         "Tensor",
         "Shape (N, c, \\*spatial) of any size. They are summed over c, ReLU'd, interpolated to "
@@ -56,10 +53,7 @@ _ARGUMENTS: dict[str, tuple[str, str] | tuple[str, str, str]] = {
         "the first in reading order count. A constant map keeps no pixel.",
         "None (the map itself is the mask)",
     ),
-    "n_steps": (
-        "int, optional",
-        "Number of steps; each is a forward pass of every example.",
-    ),
+    "n_steps": ("int, optional", "Number of steps; each is a forward pass of every example."),
     "max_examples_per_batch": (
         "int, optional",
         "Largest number of perturbed inputs in one forward pass, which bounds the memory. It may "

@@ -52,10 +52,7 @@ def complexity(attributions: Tensor, inputs: Tensor) -> Tensor:
     won_by="maps that do not depend on the input",
 )
 def coherency(
-    explanation_func: Callable[..., Tensor],
-    inputs: Tensor,
-    attributions: Tensor,
-    **kwargs: Any,
+    explanation_func: Callable[..., Tensor], inputs: Tensor, attributions: Tensor, **kwargs: Any
 ) -> Tensor:
     r"""
     Compute the correlation of the map with the map of the masked input.

@@ -20,13 +20,7 @@ from captum_clustered.metrics._masking import (
 )
 from captum_clustered.metrics._registry import metric
 
-__all__ = [
-    "deletion",
-    "deletion_curve",
-    "insertion",
-    "insertion_curve",
-    "insertion_minus_deletion",
-]
+__all__ = ["deletion", "deletion_curve", "insertion", "insertion_curve", "insertion_minus_deletion"]
 
 
 @documented

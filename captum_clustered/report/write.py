@@ -21,9 +21,7 @@ from captum_clustered.report.page import page_of, render
 
 
 def write_report(
-    run_dir: str | os.PathLike[str],
-    out: str | os.PathLike[str] | None = None,
-    dataset: Any = None,
+    run_dir: str | os.PathLike[str], out: str | os.PathLike[str] | None = None, dataset: Any = None
 ) -> Path:
     """
     Write the results of a run as one HTML page.

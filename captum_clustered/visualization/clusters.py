@@ -14,12 +14,7 @@ from torch import Tensor
 from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._argument_checks import check_choice, check_int
 from captum_clustered.clusters import Clusters, order_clusters
-from captum_clustered.visualization.arrays import (
-    ArrayOrTensor,
-    as_map,
-    as_mask,
-    as_picture,
-)
+from captum_clustered.visualization.arrays import ArrayOrTensor, as_map, as_mask, as_picture
 from captum_clustered.visualization.canvas import axes_for, show
 from captum_clustered.visualization.interpolation import Seen, placed
 from captum_clustered.visualization.layer_attr import draw_input, draw_legend, draw_overlay

@@ -12,10 +12,7 @@ from numpy.typing import NDArray
 from captum_clustered.visualization.arrays import check_finite
 from captum_clustered.visualization.canvas import axes_for, show
 
-_KEPT = {
-    "positive": lambda attr: np.maximum(attr, 0),
-    "negative": lambda attr: np.minimum(attr, 0),
-}
+_KEPT = {"positive": lambda attr: np.maximum(attr, 0), "negative": lambda attr: np.minimum(attr, 0)}
 
 
 def visualize_image_attr(
