@@ -138,14 +138,8 @@ def warn_if_channels_last(
     """
     Warn if dimension 1 of a layer is taken for its channels, and its shape says otherwise.
 
-    Args:
-
-        tensors (iterable of Tensor): The layer's tensors.
-        inputs (sequence of Tensor): The model's inputs, of which the first shows the image's
-                    size.
-        channel_dim (int): As ClusteredLayerCAM has it.
-        layer_name (str): The layer in the message.
-        stacklevel (int): As in :func:`warnings.warn`; 1 is the caller of this function.
+    The first of the model's inputs shows the size of the image. The warning is given at
+    ``stacklevel``; 1 is the caller of this function.
     """
     for tensor in tensors:
         shape = tuple(tensor.shape)

@@ -39,15 +39,8 @@ class ClusterAttribution:
     """
     Attributions, their convergence delta and clusters from the scores of all ablations.
 
-    Attributes:
-
-        importance (Importance): How the clusters' importances were measured.
-        n_clusterings (int): Number of clusterings whose attributions are averaged.
-
-    Args:
-
-        evaluated (AblationScores): The scores of a layer's ablations.
-        scaling (Scaling): How importances become weights.
+    ``importance`` says how importances were measured, ``n_clusterings`` how many clusterings the
+    attributions are the means over.
     """
 
     def __init__(self, evaluated: AblationScores, scaling: Scaling) -> None:

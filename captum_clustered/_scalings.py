@@ -18,23 +18,15 @@ class Scaling:
     A choice of ``scaling``: how the importances of clusters become weights of channels.
 
     The attribution of a channel is its weight times its map. The map is computed from the
-    difference D = A - B of the layer's tensor and the baseline.
-
-    Attributes:
-
-        name (str): Its key in ``SCALINGS`` and its value as an argument or option.
-        unit (str): The unit of an attribution in captions.
-        is_additive (bool): Whether an attribution sums to the sum of the importances. Then it
-                    is in units of the score and has a convergence delta.
-        channel_maps (Callable): Takes D of any shape; returns the channels' maps.
-        channel_weights (Callable): Takes maps (N, C, *spatial), labels (N, C) and importances
-                    (N, K); returns weights (N, C).
+    difference D = A - B of the layer's tensor and the baseline. An additive attribution sums to
+    the sum of the importances, so it is in units of the score and has a convergence delta.
     """
 
-    name: str
-    unit: str
+    name: str  # its key in SCALINGS and its value as an argument or option
+    unit: str  # of an attribution in captions
     is_additive: bool
-    channel_maps: Callable[[Tensor], Tensor]
+    channel_maps: Callable[[Tensor], Tensor]  # of D, of any shape
+    # Weights (N, C) of maps (N, C, *spatial), labels (N, C) and importances (N, K).
     channel_weights: Callable[[Tensor, Tensor, Tensor], Tensor]
 
     def check_additive(self) -> None:

@@ -22,13 +22,10 @@ def plain(tensor: Tensor) -> Tensor:
 
 def like(template: Tensor, values: Tensor) -> Tensor:
     """
-    Return the values in the template's subclass.
+    Return plain values in the subclass of a template of their shape, which is overwritten.
 
-    Args:
-
-        template (Tensor): The result of an operation on a tensor of the subclass, which is
-                    overwritten. So the subclass decides what an operation keeps of it.
-        values (Tensor): Plain values of the same shape.
+    The template is the result of an operation on a tensor of the subclass, which so decides what
+    an operation keeps of it.
     """
     if type(template) is Tensor or type(template) is type(values):
         return values

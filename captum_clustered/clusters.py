@@ -79,13 +79,8 @@ def order_clusters(
     """
     Return one example's clusters that have channels, the most important first.
 
-    Args:
-
-        importances (numpy.ndarray): Importance of each cluster, shape (k,).
-        sizes (numpy.ndarray): Number of channels in each cluster, shape (k,).
-        max_clusters (int, optional): Maximum number of clusters; those with the largest
-                    absolute importance are returned.
-                    Default: None (all)
+    Importances and sizes are those of the k clusters. Of more than max_clusters, those with the
+    largest absolute importance are returned.
     """
     order = [int(j) for j in np.argsort(-importances, kind="stable") if sizes[j] > 0]
     strongest = set(sorted(order, key=lambda j: -abs(float(importances[j])))[:max_clusters])

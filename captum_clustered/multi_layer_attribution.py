@@ -20,19 +20,11 @@ TensorOrTuple = Union[Tensor, tuple[Tensor, ...]]
 
 @dataclass(frozen=True)
 class Fusion:
-    """
-    A choice of ``fusion``: how maps of equal mass become one.
+    """A choice of ``fusion``: how maps of equal mass become one."""
 
-    Attributes:
-
-        name (str): Its key in ``FUSIONS`` and its value as an argument or option.
-        label (str): What the fused map is, in captions.
-        fuse (Callable): Takes the maps of L layers, (L, N, 1, *spatial); returns one.
-    """
-
-    name: str
-    label: str
-    fuse: Callable[[Tensor], Tensor]
+    name: str  # its key in FUSIONS and its value as an argument or option
+    label: str  # what the fused map is, in captions
+    fuse: Callable[[Tensor], Tensor]  # of the maps of L layers, (L, N, 1, *spatial)
 
 
 FUSIONS = {

@@ -42,12 +42,10 @@ class RunDescription:
 
     # Headings and values for the top of a report.
     facts: dict[str, str] = field(default_factory=dict)
-    # File name of each image.
-    names: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)  # file name of each image
     # Files that were not compared, and the reasons.
     left_out: list[tuple[str, str]] = field(default_factory=list)
-    # Names of the classes that occur.
-    classes: dict[int, str] = field(default_factory=dict)
+    classes: dict[int, str] = field(default_factory=dict)  # names of the classes that occur
 
     def save(self, folder: Path) -> None:
         """Write ``run.json``."""

@@ -70,22 +70,12 @@ def demo(out_dir: OutFolder = Path("out/demo")) -> None:
 
 @dataclass(frozen=True)
 class Quality:
-    """
-    How good a method's map of an image is.
+    """How good a method's map of an image is."""
 
-    Attributes:
-
-        cost (float): Time for the map, in forward passes of the network.
-        sensitivity (float): Captum's max-sensitivity; lower is more stable.
-        average_drop (float): In per cent; lower is more faithful.
-        increase (float): 100 if the network is more confident when only what the map shows
-                    is kept, else 0; the mean over images is in per cent.
-    """
-
-    cost: float
-    sensitivity: float
-    average_drop: float
-    increase: float
+    cost: float  # time for the map, in forward passes of the network
+    sensitivity: float  # Captum's max-sensitivity; lower is more stable
+    average_drop: float  # in per cent; lower is more faithful
+    increase: float  # 100 if what the map shows makes the network more confident, else 0
 
 
 def measure(explainer: ImageExplainer, inputs: Tensor, target: int) -> dict[str, Quality]:

@@ -21,23 +21,13 @@ from captum_clustered.explain import ExplainerSettings, ImageExplainer
 
 @dataclass(frozen=True)
 class Prepared:
-    """
-    The model, the method and the data of a run.
+    """The model, the method and the data of a run."""
 
-    Attributes:
-
-        data (str): Folder or table.
-        root (str or None): Folder that the table's files are relative to.
-        network (NetworkOptions): The network.
-        explainer (ImageExplainer): The network, loaded, its layer and the method.
-        items (ImageList): The data.
-    """
-
-    data: str
-    root: str | None
+    data: str  # folder or table
+    root: str | None  # folder that the table's files are relative to
     network: NetworkOptions
-    explainer: ImageExplainer
-    items: ImageList
+    explainer: ImageExplainer  # the network, loaded, its layer and the method
+    items: ImageList  # the data
 
     @classmethod
     def load(

@@ -39,26 +39,15 @@ _OURS = "captum_clustered"
 
 @dataclass
 class Method:
-    """
-    A method to run.
+    """A method to run."""
 
-    Attributes:
-
-        name (str): Name in tables.
-        factory (Callable): Makes the attribution from forward_func and layer.
-        is_control (bool): Whether it is a control.
-        settings (str): Distinguishes it from another method of the same name.
-        layers (Sequence[Module]): The attributions of several are fused.
-        fusion (str): How.
-    """
-
-    name: str
+    name: str  # in tables
     factory: Factory
     forward_func: Forward
     layers: Sequence[Module]
     is_control: bool = False
-    settings: str = ""
-    fusion: str = "mean"
+    settings: str = ""  # tell it from another method of the same name
+    fusion: str = "mean"  # of the attributions of several layers
     _built: tuple[LayerAttribution, CountedForward] | Exception | None = field(
         default=None, repr=False
     )

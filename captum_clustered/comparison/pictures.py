@@ -31,32 +31,18 @@ N_GALLERY = 6
 @dataclass(frozen=True)
 class KeptClusters:
     """
-    The clusters behind one method's maps of n images.
+    The clusters behind one method's maps of n images, of several clusterings those of the first.
 
-    If the method averages several clusterings, they are those of the first.
-
-    Attributes:
-
-        importance (str): Kind of the importances, a name in ``IMPORTANCES``.
-        n_runs (int): Number of clusterings that the method averages.
-        n_clusters (numpy.ndarray): Number of non-empty clusters of each image, shape (n,);
-                    0 where the method failed. Of more than ``MOST_CLUSTERS``, those with
-                    the largest absolute importance are stored.
-        maps (numpy.ndarray): The part of each cluster in the method's map, shape
-                    (n, k, height, width).
-        ranges (numpy.ndarray): Smallest and largest value of each map before it was
-                    shrunk, shape (n, k, 2).
-        importances (numpy.ndarray): Shape (n, k).
-        sizes (numpy.ndarray): Number of channels, shape (n, k); 0 if there is no cluster.
+    Of more than ``MOST_CLUSTERS``, those with the largest absolute importance are stored.
     """
 
-    importance: str
-    n_runs: int
-    n_clusters: NDArray[np.int64]
-    maps: NDArray[np.float32]
-    ranges: NDArray[np.float32]
-    importances: NDArray[np.float32]
-    sizes: NDArray[np.int64]
+    importance: str  # its name in IMPORTANCES
+    n_runs: int  # clusterings that the method averages
+    n_clusters: NDArray[np.int64]  # all that are not empty, (n,); 0 where the method failed
+    maps: NDArray[np.float32]  # the parts of the clusters in the method's map, (n, k, h, w)
+    ranges: NDArray[np.float32]  # of each map before it was shrunk, (n, k, 2)
+    importances: NDArray[np.float32]  # (n, k)
+    sizes: NDArray[np.int64]  # numbers of channels, (n, k); 0 if there is no cluster
 
     @classmethod
     def of(
@@ -110,50 +96,33 @@ class KeptClusters:
 
 @dataclass(frozen=True)
 class GalleryImage:
-    """
-    An image of the gallery.
+    """An image of the gallery."""
 
-    Attributes:
-
-        number (int): Its number in the data.
-        picture (numpy.ndarray): (H, W, 1 or 3): the network's input, or the original image.
-        maps (dict): Method -> its map, of the methods that did not fail.
-        mask (numpy.ndarray or None): The object, (H, W).
-        facts (dict): Its label, prediction, probability of the prediction, and target.
-        seen (tuple): The part of the picture that the network saw.
-    """
-
-    number: int
-    picture: NDArray[np.uint8]
-    maps: dict[str, NDArray[np.float32]]
+    number: int  # in the data
+    picture: NDArray[np.uint8]  # the original image or the network's input, (H, W, 1 or 3)
+    maps: dict[str, NDArray[np.float32]]  # of the methods that did not fail
     mask: NDArray[np.bool_] | None = None
+    # Its label, prediction, probability of the prediction, and target.
     facts: dict[str, Any] = field(default_factory=dict)
-    seen: Seen = WHOLE
+    seen: Seen = WHOLE  # the part of the picture that the network saw
 
 
 @dataclass
 class Pictures:
-    r"""
+    """
     Pictures of the n compared images of a batch; empty unless images are 2-D.
 
-    Attributes:
-
-        images (list or None): Arrays (height, width, 1 or 3), from 0 to 255, each of its own
-                    size: the original images, or the network's inputs if these are not known.
-        masks (list or None): Arrays (height, width), boolean.
-        seen (list): The part of each image that the network saw.
-        are_originals (bool): Whether the images are the original ones.
-        maps (dict): Method -> its maps with their sign, shape (n, \*spatial of the layer),
-                    NaN where it failed. Methods that failed on all images are missing.
-        ranges (dict): Method -> smallest and largest value of its maps before they were
-                    shrunk, shape (n, 2).
-        clusters (dict): Method -> the clusters behind its maps, if it has clusters.
+    The images are the original ones or, if these are not known, the network's inputs, each of its
+    own size, (height, width, 1 or 3). The others are by method; those that failed on all images
+    are missing.
     """
 
     images: list[NDArray[np.uint8]] | None = None
     masks: list[NDArray[np.bool_]] | None = None
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)  # the part of each image that the network saw
     are_originals: bool = False
+    # With their signs, (n, h, w), NaN where the method failed; their ranges before they were
+    # shrunk, (n, 2); and the clusters of methods that have clusters.
     maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     ranges: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     clusters: dict[str, KeptClusters] = field(default_factory=dict)

@@ -17,29 +17,16 @@ Factory = Callable[[Forward, Module], LayerAttribution]
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """
-    A method of a comparison.
+    """A method of a comparison."""
 
-    Attributes:
-
-        name (str): Name in tables.
-        build (Callable): Makes the attribution from a forward function and a layer.
-        source (str): The package it comes from, or "control".
-        meaning (str): The map, in one line.
-        is_slow (bool): Whether it runs the model for each channel, and is not a default.
-        needs_masks (bool): Whether it needs masks of the object.
-        is_seeded (bool): Whether build takes the comparison's seed as ``seed``.
-        is_of_layer (bool): Whether the map depends on the layer.
-    """
-
-    name: str
-    build: Callable[..., LayerAttribution]
-    source: str
-    meaning: str
-    is_slow: bool = False
-    needs_masks: bool = False
-    is_seeded: bool = False
-    is_of_layer: bool = True
+    name: str  # in tables
+    build: Callable[..., LayerAttribution]  # from a forward function and a layer
+    source: str  # the package it comes from, or "control"
+    meaning: str  # the map, in one line
+    is_slow: bool = False  # runs the model for each channel, and is no default
+    needs_masks: bool = False  # masks of the object
+    is_seeded: bool = False  # build takes the comparison's seed as seed
+    is_of_layer: bool = True  # the map depends on the layer
 
     @property
     def is_control(self) -> bool:

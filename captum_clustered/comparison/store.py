@@ -32,30 +32,20 @@ FAILURE_COLUMNS = ["image", "method", "metric", "error", "message"]
 
 @dataclass
 class BatchResult:
-    """
-    The results of one batch: plain values, which JSON returns unchanged.
-
-    Attributes:
-
-        fingerprint (str): A hash of the batch.
-        n_images (int): Number of its images, including failed ones.
-        images (list): For each image its index, label, prediction with its probability, and
-                    target.
-        values (dict): Method -> metric -> one value for each image, None where it failed.
-        costs (dict): Method -> costs of its maps, and their number of images.
-        metric_seconds (dict): Method -> metric -> seconds.
-        curves (dict): Method -> curve -> number of images and the sum of their curves.
-        failures (list): Image, method, metric, error and message of each failure.
-    """
+    """The results of one batch: plain values, which JSON returns unchanged."""
 
     fingerprint: str = ""
-    n_images: int = 0
+    n_images: int = 0  # including failed ones
+    # Of each image its index, label, prediction with its probability, and target.
     images: list[dict[str, Any]] = field(default_factory=list)
+    # By method and metric one for each image, None where it failed.
     values: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
+    # By method those of its maps, and their number of images.
     costs: dict[str, dict[str, float]] = field(default_factory=dict)
     metric_seconds: dict[str, dict[str, float]] = field(default_factory=dict)
+    # By method and name the number of images and the sum of their curves.
     curves: dict[str, dict[str, Any]] = field(default_factory=dict)
-    failures: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)  # see FAILURE_COLUMNS
 
     def numbers(self) -> list[int]:
         """Return the indices of the compared images in the data."""

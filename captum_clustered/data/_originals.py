@@ -28,19 +28,11 @@ class JointPreprocessing:
 
 @dataclass(frozen=True)
 class Original:
-    """
-    An image as it was before preprocessing, or the network's input if that cannot be undone.
+    """An image as it was before preprocessing, or the network's input if that cannot be undone."""
 
-    Attributes:
-
-        picture (numpy.ndarray): (H, W, 3).
-        seen (tuple): The part of it that the network saw.
-        mask (numpy.ndarray or None): The object, (H, W).
-    """
-
-    picture: NDArray[np.uint8]
-    seen: tuple[float, ...] = (0.0, 0.0, 1.0, 1.0)
-    mask: NDArray[np.bool_] | None = None
+    picture: NDArray[np.uint8]  # (H, W, 3)
+    seen: tuple[float, ...] = (0.0, 0.0, 1.0, 1.0)  # the part of it that the network saw
+    mask: NDArray[np.bool_] | None = None  # the object, (H, W)
 
     @classmethod
     def read(

@@ -23,14 +23,8 @@ def read_table(path: Path, columns: Iterable[str], optional: Iterable[str] = ())
     """
     Read the rows of a CSV file with a header; empty rows are left out.
 
-    ``image`` and ``file`` are two names of the same column. All of columns must be there;
-    optional ones are empty where they are not.
-
-    Raises:
-
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no table, one of the columns is missing, two have one name, or
-                    there are no rows.
+    ``image`` and ``file`` are two names of the same column. All of columns must be there, or a
+    ValueError says what is wrong; optional ones are empty where they are not.
     """
     name = printable(path)
     if not path.is_file():

@@ -18,15 +18,8 @@ def chosen_range(
     """
     Return the values that are black and white, or None if neither argument is given.
 
-    Args:
-
-        value_range (sequence of float, optional): The values that are black and white.
-        window (sequence of float, optional): The same as center and width, as DICOM defines a
-                    linear window.
-
-    Raises:
-
-        ValueError: If both are given, or the numbers are no range.
+    A window has them as center and width, as DICOM defines a linear one. Raises ValueError if both
+    are given, or the numbers are no range.
     """
     if value_range is None and window is None:
         return None

@@ -59,19 +59,14 @@ SCHEMA = pa.schema(
 class Manifest:
     """What a run computes."""
 
-    # All that must be the same for its chunks to belong together.
-    settings: dict[str, Any]
+    settings: dict[str, Any]  # all that must be the same for its chunks to belong together
     n_items: int
-    # Items in each batch and each chunk but the last; chunks have whole batches.
-    batch_size: int
-    chunk_size: int
-    # torch's threads, which the last bits of a CPU's sums depend on.
-    threads: int
-    # Of one image.
-    attribution_shape: list[int]
-    input_shape: list[int]
-    # Versions and the kind of device.
-    made_with: dict[str, str] = field(default_factory=dict)
+    batch_size: int  # items in each batch but the last
+    chunk_size: int  # items in each chunk but the last: whole batches
+    threads: int  # torch's threads, which the last bits of a CPU's sums depend on
+    attribution_shape: list[int]  # of one image
+    input_shape: list[int]  # of one image
+    made_with: dict[str, str] = field(default_factory=dict)  # versions and the kind of device
 
     @property
     def n_chunks(self) -> int:

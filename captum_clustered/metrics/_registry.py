@@ -19,35 +19,19 @@ ARROWS: Mapping[str | None, str] = MappingProxyType({"higher": " ↑", "lower": 
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """
-    One metric under its name in tables.
+    """One metric under its name in tables."""
 
-    Attributes:
-
-        label (str): Name in tables.
-        function (Callable): Computes the metric.
-        direction (str or None): Which values are better: "higher", "lower" or None.
-        meaning (str): What is measured, in one line.
-        values (str): The range of values.
-        won_by (str): Which maps get good values without explaining anything.
-        is_slow (bool): Whether it costs many forward passes.
-        is_default (bool): Whether a comparison evaluates it unless told otherwise.
-        is_variant (bool): Whether it is another metric with other options.
-        options (Mapping): Keyword arguments of the function.
-        part (str): Name of the field to take if the function returns a named tuple.
-    """
-
-    label: str
+    label: str  # the name in tables
     function: Callable[..., Any]
-    direction: str | None
-    meaning: str
-    values: str
-    won_by: str
-    is_slow: bool = False
-    is_default: bool = True
-    is_variant: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
-    part: str = ""
+    direction: str | None  # of better values: "higher", "lower" or None
+    meaning: str  # what is measured, in one line
+    values: str  # their range
+    won_by: str  # the maps that get good values without explaining anything
+    is_slow: bool = False  # costs many forward passes
+    is_default: bool = True  # a comparison evaluates it unless told otherwise
+    is_variant: bool = False  # another metric with other options
+    options: Mapping[str, Any] = field(default_factory=dict)  # arguments of the function
+    part: str = ""  # the field to take if the function returns a named tuple
 
     def takes(self, argument: str) -> bool:
         """

@@ -48,13 +48,10 @@ class Map:
 
     height: int
     width: int
-    # The map's smallest and largest value.
-    low: float
-    high: float
-    # The value of level 127; 0 for a map of zeros.
-    limit: float
-    # Levels from -127 to 127 as bytes, in base64.
-    values: str
+    low: float  # the smallest value
+    high: float  # the largest
+    limit: float  # the value of level 127; 0 for a map of zeros
+    values: str  # levels from -127 to 127 as bytes, in base64
 
 
 @dataclass(frozen=True)
@@ -68,19 +65,14 @@ class Failed:
 class ClusterPanel:
     """The clusters of channels behind a map, as parallel lists: a page may have very many."""
 
-    # Text of the button that unfolds them.
-    title: str
-    # How their maps are colored, and which clusters these are.
-    scale: str
-    # As texts, the most important first.
-    importances: list[str]
-    # Numbers of channels.
-    sizes: list[int]
-    # The shape of each map, its smallest and largest value, and its levels as in Map.
-    height: int
+    title: str  # text of the button that unfolds them
+    scale: str  # how their maps are colored, and which clusters these are
+    importances: list[str]  # as texts, the most important first
+    sizes: list[int]  # numbers of channels
+    height: int  # of each map
     width: int
-    ranges: list[tuple[float, float]]
-    values: list[str]
+    ranges: list[tuple[float, float]]  # the smallest and largest value of each map
+    values: list[str]  # its levels as in Map
 
 
 @dataclass(frozen=True)
@@ -88,27 +80,20 @@ class ShownImage:
     """An image with its maps."""
 
     name: str
-    # Phrases on its classes and scores.
-    facts: list[str]
-    # The number of the true class.
-    label: int | None
+    facts: list[str]  # phrases on its classes and scores
+    label: int | None  # the number of the true class
     prediction: int | None
-    # The picture as WebP in base64; None if the input is no picture.
-    height: int
+    height: int  # of the picture
     width: int
-    picture: str | None
+    picture: str | None  # WebP in base64; None if the input is no picture
     # The part of it that the network saw: top, left, bottom and right in shares of its sides.
     seen: list[float]
-    # Lengths of runs of equal pixels in reading order, first outside.
-    mask: list[int] | None
-    # One for each method.
-    maps: list[Map | Failed]
+    mask: list[int] | None  # lengths of runs of equal pixels in reading order, first outside
+    maps: list[Map | Failed]  # one for each method
     # For each of the report's numbers its values, one per method or one for the image.
     values: list[list[float | None]]
-    # How its maps are colored, if not each by itself.
-    scale: str = ""
-    # One for each map that has clusters.
-    clusters: list[ClusterPanel] = field(default_factory=list)
+    scale: str = ""  # how its maps are colored, if not each by itself
+    clusters: list[ClusterPanel] = field(default_factory=list)  # one for each map that has clusters
 
 
 @dataclass(frozen=True)
@@ -133,23 +118,16 @@ class Report:
     """All that a page shows."""
 
     title: str
-    # Titles and texts that describe the run.
-    facts: list[tuple[str, str]]
+    facts: list[tuple[str, str]]  # titles and texts that describe the run
     summary: Summary
-    # Missing images and methods, and the reasons.
-    left_out: list[tuple[str, str]]
-    # Sentences on how to read the pictures.
-    remarks: list[str]
-    # In the order of each image's maps.
-    methods: list[Shown]
-    # In the order of each image's values.
-    numbers: list[Number]
-    # Names of the classes that occur, by number.
-    classes: dict[int, str]
+    left_out: list[tuple[str, str]]  # missing images and methods, and the reasons
+    remarks: list[str]  # sentences on how to read the pictures
+    methods: list[Shown]  # in the order of each image's maps
+    numbers: list[Number]  # in the order of each image's values
+    classes: dict[int, str]  # names of the classes that occur, by number
     images: list[ShownImage]
-    # Number of this page, from 0, and of all pages; a large run has several.
-    page: int = 0
-    n_pages: int = 1
+    page: int = 0  # the number of this one, from 0
+    n_pages: int = 1  # a large run has several
 
     def data(self) -> dict[str, Any]:
         """Return the data for the page's script, as JSON values."""
