@@ -11,12 +11,7 @@ import torch
 from captum._utils.common import _run_forward
 from torch import Tensor
 
-from captum_clustered._ablation.hooks import (
-    LayerActivations,
-    Tensors,
-    not_reached,
-    record_layer,
-)
+from captum_clustered._ablation.hooks import LayerActivations, Tensors, not_reached, record_layer
 from captum_clustered._ablation.layer_checks import check_finite, check_layer
 from captum_clustered._ablation.model_state.arguments import CallArguments
 from captum_clustered._ablation.model_state.model import ModelState, layer_name
