@@ -101,8 +101,7 @@ class Number:
     """A number to order and filter images by; ``by_method``: each method has its own value."""
 
     name: str
-    direction: str | None
-    by_method: bool
+    by_method: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd  # type: ignore[import-untyped]
 
@@ -18,6 +19,7 @@ from captum_clustered.report import content
 from captum_clustered.report.packing import (
     CLUSTER_BYTES,
     MAP_BYTES,
+    class_facts,
     counted,
     largest_side,
     packed_clusters,
@@ -41,11 +43,10 @@ def compare_report(state: Path, described: RunDescription | None = None) -> cont
     comparison = stored.comparison()
     if comparison.frame.empty:
         raise ValueError(f"{state} has no image that was compared: there is nothing to show.")
-    classes, names = described.classes, list(described.names)
     # After an interruption there may be more images than names.
-    n_stored = sum(result.n_images for result in stored.results)
-    names += [f"image {i}" for i in range(len(names), n_stored)]
-    comparison.names = names
+    n_named, n_stored = len(described.names), sum(result.n_images for result in stored.results)
+    comparison.names = [*described.names, *(f"image {i}" for i in range(n_named, n_stored))]
+    comparison.classes = described.classes
     n_images = comparison.frame["image"].nunique()
     n_clusters = sum(
         int((kept.sizes > 0).sum())
@@ -54,8 +55,6 @@ def compare_report(state: Path, described: RunDescription | None = None) -> cont
     )
     images = _Images(
         comparison,
-        names,
-        classes,
         largest_side(n_images * len(comparison.methods), MAP_BYTES),
         largest_side(n_clusters, CLUSTER_BYTES),
     )
@@ -72,9 +71,9 @@ def compare_report(state: Path, described: RunDescription | None = None) -> cont
         left_out=described.left_out + comparison.left_out(),
         remarks=_remarks(shown, images),
         methods=methods,
-        numbers=[content.Number(name, way, True) for name, way in comparison.directions.items()],
+        numbers=[content.Number(name, by_method=True) for name in comparison.directions],
         classes={
-            number: images.class_name(number)
+            number: comparison.class_name(number)
             for image in shown
             for number in (image.label, image.prediction)
             if number is not None
@@ -88,8 +87,6 @@ class _Images:
     """Makes the images of a page, and notes whether it shrank their maps."""
 
     comparison: Comparison
-    names: list[str]
-    classes: dict[int, str]
     side: int
     side_of_clusters: int
     has_inputs: bool = False
@@ -97,7 +94,7 @@ class _Images:
     has_reduced_clusters: bool = False
 
     def of(
-        self, i: int, image: Mapping[str, int | None], result: BatchResult, pictures: Pictures
+        self, i: int, image: Mapping[str, Any], result: BatchResult, pictures: Pictures
     ) -> content.ShownImage:
         """Return the i-th image of a batch."""
         picture, height, width = (
@@ -106,8 +103,11 @@ class _Images:
         number = image["image"]
         self.has_inputs |= not pictures.are_originals
         return content.ShownImage(
-            name=self.names[number or 0],
-            facts=self._facts(image),
+            name=self.comparison.name_of(number),
+            facts=[
+                *class_facts(image["label"], image["prediction"], self.comparison.class_name),
+                f"explained: {self.comparison.class_name(image['target'])}",
+            ],
             label=image["label"],
             prediction=image["prediction"],
             height=height,
@@ -124,7 +124,7 @@ class _Images:
         )
 
     def _maps(
-        self, i: int, number: int | None, result: BatchResult, pictures: Pictures
+        self, i: int, number: int, result: BatchResult, pictures: Pictures
     ) -> list[content.Map | content.Failed]:
         reasons = {
             failure["method"]: f"{failure['error']}: {failure['message']}"
@@ -162,21 +162,6 @@ class _Images:
                 )
             )
         return found
-
-    def _facts(self, image: Mapping[str, int | None]) -> list[str]:
-        label, prediction, target = (image[name] for name in ("label", "prediction", "target"))
-        facts = [
-            f"predicted: {self.class_name(prediction)}",
-            f"explained: {self.class_name(target)}",
-        ]
-        if label is not None:
-            facts[0] += " (right)" if label == prediction else " (wrong)"
-            facts.insert(0, f"true class: {self.class_name(label)}")
-        return facts
-
-    def class_name(self, number: int | None) -> str:
-        unnamed = f"class {number}"
-        return unnamed if number is None else self.classes.get(number, unnamed)
 
 
 def _value(result: BatchResult, method: str, metric: str, i: int) -> float | None:

@@ -79,8 +79,8 @@ def explain_report(paths: Sequence[Path], left_out: Path) -> content.Report:
         remarks=remarks,
         methods=[content.Shown(name) for name in METHODS],
         numbers=[
-            content.Number("probability of the explained class", None, False),
-            content.Number("score of the explained class", None, False),
+            content.Number("probability of the explained class"),
+            content.Number("score of the explained class"),
         ],
         classes=classes,
         images=images,

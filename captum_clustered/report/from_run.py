@@ -21,6 +21,7 @@ from captum_clustered.report import content
 from captum_clustered.report.packing import (
     MAP_BYTES,
     PICTURE_SIDE,
+    class_facts,
     counted,
     largest_side,
     packed_map,
@@ -182,7 +183,7 @@ class _Pages:
             left_out=left_out,
             remarks=remarks,
             methods=[content.Shown("Clustered-CAM")],
-            numbers=[content.Number(name, None, False) for name in numbers],
+            numbers=[content.Number(name) for name in numbers],
             classes=classes,
             images=images,
             page=page,
@@ -246,12 +247,8 @@ class _Pages:
             return None, None, f"the image cannot be read again: {one_line(error)}"
 
     def _facts(self, row: dict[str, Any], importances: NDArray[Any]) -> list[str]:
-        label, prediction = row["label"], row["prediction"]
-        facts = [f"predicted: {self.class_name(prediction)}"]
-        if label is not None:
-            facts[0] += " (right)" if label == prediction else " (wrong)"
-            facts.insert(0, f"true class: {self.class_name(label)}")
-        if row["target"] != prediction:
+        facts = class_facts(row["label"], row["prediction"], self.class_name)
+        if row["target"] != row["prediction"]:
             facts.append(f"explained: {self.class_name(row['target'])}")
         facts.append(
             f"score {unsigned(row['score'])}, without the layer {unsigned(row['baseline_score'])}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,15 @@ def packed_mask(mask: NDArray[np.bool_]) -> list[int]:
     flat = np.concatenate([[False], mask.ravel(), [not mask.ravel()[-1]]])
     changes = np.flatnonzero(flat[1:] != flat[:-1])
     return [int(length) for length in np.diff(np.concatenate([[0], changes]))]
+
+
+def class_facts(label: int | None, prediction: int, class_name: Callable[[int], str]) -> list[str]:
+    """Return phrases on the true class, if it is known, and the predicted one."""
+    predicted = f"predicted: {class_name(prediction)}"
+    if label is None:
+        return [predicted]
+    verdict = "right" if label == prediction else "wrong"
+    return [f"true class: {class_name(label)}", f"{predicted} ({verdict})"]
 
 
 def rounded(value: float | None) -> float | None:
