@@ -18,6 +18,7 @@ from captum_clustered._ablation.model_state.model import ModelState, layer_name
 from captum_clustered._ablation.model_state.random_numbers import PassNumbers
 from captum_clustered._ablation.model_state.torch_settings import eager_mode, without_autocast
 from captum_clustered._ablation.request import format_inputs
+from captum_clustered._argument_checks import check_type
 from captum_clustered._clustering.clusterers import Clusterer
 from captum_clustered._clustering.features import ChannelGram, channel_first
 from captum_clustered._layer_shapes import warn_if_channels_last
@@ -44,11 +45,8 @@ def fit_labels(
     A warning of training mode is given at ``stacklevel``; 1 is the caller of this function.
     """
     batches = [inputs] if isinstance(inputs, (Tensor, tuple)) else inputs
-    if not isinstance(batches, Iterable):
-        raise TypeError(
-            "inputs must be a Tensor, a tuple of Tensors or an iterable of batches; got "
-            f"{type(inputs).__name__}."
-        )
+    what = "a Tensor, a tuple of Tensors or an iterable of batches"
+    check_type("inputs", batches, Iterable, what)
     name = layer_name(cam.forward_func, cam.layer)
     grams: list[ChannelGram] = []
     # The same for all batches, also if the model writes into them.

@@ -17,7 +17,7 @@ from captum_clustered._ablation.coalitions import IMPORTANCES
 from captum_clustered._ablation.hooks import Tensors
 from captum_clustered._ablation.model_state.model import layer_name
 from captum_clustered._ablation.planner import LayerBaselines
-from captum_clustered._argument_checks import check_choice, check_int, is_int
+from captum_clustered._argument_checks import check_choice, check_int, check_type, is_int
 from captum_clustered._clustering.clusterers import (
     Clusterer,
     ClustererType,
@@ -370,8 +370,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
 
     def _check_settings(self) -> Clusterer:
         """Check the settings, which may change between calls, and return the clusterer."""
-        if not isinstance(self.layer, Module):
-            raise TypeError(f"layer must be a torch.nn.Module; got {type(self.layer).__name__}.")
+        check_type("layer", self.layer, Module, "a torch.nn.Module")
         check_choice("scaling", self.scaling, SCALINGS)
         check_choice("importance", self.importance, IMPORTANCES)
         check_int("n_clusterings", self.n_clusterings, 1)

@@ -9,6 +9,8 @@ from captum.attr._utils.attribution import Attribution
 from captum.log import log_usage
 from torch import Tensor
 
+from captum_clustered._argument_checks import check_type
+
 TensorOrTuple = Union[Tensor, tuple[Tensor, ...]]
 # torch's interpolation mode by the number of spatial dimensions.
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -45,11 +47,8 @@ class InputAttribution(Attribution):
 
             TypeError: If ``layer_attribution`` is not a LayerAttribution.
         """
-        if not isinstance(layer_attribution, LayerAttribution):
-            raise TypeError(
-                "layer_attribution must be a LayerAttribution; got "
-                f"{type(layer_attribution).__name__}."
-            )
+        what = "a LayerAttribution"
+        check_type("layer_attribution", layer_attribution, LayerAttribution, what)
         Attribution.__init__(self, layer_attribution.forward_func)
         self.layer_attribution = layer_attribution
         self.interpolate_mode = interpolate_mode

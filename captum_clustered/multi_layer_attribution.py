@@ -12,7 +12,7 @@ from captum.attr import LayerAttribution
 from captum.log import log_usage
 from torch import Tensor
 
-from captum_clustered._argument_checks import check_choice
+from captum_clustered._argument_checks import check_choice, check_type
 from captum_clustered.input_attribution import LINEAR
 
 TensorOrTuple = Union[Tensor, tuple[Tensor, ...]]
@@ -72,11 +72,8 @@ class MultiLayerAttribution(LayerAttribution):
             attributions = (attributions,)
         self.attributions = tuple(attributions)
         for attribution in self.attributions:
-            if not isinstance(attribution, LayerAttribution):
-                raise TypeError(
-                    "attributions must be LayerAttributions, one for each layer; got "
-                    f"{type(attribution).__name__}."
-                )
+            what = "LayerAttributions, one for each layer"
+            check_type("attributions", attribution, LayerAttribution, what)
         if not self.attributions:
             raise ValueError("attributions must have at least one LayerAttribution; got none.")
         check_choice("fusion", fusion, FUSIONS)

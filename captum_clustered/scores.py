@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import DataParallel, Module
 
+from captum_clustered._argument_checks import shape_of
+
 __all__ = ["SCORES", "Score", "log_probability", "margin", "probability", "sigmoid"]
 
 Forward = Callable[..., Any]
@@ -127,9 +129,9 @@ class ScoreWrapper:
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         logits = self.forward_func(*args, **kwargs)
         if not isinstance(logits, Tensor) or logits.dim() < 2 or logits.shape[1] < 1:
-            shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ValueError(
-                f"forward_func must return logits of shape (N, n_classes, ...); got {shape}."
+                "forward_func must return logits of shape (N, n_classes, ...); got "
+                f"{shape_of(logits)}."
             )
         return self.transform(logits)
 

@@ -15,7 +15,7 @@ from captum.attr import LayerAttribution
 from captum.log import log_usage
 from torch import Tensor
 
-from captum_clustered._argument_checks import check_int
+from captum_clustered._argument_checks import check_int, check_type
 from captum_clustered._view_maps import (
     MeanMaps,
     ShownInputs,
@@ -87,10 +87,7 @@ class TestTimeAugmentation(LayerAttribution):
             ValueError: If there is no view, a text does not describe a view, or
                         ``views_per_eval`` is not an int of at least 1.
         """
-        if not isinstance(attribution, LayerAttribution):
-            raise TypeError(
-                f"attribution must be a LayerAttribution; got {type(attribution).__name__}."
-            )
+        check_type("attribution", attribution, LayerAttribution, "a LayerAttribution")
         LayerAttribution.__init__(
             self, attribution.forward_func, attribution.layer, attribution.device_ids
         )
@@ -286,10 +283,7 @@ class TestTimeAugmentation(LayerAttribution):
                 "has a score of its own. Call the wrapped method itself."
             )
         for tensor in inputs:
-            if not isinstance(tensor, Tensor):
-                raise TypeError(
-                    f"inputs must be a Tensor or a tuple of Tensors; got {type(tensor).__name__}."
-                )
+            check_type("inputs", tensor, Tensor, "a Tensor or a tuple of Tensors")
         if not inputs or inputs[0].dim() == 0 or len(inputs[0]) == 0:
             raise ValueError("inputs must hold at least one example, in dimension 0; got none.")
         sizes = [(len(tensor), *tensor.shape[2:]) for tensor in inputs]

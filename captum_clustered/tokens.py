@@ -6,6 +6,7 @@ import math
 
 from torch import Tensor
 
+from captum_clustered._argument_checks import check_type
 from captum_clustered._layer_shapes import token_grid
 
 __all__ = ["token_grid", "tokens_to_map"]
@@ -43,8 +44,7 @@ def tokens_to_map(attribution: Tensor, grid: tuple[int, ...], n_prefix: int = 0)
         >>> attribution = cam.attribute(x, target=281)  # (N, 1, 197)
         >>> heatmap = tokens_to_map(attribution, (14, 14), n_prefix=1)  # (N, 1, 14, 14)
     """
-    if not isinstance(grid, (tuple, list)):
-        raise TypeError(f"grid must be a tuple such as (14, 14); got {type(grid).__name__}.")
+    check_type("grid", grid, (tuple, list), "a tuple such as (14, 14)")
     patches = math.prod(grid)
     if attribution.dim() != 3 or n_prefix < 0 or attribution.shape[2] != n_prefix + patches:
         raise ValueError(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from captum_clustered._ablation.model_state.model import ModelState
 from captum_clustered._ablation.model_state.random_numbers import PrivateNumbers
+from captum_clustered._argument_checks import shape_of
 from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.forward import Forward, Remembered
 from captum_clustered.comparison.methods import Method
@@ -258,9 +259,9 @@ def logits_of(forward_func: Forward, inputs: Tensor) -> Tensor:
             "image[None], which has the dimension of images."
         )
     if not isinstance(logits, Tensor) or logits.dim() != 2 or not logits.shape[1]:
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise WrongModelError(
-            f"forward_func must return logits of shape (N, n_classes); got {shape}.{hint}"
+            "forward_func must return logits of shape (N, n_classes); got "
+            f"{shape_of(logits)}.{hint}"
         )
     if len(logits) != len(inputs):
         raise WrongModelError(
@@ -278,10 +279,9 @@ def _values(metric: Metric, whole: Case, curves: Curves, indices: list[int]) -> 
     # A copy, because a metric may change tensors in place.
     values = metric.function(case.copied())
     if not isinstance(values, Tensor) or tuple(values.shape) != (len(indices),):
-        shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(
             f"A metric must return a tensor of one value for each image, shape "
-            f"({len(indices)},); got {shape}."
+            f"({len(indices)},); got {shape_of(values)}."
         )
     for name, curve in case.curves.items():
         curves.setdefault(name, {}).update(zip(indices, curve, strict=True))

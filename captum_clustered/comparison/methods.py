@@ -21,6 +21,7 @@ from captum.log import log_usage
 from torch import Tensor
 from torch.nn import Module
 
+from captum_clustered._argument_checks import shape_of
 from captum_clustered._maps import ClusterAttribution, cluster_attribution
 from captum_clustered._storage.fingerprints import describe
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
@@ -124,11 +125,10 @@ def _checked(maps: Any, inputs: Tensor) -> Tensor:
     if isinstance(maps, tuple) and len(maps) == 1:
         maps = maps[0]
     if not isinstance(maps, Tensor) or maps.dim() != inputs.dim() or len(maps) != len(inputs):
-        shape = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
         raise ValueError(
             "its attribution must be one tensor (N, channels, *spatial) with the images' number "
-            f"of dimensions; got {shape} for images {tuple(inputs.shape)}. Use tokens_to_map for "
-            "tokens."
+            f"of dimensions; got {shape_of(maps)} for images {tuple(inputs.shape)}. Use "
+            "tokens_to_map for tokens."
         )
     if not maps.numel() or maps.is_complex():
         raise ValueError(

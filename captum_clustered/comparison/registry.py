@@ -9,6 +9,7 @@ from typing import Any
 from captum.attr import LayerAttribution
 from torch.nn import Module
 
+from captum_clustered._argument_checks import check_type
 from captum_clustered._errors import close_matches
 from captum_clustered.comparison.forward import Forward
 
@@ -44,18 +45,12 @@ def chosen(argument: str, given: Any) -> dict[str, Any]:
     """Return one dictionary: name -> what the user gave, or None for a name alone."""
     if isinstance(given, (str, Mapping)):
         given = [given]
-    if not isinstance(given, Iterable):
-        raise TypeError(
-            f"{argument} must be a list of names, a dict or None; got {type(given).__name__}."
-        )
+    check_type(argument, given, Iterable, "a list of names, a dict or None")
     found: dict[str, Any] = {}
     for item in given:
         pairs = item.items() if isinstance(item, Mapping) else [(item, None)]
         for name, value in pairs:
-            if not isinstance(name, str):
-                raise TypeError(
-                    f"{argument} must be names or a dict by name; got {type(name).__name__}."
-                )
+            check_type(argument, name, str, "names or a dict by name")
             if name in found:
                 raise ValueError(f"{argument} has {name!r} twice.")
             found[name] = value

@@ -21,7 +21,7 @@ from captum_clustered._ablation.model_state.model import (
     layer_name,
     model_or_layer,
 )
-from captum_clustered._argument_checks import check_choice, check_int, is_int
+from captum_clustered._argument_checks import check_choice, check_int, check_type, is_int
 from captum_clustered._storage.fingerprints import describe, hash_module, hash_tensor
 from captum_clustered._version import __version__
 from captum_clustered.comparison.batch import BatchRun
@@ -314,10 +314,7 @@ def _check_arguments(
         raise TypeError(f"forward_func must be callable; got {type(forward_func).__name__}.")
     each = layers if isinstance(layers, (list, tuple)) else [layers]
     for layer in each:
-        if not isinstance(layer, Module):
-            raise TypeError(
-                f"layer must be a torch.nn.Module or a list of them; got {type(layer).__name__}."
-            )
+        check_type("layer", layer, Module, "a torch.nn.Module or a list of them")
     if not each:
         raise ValueError("layer must be a torch.nn.Module or a list of them; got an empty list.")
     if not isinstance(score, str) or score not in SCORES:
@@ -329,10 +326,7 @@ def _check_arguments(
         raise ValueError(
             f"target={target!r} must be 'prediction', 'label' or a class, an int of at least 0."
         )
-    if reference is not None and not isinstance(reference, str):
-        raise TypeError(
-            f"reference must be the name of a method or None; got {type(reference).__name__}."
-        )
+    check_type("reference", reference, (str, type(None)), "the name of a method or None")
 
 
 def _check_like(batch: ImageBatch, first: ImageBatch) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
 
+from captum_clustered._argument_checks import check_type
 from captum_clustered._storage.atomic import (
     read_json_object,
     remove_unfinished,
@@ -74,8 +75,7 @@ class ComparisonStore:
 
         The settings must equal the stored ones; lists of numbers need only be nearly equal.
         """
-        if not isinstance(folder, (str, os.PathLike)):
-            raise TypeError(f"save_to must be the path of a folder; got {type(folder).__name__}.")
+        check_type("save_to", folder, (str, os.PathLike), "the path of a folder")
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"save_to={str(folder)!r} must be a folder; it is a file.")

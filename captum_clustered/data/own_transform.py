@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from captum_clustered._argument_checks import shape_of
 from captum_clustered._errors import explained
 from captum_clustered.data.preprocessing import Preprocessing
 
@@ -70,13 +71,12 @@ def _applied(transform: Callable[..., Any], values: npt.NDArray[Any], name: str)
     image = Image.fromarray(values.astype(np.uint8)).convert("RGB")
     with explained(f"{name} must be a transform of an RGB image; it fails", ValueError):
         found = transform(image)
-    shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
     if not (isinstance(found, Tensor) and found.is_floating_point() and found.dim() == 3) or (
         found.shape[0] not in (1, 3) or found.shape[1] != found.shape[2]
     ):
         raise ValueError(
             f"{name} must return a float tensor of shape (C, size, size), with 1 or 3 channels; it "
-            f"returned {shape}."
+            f"returned {shape_of(found)}."
         )
     return found.detach().cpu().double()
 

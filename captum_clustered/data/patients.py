@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.utils.data import Dataset, Subset
 
+from captum_clustered._argument_checks import check_type
 from captum_clustered._errors import first_few
 from captum_clustered.data.base import MaskedImages
 
@@ -83,11 +84,8 @@ def _samples(dataset: Any) -> list[tuple[Any, int]]:
     if isinstance(dataset, Subset):
         whole = _samples(dataset.dataset)
         return [whole[index] for index in dataset.indices]
-    if not isinstance(dataset, MaskedImages):
-        raise TypeError(
-            "dataset must be one of captum_clustered.data or a Subset of one; got "
-            f"{type(dataset).__name__}."
-        )
+    what = "one of captum_clustered.data or a Subset of one"
+    check_type("dataset", dataset, MaskedImages, what)
     return [(sample.patient, sample.label) for sample in dataset.samples]
 
 

@@ -13,7 +13,7 @@ from captum.attr import LayerAttribution
 from torch import Tensor
 
 from captum_clustered._ablation.plan import UNABLATED
-from captum_clustered._argument_checks import check_choice, is_int
+from captum_clustered._argument_checks import check_choice, is_int, shape_of
 from captum_clustered._errors import one_line
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run.loading import LoadedBatch
@@ -193,10 +193,9 @@ class TargetScore(ScoreWrapper):
         """Return scores of shape (N,)."""
         scores = self.forward_func(*args, **kwargs)
         if not isinstance(scores, Tensor) or scores.dim() != 2:
-            shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise ValueError(
                 "forward_func must return a score for each class, shape (N, n_classes); got "
-                f"{shape}."
+                f"{shape_of(scores)}."
             )
         scores = class_scores(scores)
         for target in self._range:

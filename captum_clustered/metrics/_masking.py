@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from captum_clustered._argument_checks import check_type
 from captum_clustered.input_attribution import LINEAR
 
 Baseline = Union[float, str, Tensor]
@@ -73,8 +74,7 @@ def is_number(value: Any) -> bool:
 def check_tensors(**arguments: Any) -> None:
     """Raise TypeError unless all arguments are tensors."""
     for name, value in arguments.items():
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name} must be one Tensor; got {type(value).__name__}.")
+        check_type(name, value, Tensor, "one Tensor")
 
 
 def _check(attributions: Tensor, inputs: Tensor, name: str) -> None:

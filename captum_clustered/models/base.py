@@ -124,20 +124,10 @@ class Model:
         window: Sequence[float] | None = None,
     ) -> VolumePreprocessing:
         """
-        Return how a volume becomes the network's input.
+        Return how a volume becomes the network's input, as :meth:`preprocessing` of an image.
 
-        Args:
-
-            size, mean, std (optional): As in
-                        :func:`captum_clustered.data.make_volume_preprocessing`.
-                        Default: None (a guess)
-            value_range, window (optional): As there. Beside a transform of the network's own,
-                        what is black and white in figures.
-                        Default: None
-
-        Raises:
-
-            ValueError: If size, mean or std is given and the network has its own transform.
+        The arguments are those of :func:`captum_clustered.data.make_volume_preprocessing`. Beside a
+        transform of the network's own, value_range or window is what is black and white in figures.
         """
         from captum_clustered.data.gray_values import chosen_range
         from captum_clustered.data.volume_preprocessing import (

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from captum_clustered._argument_checks import shape_of
 from captum_clustered._errors import explained
 from captum_clustered._layer_shapes import Shape
 from captum_clustered.models.base import Model
@@ -54,10 +55,9 @@ def trace(model: Model, inputs: Tensor) -> Forward:
         for handle in handles:
             handle.remove()
     if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != len(inputs):
-        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(
             f"{model.name} must return the logits of classes, a tensor of shape (N, n_classes); "
-            f"it returned {shape}."
+            f"it returned {shape_of(output)}."
         )
     return Forward(calls, output)
 

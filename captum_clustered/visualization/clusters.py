@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from captum_clustered._ablation.coalitions import IMPORTANCES
-from captum_clustered._argument_checks import check_choice, check_int
+from captum_clustered._argument_checks import check_choice, check_int, check_type
 from captum_clustered.clusters import Clusters, order_clusters
 from captum_clustered.visualization.arrays import ArrayOrTensor, as_map, as_mask, as_picture
 from captum_clustered.visualization.canvas import axes_for, show
@@ -77,19 +77,10 @@ def visualize_clusters(
                     "own": each map relative to its own largest absolute value, which shows where
                     a cluster of small importance is active.
                     Default: "shared"
-        opacity, outline, keep_colors (optional): As in
+        opacity, outline, keep_colors, interpolate_mode, seen (optional): As in
                     :func:`captum_clustered.visualization.overlay`.
-        interpolate_mode (str, optional): As in :func:`captum_clustered.visualization.overlay`.
-                    Default: "smooth"
-        limit (float, optional): As in :func:`visualize_layer_attr`, for a shared scale.
-                    Default: None (the largest absolute value of the maps drawn)
-        label (str, optional): As in :func:`visualize_layer_attr`.
-                    Default: "share of the attribution"
-        mask (Tensor or numpy.ndarray, optional): As in :func:`visualize_layer_attr`.
-                    Default: None
-        seen (tuple, optional): The part of the image that the network saw, as in
-                    :func:`captum_clustered.visualization.overlay`.
-                    Default: None (the whole image)
+        limit, label, mask (optional): As in :func:`visualize_layer_attr`; limit is the end of a
+                    shared scale.
         plt_fig_axis (tuple, optional): Figure and axes, one for each cluster that is drawn;
                     without the image and the legend.
                     Default: None (new ones)
@@ -177,11 +168,8 @@ def channels(size: int) -> str:
 
 
 def _of_example(clusters: Clusters, example: int) -> tuple[Tensor, NDArray[Any], NDArray[Any]]:
-    if not isinstance(clusters, Clusters):
-        raise TypeError(
-            "clusters must be a Clusters, from attribute(..., return_clusters=True); got "
-            f"{type(clusters).__name__}."
-        )
+    what = "a Clusters, from attribute(..., return_clusters=True)"
+    check_type("clusters", clusters, Clusters, what)
     maps, importances, sizes = clusters.maps, clusters.importances, clusters.sizes
     if isinstance(maps, tuple) or isinstance(importances, tuple) or isinstance(sizes, tuple):
         raise ValueError(
