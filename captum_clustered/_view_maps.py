@@ -72,8 +72,7 @@ class MeanMaps:
     def result(self) -> Tensors:
         means = []
         for total, weight, dtype in zip(self._sums, self._weights, self._dtypes, strict=True):
-            mean = torch.where(weight > 0, total / weight, 0)
-            means.append(mean.to(dtype).contiguous())
+            means.append(torch.where(weight > 0, total / weight, 0).to(dtype).contiguous())
         return tuple(means)
 
 

@@ -167,8 +167,12 @@ class TestTimeAugmentation(LayerAttribution):
         """
         formatted = inputs if isinstance(inputs, tuple) else (inputs,)
         self._check(formatted, kwargs)
-        if return_clusters:
-            self._check_clusters()
+        takes = inspect.signature(self.attribution.attribute).parameters
+        if return_clusters and "return_clusters" not in takes:
+            raise ValueError(
+                "return_clusters=True is not supported: the wrapped method, "
+                f"{type(self.attribution).__name__}, has no clusters."
+            )
         # Methods differ in what they take: only what was given is passed on.
         if attribute_to_layer_input:
             kwargs["attribute_to_layer_input"] = True
@@ -268,13 +272,6 @@ class TestTimeAugmentation(LayerAttribution):
             grid = (*grid[:-2], grid[-1], grid[-2])
         patches = shown.back(tokens_to_map(maps, grid, self.n_prefix))
         return torch.cat([maps[:, :, : self.n_prefix], patches.flatten(2)], 2)
-
-    def _check_clusters(self) -> None:
-        if "return_clusters" not in inspect.signature(self.attribution.attribute).parameters:
-            raise ValueError(
-                "return_clusters=True is not supported: the wrapped method, "
-                f"{type(self.attribution).__name__}, has no clusters."
-            )
 
     def _check(self, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         if kwargs.get("return_convergence_delta"):

@@ -52,5 +52,4 @@ def tokens_to_map(attribution: Tensor, grid: tuple[int, ...], n_prefix: int = 0)
             f"tokens for grid={tuple(grid)} and n_prefix={n_prefix}; got "
             f"{tuple(attribution.shape)}."
         )
-    patch_tokens = attribution[:, :, n_prefix:]
-    return patch_tokens.reshape(*attribution.shape[:2], *grid)
+    return attribution[:, :, n_prefix:].reshape(*attribution.shape[:2], *grid)

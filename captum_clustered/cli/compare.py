@@ -270,8 +270,7 @@ def _show_summary(comparison: Comparison) -> None:
         some = metrics[start : start + METRICS_PER_TABLE]
         show(_table(comparison, summary, some, title if start == 0 else ""))
     remarks = [comparison.significance_note(), "Dimmed: controls, which ignore the class."]
-    remark = " ".join(filter(None, remarks))
-    out.print(Text(remark), soft_wrap=True)
+    out.print(Text(" ".join(filter(None, remarks))), soft_wrap=True)
 
 
 def _table(
@@ -284,8 +283,7 @@ def _table(
         cells = []
         for column in columns:
             row = column.loc[method]
-            star = significance(row)
-            cells.append(f"{row['mean']:.3g}{star}" if row["n"] else "-")
+            cells.append(f"{row['mean']:.3g}{significance(row)}" if row["n"] else "-")
         style = "dim" if method in comparison.controls else None
         table.add_row(Text(method), *cells, style=style)
     return group if title else Group(table, "")

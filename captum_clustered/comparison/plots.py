@@ -62,8 +62,7 @@ def metrics(comparison: Comparison) -> Figure:
                 axis.hlines(place, row["low"], row["high"], color=color, linewidth=1.6, zorder=2)
             axis.plot(row["mean"], place, marker, color=color, markersize=5, zorder=3)
         direction = comparison.directions[name]
-        better = f"\n{direction} is better" if direction else ""
-        axis.set_title(f"{name}{better}", fontsize=9)
+        axis.set_title(f"{name}\n{direction} is better" if direction else name, fontsize=9)
         axis.set_yticks(places, labels, fontsize=8)
         axis.set_ylim(-0.7, len(methods) - 0.3)
         axis.tick_params(axis="x", labelsize=8)

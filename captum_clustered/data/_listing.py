@@ -34,7 +34,10 @@ class Item:
 def list_folder(folder: Path, recursive: bool) -> list[Item]:
     """List the images of a folder in the order of their names, labeled by its subfolders."""
     items = []
-    files = _without_masks(_image_files(folder, recursive))
+    files = _image_files(folder, recursive)
+    stems = {_stem(file) for file in files}
+    # Masks may lie beside their images.
+    files = [file for file in files if _masked_image(file) not in stems]
     for file, names in zip(files, _frames(folder, files), strict=True):
         parts = Path(file).parts
         label = printable(parts[0]) if len(parts) > 1 else ""
@@ -94,12 +97,6 @@ def _masked_image(file: str) -> str:
 
 def _stem(file: str) -> str:
     return PurePosixPath(file).with_suffix("").as_posix()
-
-
-def _without_masks(files: Sequence[str]) -> list[str]:
-    """Leave out the masks that lie beside their images."""
-    stems = {_stem(file) for file in files}
-    return [file for file in files if _masked_image(file) not in stems]
 
 
 def mask_stem(name: Path) -> str:

@@ -166,8 +166,7 @@ class ImageList(Dataset[tuple[Any, ...]]):
 
     def mask(self, index: int, size: tuple[int, int]) -> Tensor:
         """Read the mask of an item whose image has this width and height, (height, width)."""
-        masks = [read_mask(file, size) for file in self._files_of_mask(index)]
-        return torch.stack(masks).any(0)
+        return torch.stack([read_mask(file, size) for file in self._files_of_mask(index)]).any(0)
 
     def _files_of_mask(self, index: int) -> list[Path]:
         item = self._items[index]

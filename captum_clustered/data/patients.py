@@ -82,8 +82,7 @@ def check_patients_apart(pairs: Iterable[tuple[str, str]], what: str) -> None:
 def _samples(dataset: Any) -> list[tuple[Any, int]]:
     """Return the patient and the label of each item."""
     if isinstance(dataset, Subset):
-        whole = _samples(dataset.dataset)
-        return [whole[index] for index in dataset.indices]
+        return list(map(_samples(dataset.dataset).__getitem__, dataset.indices))
     what = "one of captum_clustered.data or a Subset of one"
     check_type("dataset", dataset, MaskedImages, what)
     return [(sample.patient, sample.label) for sample in dataset.samples]

@@ -56,8 +56,7 @@ class Trial:
         size = choose_batch_size(
             self._explain, self.example, memory or default_budget(self._device)
         )
-        is_cpu_default = memory is None and self._device.type == "cpu"
-        return min(size, CPU_BATCH_SIZE) if is_cpu_default else size
+        return min(size, CPU_BATCH_SIZE) if memory is None and self._device.type == "cpu" else size
 
     def _first(self, items: Iterator[tuple[Tensor, int | None]]) -> dict[str, Any]:
         """Return the row of the example; if the first few fail, raise the error of the first."""

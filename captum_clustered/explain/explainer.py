@@ -242,7 +242,11 @@ class ImageExplainer:
             )
         if explanation.gradcam_missing:
             notes.append(explanation.gradcam_missing)
-        return replace(explanation, notes=tuple(notes), **self._original(original))
+        explanation = replace(explanation, notes=tuple(notes))
+        shown = None if original is None else self.preprocessing.shown(original)
+        if shown is None:
+            return explanation
+        return replace(explanation, original_image=shown[0], seen=shown[1])
 
     def as_maps(self, values: Tensor) -> Array:
         r"""Return an attribution of the layer, (1, k, \*spatial), as maps (k, h, w)."""
@@ -255,10 +259,6 @@ class ImageExplainer:
     def gradcam_method(self) -> LayerAttribution:
         """Return Captum's LayerGradCam of the same layers and score."""
         return self._fused([LayerGradCam(self.score, each.module) for each in self._choices])
-
-    def _original(self, image: Image.Image | None) -> dict[str, Any]:
-        shown = None if image is None else self.preprocessing.shown(image)
-        return {} if shown is None else dict(zip(("original_image", "seen"), shown, strict=True))
 
     def outputs(self, inputs: Tensor) -> tuple[int, Array]:
         """Return the predicted class of an input and the probability of each class."""

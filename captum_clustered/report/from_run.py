@@ -81,8 +81,7 @@ class _Pages:
         path = self.run.folder / COMMAND
         # What the command knows beyond the results.
         self.about = (read_json_object(path) or {}) if path.exists() else {}
-        shared = self.run.has_shared_clusters
-        self.clusters = cluster_summary(self.run, 0) if shared else None
+        self.clusters = cluster_summary(self.run, 0) if self.run.has_shared_clusters else None
 
     def class_name(self, number: int) -> str:
         names = self.about.get("classes", [])
