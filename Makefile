@@ -16,7 +16,7 @@ STUDY = PYTHONPATH="notebooks$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python -m
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-oldest fuzz zoo lint notebooks pictures study study-grid study-imagenet study-train \
+.PHONY: help demo test coverage test-fast test-oldest fuzz zoo lint notebooks pictures study study-grid study-imagenet study-train \
 	needs-data compare bench bench-run docs dist clean
 
 help:  ## List the targets
@@ -25,7 +25,10 @@ help:  ## List the targets
 demo: $(STAMP)  ## Run Clustered-CAM and Grad-CAM on photographs, into out/demo
 	$(BIN)/captum-clustered demo --out out/demo
 
-test: $(STAMP)  ## Run all tests, with coverage
+test: $(STAMP)  ## Run all tests
+	$(PYTEST) $(ARGS)
+
+coverage: $(STAMP)  ## Run all tests and list the lines that none runs
 	$(PYTEST) --cov --cov-report=term
 
 test-fast: $(STAMP)  ## Run the tests of the core, the metrics and the figures: the inner loop

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -68,7 +69,8 @@ def save_figure(figure: Figure, path: Path) -> None:
     with warnings.catch_warnings():
         # A file's name may have letters that the font lacks: matplotlib draws boxes for them.
         warnings.filterwarnings("ignore", message=".*[Gg]lyph.*")
-        figure.savefig(path, format="png")
+        # Once: Figure.savefig would draw it for the layout and again for the picture.
+        FigureCanvasAgg(figure).print_png(path)
 
 
 def shortened(text: str, length: int) -> str:

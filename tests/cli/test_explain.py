@@ -337,8 +337,8 @@ class TestTransformers:
 
 
 class TestFiles:
-    def test_one_figure_for_each_image(self, explain):
-        result = explain()
+    def test_one_figure_for_each_image(self, run, photo, usual):
+        result = run("explain", photo, *usual([]))
         assert result.exit_code == 0
         with Image.open("out/photo.png") as figure:
             assert figure.format == "PNG"

@@ -74,7 +74,7 @@ def cluster():
     for tries_left in (2, 1, 0):
         try:
             ray.init(
-                num_cpus=4,
+                num_cpus=2,
                 include_dashboard=False,
                 log_to_driver=False,
                 object_store_memory=100 * 2**20,
@@ -108,7 +108,7 @@ def test_results_are_the_same_bits(tmp_path, whole):
 
 def test_a_killed_worker_loses_and_doubles_nothing(tmp_path, whole):
     flag = tmp_path / "flag"
-    run(tmp_path / "out", Deadly(flag), engine=RayEngine())
+    run(tmp_path / "out", Deadly(flag), engine=RayEngine(workers=1))
     assert flag.exists()
     assert contents(tmp_path / "out") == whole
 

@@ -37,6 +37,12 @@ def browser():
 
 
 @pytest.fixture(scope="module")
+def tab(browser):
+    """One tab for all tests: a new one costs more than most of them."""
+    return browser.new_page()
+
+
+@pytest.fixture(scope="session")
 def pages(tmp_path_factory):
     """Pages of two runs of compare, one with many metrics, and of one of explain."""
     folders = {kind: tmp_path_factory.mktemp(kind) for kind in ("compare", "wide", "explain")}
@@ -47,25 +53,32 @@ def pages(tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(browser, pages):
+def open_page(tab, pages):
     """Opens a page; whatever it says on the console or asks for from elsewhere is a mistake."""
-    opened, heard, asked = [], [], []
+    heard, asked = [], []
+    listeners = {
+        "console": lambda message: heard.append(message.text),
+        "pageerror": lambda error: heard.append(str(error)),
+        "request": lambda request: asked.append(request.url),
+    }
+    for event, listener in listeners.items():
+        tab.on(event, listener)
 
-    def open_it(kind, at_images=True, **options):
-        page = browser.new_page(**({"viewport": {"width": 1200, "height": 900}} | options))
-        opened.append(page)
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(pages[kind].as_uri())
+    def open_it(kind, at_images=True, color_scheme="light", width=1200, height=900):
+        # Nothing is left of the page before.
+        tab.goto("about:blank")
+        tab.mouse.move(0, 0)
+        tab.emulate_media(color_scheme=color_scheme)
+        tab.set_viewport_size({"width": width, "height": height})
+        tab.goto(pages[kind].as_uri())
         if at_images:
-            page.evaluate("byId('images').scrollIntoView()")
-            settle(page)
-        return page
+            tab.evaluate("byId('images').scrollIntoView()")
+            settle(tab)
+        return tab
 
     yield open_it
-    for page in opened:
-        page.close()
+    for event, listener in listeners.items():
+        tab.remove_listener(event, listener)
     assert heard == []
-    own = (*(path.as_uri() for path in pages.values()), "data:")
+    own = (*(path.as_uri() for path in pages.values()), "data:", "about:blank")
     assert [url for url in asked if not url.startswith(own)] == []

@@ -266,7 +266,7 @@ def test_images_are_ordered_by_a_metric(open_page):
 
 
 def test_only_images_near_the_window_hold_pictures(open_page):
-    page = open_page("compare", viewport={"width": 1200, "height": 400})
+    page = open_page("compare", height=400)
     assert page.locator("#images > li:first-child canvas").count() == 7
     assert page.locator("#images > li:last-child canvas").count() == 0
     assert page.locator("#images canvas").count() < 7 * N_IMAGES / 2
@@ -321,7 +321,7 @@ def test_clusters_of_a_method_unfold_by_themselves(open_page):
 
 
 def test_unfolded_clusters_are_drawn_again_when_they_come_back(open_page):
-    page = open_page("compare", viewport={"width": 1200, "height": 400})
+    page = open_page("compare", height=400)
     page.locator("#images > li:first-child summary").first.click()
     settle(page)
     height = page.locator("details[open]").bounding_box()["height"]
@@ -392,7 +392,7 @@ def test_everything_works_by_keyboard(open_page):
 @pytest.mark.parametrize("width", [1200, 400])
 def test_axe_finds_no_serious_violation(open_page, kind, scheme, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe")
-    page = open_page(kind, color_scheme=scheme, viewport={"width": width, "height": 900})
+    page = open_page(kind, color_scheme=scheme, width=width)
     page.locator("#summary thead button").first.click()
     page.locator("#number").select_option("0")
     page.locator("summary").first.click()

@@ -59,7 +59,7 @@ def cell(sheet):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_paper_has_every_image_as_the_window_shows_it(open_page, printed, tmp_path, scheme):
     # Most of the images are far from the window.
-    page = open_page("compare", color_scheme=scheme, viewport={"width": 1200, "height": 400})
+    page = open_page("compare", color_scheme=scheme, height=400)
     page.locator("#outlines").uncheck()
     sheets, _ = printed(page)
     found = pictures(sheets)
@@ -87,7 +87,7 @@ def test_paper_has_only_what_the_filters_leave(open_page, printed):
 
 
 def test_paper_has_unfolded_clusters(open_page, printed):
-    page = open_page("explain", viewport={"width": 1200, "height": 400})
+    page = open_page("explain", height=400)
     page.locator("details:not(#columns) > summary").last.click()
     page.evaluate("window.scrollTo(0, 0)")
     sheets, _ = printed(page)

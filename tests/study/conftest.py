@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from study import auc
+from study import auc, front, images
 
 
 def pytest_collection_modifyitems(items):
@@ -12,6 +12,13 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def few_resamples(monkeypatch):
-    """Use enough resamples for intervals of a handful of patients."""
-    monkeypatch.setattr(auc, "N_RESAMPLES", 200)
+def few_repetitions(monkeypatch):
+    """Use enough resamples for intervals of a handful of patients, and measure costs twice."""
+    monkeypatch.setattr(auc, "N_RESAMPLES", 50)
+    monkeypatch.setattr(front, "N_ROUNDS", 2)
+
+
+@pytest.fixture
+def small_inputs(monkeypatch):
+    """Give the networks inputs of a few positions of the last layer."""
+    monkeypatch.setattr(images, "SIDE", 64)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from made_up_thyroids import ddti, table, tn5000_splits
 from safetensors import safe_open
-from study import images, run, train
+from study import run, train
 from study.methods import FITTED
 
 LAYOUTS = {
@@ -17,8 +17,7 @@ LAYOUTS = {
 
 
 @pytest.fixture(autouse=True)
-def small_inputs(monkeypatch):
-    monkeypatch.setattr(images, "SIDE", 64)
+def own_generator(small_inputs):
     with torch.random.fork_rng():
         yield
 

@@ -19,6 +19,7 @@ def test_a_variants_name_in_stored_results_has_its_settings():
     assert len(names) == 5
 
 
+@pytest.mark.usefixtures("small_inputs")
 def test_the_grid_prints_differences_and_stability(tmp_path, capsys, monkeypatch):
     networks(tmp_path / "models")
     root = data(tmp_path, n_train=2, n_val=8)
@@ -48,6 +49,7 @@ def test_every_variant_can_be_made():
     assert grid.DEFAULT in made
 
 
+@pytest.mark.usefixtures("small_inputs")
 def test_a_variant_that_is_not_there_is_named_with_those_that_are(tmp_path):
     networks(tmp_path / "models")
     root = data(tmp_path, n_train=2, n_val=8)

@@ -24,6 +24,7 @@ def where(tmp_path_factory):
     return folder, data(folder, n_train=2, n_val=4)
 
 
+@pytest.mark.usefixtures("small_inputs")
 def test_from_end_to_end_and_again(where, tmp_path, capsys, monkeypatch):
     folder, root = where
     arguments = ["--data", str(root), "--models", str(folder / "models"), "--out", str(tmp_path)]
@@ -58,6 +59,7 @@ def test_missing_models_are_an_error_of_one_line(where, tmp_path):
         run.main(["--data", str(root), "--models", str(tmp_path), "--out", str(tmp_path)])
 
 
+@pytest.mark.usefixtures("small_inputs")
 def test_clusters_are_fitted_anew_for_other_images(where, tmp_path):
     folder, root = where
     network = run.load_network(folder / "models", "mlp")
