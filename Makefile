@@ -12,8 +12,10 @@ DATA ?=
 MODELS ?= out/models
 STUDY = PYTHONPATH="notebooks$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python -m
 
-# The tests run in two processes, each with one thread of torch.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+# The tests run in two processes, each with one thread of torch, and those of a file in one of them:
+# they share what its fixtures make.
+PYTEST_OPTIONS = --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage test-fast test-oldest fuzz zoo lint notebooks pictures study study-grid study-imagenet study-train \
@@ -83,7 +85,7 @@ docs: $(STAMP)  ## Build the documentation site into out/site; a broken link is 
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 test-oldest: $(OLDEST)/.installed  ## Run all tests with the oldest supported dependencies
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(PYTEST_OPTIONS)
 
 dist: $(STAMP)  ## Build wheel and sdist into dist, and test the wheel in a fresh environment
 	rm -rf dist build

@@ -1,23 +1,25 @@
+import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import small_factories
-import torch
-from PIL import Image
+
+# Torch is imported in fixtures: the process that only hands tests to xdist's workers needs none.
+HELPERS = Path(__file__).parent / "helpers"
 
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """Give the same arithmetic on every machine, and leave its other cores to other workers."""
+    import torch
+
     torch.set_num_threads(1)
 
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """An empty current directory with the module ``factories``, which makes tiny networks."""
-    (tmp_path / "factories.py").write_text(Path(small_factories.__file__).read_text())
+    shutil.copy(HELPERS / "small_factories.py", tmp_path / "factories.py")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "factories", raising=False)
@@ -27,6 +29,9 @@ def workplace(tmp_path, monkeypatch):
 @pytest.fixture
 def photo(workplace) -> Path:
     """An image of 40 x 30 colors."""
+    import numpy as np
+    from PIL import Image
+
     values = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
     path = workplace / "photo.png"
     Image.fromarray(values).save(path)

@@ -15,12 +15,7 @@ from captum_clustered.dataset_run import LocalEngine, RayEngine, Run
 from captum_clustered.dataset_run import ray as on_ray
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
-# One Ray for all of these tests, so one of xdist's workers runs them all.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore"),
-    pytest.mark.ray,
-    pytest.mark.xdist_group("ray"),
-]
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.ray]
 
 
 class Deadly(Pictures):

@@ -15,8 +15,7 @@ from report_pages import MANY_METRICS, N_IMAGES, names, photograph, settle, wait
 from captum_clustered.comparison.pictures import Pictures
 from captum_clustered.visualization import overlay
 
-# One browser for all of these tests, so one of xdist's workers runs them all.
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 MINUS = "\N{MINUS SIGN}"
 

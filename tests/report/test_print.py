@@ -9,7 +9,7 @@ from scipy import ndimage
 
 pdfium = pytest.importorskip("pypdfium2", reason="needs pypdfium2")
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 # Pixels of the drawn pages for each of CSS.
 SCALE = 1.5
