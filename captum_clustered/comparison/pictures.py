@@ -84,10 +84,8 @@ class KeptClusters:
         return {f"{prefix}{name}": np.asarray(value) for name, value in asdict(self).items()}
 
     @classmethod
-    def read(cls, arrays: Mapping[str, Any], prefix: str) -> KeptClusters | None:
-        """Return what :meth:`arrays` gave, or None if there is none."""
-        if f"{prefix}maps" not in arrays:
-            return None
+    def read(cls, arrays: Mapping[str, Any], prefix: str) -> KeptClusters:
+        """Return what :meth:`arrays` gave."""
         values = {each.name: arrays[prefix + each.name] for each in fields(cls)}
         values["importance"] = str(values["importance"])
         values["n_runs"] = int(values["n_runs"])
@@ -194,15 +192,13 @@ class Pictures:
     def write(self, file: IO[bytes]) -> None:
         """Write everything as arrays (.npz)."""
         arrays: dict[str, Any] = {"methods": np.array(list(self.maps), dtype=np.str_)}
-        for kind in ("images", "masks"):
-            found = getattr(self, kind)
-            arrays |= {f"{kind}_{i}": values for i, values in enumerate(found or [])}
         if self.images is not None:
             arrays |= {"seen": np.array(self.seen), "are_originals": np.array(self.are_originals)}
         # Numbers, because names of methods may hold letters that an archive does not accept.
-        for kind in ("maps", "ranges"):
-            found = getattr(self, kind)
-            arrays |= {f"{kind}_{i}": values for i, values in enumerate(found.values())}
+        for kind in ("images", "masks", "maps", "ranges"):
+            found = getattr(self, kind) or []
+            found = found.values() if isinstance(found, dict) else found
+            arrays |= {f"{kind}_{i}": values for i, values in enumerate(found)}
         for i, method in enumerate(self.maps):
             if method in self.clusters:
                 arrays |= self.clusters[method].arrays(f"clusters_{i}_")
@@ -214,23 +210,23 @@ class Pictures:
         try:
             # np.load does not close a damaged file that it opened itself.
             with path.open("rb") as file, np.load(file) as arrays:
-                methods = arrays["methods"].tolist()
-                clusters = {
-                    method: KeptClusters.read(arrays, f"clusters_{i}_")
-                    for i, method in enumerate(methods)
-                }
+                methods = dict(enumerate(arrays["methods"].tolist()))
                 if "seen" not in arrays:
                     return cls()
                 seen = arrays["seen"].tolist()
-                has_masks = "masks_0" in arrays
+                n, has_masks = range(len(seen)), "masks_0" in arrays
                 return cls(
-                    [arrays[f"images_{i}"] for i in range(len(seen))],
-                    [arrays[f"masks_{i}"] for i in range(len(seen))] if has_masks else None,
+                    [arrays[f"images_{i}"] for i in n],
+                    [arrays[f"masks_{i}"] for i in n] if has_masks else None,
                     [tuple(each) for each in seen],
                     bool(arrays["are_originals"]),
-                    {method: arrays[f"maps_{i}"] for i, method in enumerate(methods)},
-                    {method: arrays[f"ranges_{i}"] for i, method in enumerate(methods)},
-                    {method: kept for method, kept in clusters.items() if kept is not None},
+                    {method: arrays[f"maps_{i}"] for i, method in methods.items()},
+                    {method: arrays[f"ranges_{i}"] for i, method in methods.items()},
+                    {
+                        method: KeptClusters.read(arrays, f"clusters_{i}_")
+                        for i, method in methods.items()
+                        if f"clusters_{i}_maps" in arrays
+                    },
                 )
         except (ValueError, TypeError, AttributeError, KeyError, EOFError, BadZipFile) as error:
             raise ValueError(f"{path} is damaged or holds no pictures of a batch.") from error

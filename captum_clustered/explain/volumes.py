@@ -60,21 +60,14 @@ class VolumeExplainer(ImageExplainer):
         self, image: Any, name: str | None = None, target: int | None = None, original: Any = None
     ) -> Explanation:
         """
-        Explain one volume.
+        Explain one volume, as :meth:`ImageExplainer.__call__` an image.
 
         Args:
 
             image (str, PathLike or nibabel image): The volume; a path is read by
                         :func:`captum_clustered.data.read_volume`.
-            name (str, optional): Name of the volume in the explanation.
-                        Default: None (the file, or "volume")
-            target (int, optional): The class to explain.
-                        Default: None (that of the settings)
-
-        Raises:
-
-            ValueError: If the volume cannot be read or its activations cannot be attributed.
-            Exception: Whatever the network raises.
+            name, target (optional): As of an image.
+                        Default: None
         """
         if name is None:
             name = printable(image) if isinstance(image, (str, os.PathLike)) else "volume"

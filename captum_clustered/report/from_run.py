@@ -121,10 +121,10 @@ class _Pages:
                 ],
                 remarks=["Each image has its own clusters, so they have no means over images."],
             )
-        frequent = sorted(of_classes, key=lambda target: -of_classes[target][0])[:MOST_CLASSES]
         means = {(mean.cluster, mean.target): mean for mean in self.clusters.means}
         # Of one class, it is the mean of all.
-        targets = sorted(frequent) if len(of_classes) > 1 else []
+        several = len(of_classes) > 1
+        targets = self.clusters.frequent_targets(MOST_CLASSES) if several else []
         rows = []
         for cluster in self.clusters.clusters:
             whole = means[cluster, None]
@@ -137,13 +137,13 @@ class _Pages:
             rows.append(content.Row(f"Cluster {cluster}", "", cells))
         columns = ["channels", "mean importance", "raises the score"]
         columns += [f"mean of {self.class_name(target)}" for target in targets]
-        n_images = sum(int(n) for n, _ in of_classes.values())
         return content.Summary(
             kind="Cluster",
             columns=[content.Column(name) for name in columns],
             rows=rows,
             remarks=[
-                f"Means over {counted(n_images, 'image')}, and over those of an explained class.",
+                f"Means over {counted(self.clusters.n_images, 'image')}, and over those of an "
+                "explained class.",
                 "A cluster raises the score of the share of images in which its importance is "
                 "positive.",
             ],
