@@ -115,18 +115,20 @@ class InputAttribution(Attribution):
                 )
             attribution = attribution[0]
         if isinstance(inputs, tuple):
-            return tuple(self._like(attribution, tensor) for tensor in inputs)
-        return self._like(attribution, inputs)
+            return tuple(like_input(attribution, each, self.interpolate_mode) for each in inputs)
+        return like_input(attribution, inputs, self.interpolate_mode)
 
-    def _like(self, attribution: Tensor, tensor: Tensor) -> Tensor:
-        if attribution.dim() != tensor.dim() or attribution.dim() - 2 not in LINEAR:
-            raise ValueError(
-                f"The layer's attribution has shape {tuple(attribution.shape)}, which cannot be "
-                f"interpolated to an input of shape {tuple(tensor.shape)}: both must be "
-                "(N, channels, *spatial) with the same one to three spatial dimensions. Pass "
-                "other inputs as additional_forward_args; arrange tokens with tokens_to_map."
-            )
-        summed = attribution.detach().sum(1, keepdim=True)
-        mode = self.interpolate_mode or LINEAR[summed.dim() - 2]
-        resized = LayerAttribution.interpolate(summed, tuple(tensor.shape[2:]), mode)
-        return resized.expand_as(tensor).contiguous()
+
+def like_input(attribution: Tensor, tensor: Tensor, mode: str | None = None) -> Tensor:
+    """Return a layer's attribution in the shape of an input, see :class:`InputAttribution`."""
+    if attribution.dim() != tensor.dim() or attribution.dim() - 2 not in LINEAR:
+        raise ValueError(
+            f"The layer's attribution has shape {tuple(attribution.shape)}, which cannot be "
+            f"interpolated to an input of shape {tuple(tensor.shape)}: both must be "
+            "(N, channels, *spatial) with the same one to three spatial dimensions. Pass "
+            "other inputs as additional_forward_args; arrange tokens with tokens_to_map."
+        )
+    summed = attribution.detach().sum(1, keepdim=True)
+    mode = mode or LINEAR[summed.dim() - 2]
+    resized = LayerAttribution.interpolate(summed, tuple(tensor.shape[2:]), mode)
+    return resized.expand_as(tensor).contiguous()

@@ -10,16 +10,13 @@ from operator import itemgetter
 from typing import Any
 
 import torch
-from captum.attr import LayerAttribution
-from captum.log import log_usage
 from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
-from torch.nn import Identity
 
 from captum_clustered.comparison.data import ImageBatch
 from captum_clustered.comparison.forward import Forward, Remembered
 from captum_clustered.comparison.registry import chosen, unknown
-from captum_clustered.input_attribution import InputAttribution
+from captum_clustered.input_attribution import like_input
 from captum_clustered.metrics._registry import ARROWS, METRICS, MetricInfo, metric
 from captum_clustered.metrics.insertion_deletion import area_under, deletion_curve, insertion_curve
 
@@ -235,8 +232,7 @@ def _infidelity(case: Case) -> Tensor:
         noise = torch.randn(inputs.shape, generator=generator, device="cpu").to(inputs) * scale
         return noise, inputs - noise
 
-    given = _Maps(case, lambda inputs, _: case.attributions.to(inputs.dtype))
-    as_input = InputAttribution(given).attribute(case.inputs)
+    as_input = like_input(case.attributions.to(case.inputs.dtype), case.inputs)
     result: Tensor = infidelity(
         case.probability,
         perturb,
@@ -266,9 +262,13 @@ def _max_sensitivity(case: Case) -> Tensor:
         noise = torch.rand(inputs.shape, generator=generator, device="cpu").to(inputs)
         return inputs + (2 * noise - 1) * radius
 
-    rectified = _Maps(case, lambda inputs, target: torch.relu(case.explain(inputs, target=target)))
+    def explain(inputs: Tensor | tuple[Tensor], target: Tensor) -> Tensor:
+        # Captum gives a tuple the first time.
+        inputs = inputs[0] if isinstance(inputs, tuple) else inputs
+        return like_input(torch.relu(case.explain(inputs, target=target)), inputs)
+
     result: Tensor = sensitivity_max(
-        InputAttribution(rectified).attribute,
+        explain,
         case.inputs,
         perturb,
         perturb_radius=RADIUS,
@@ -277,16 +277,3 @@ def _max_sensitivity(case: Case) -> Tensor:
         target=case.target,
     )
     return result
-
-
-class _Maps(LayerAttribution):
-    """Maps that a function computes, with the interface that Captum's metrics need."""
-
-    def __init__(self, case: Case, function: Callable[[Tensor, Any], Tensor]) -> None:
-        super().__init__(case.forward_func, Identity())
-        self.function = function
-
-    @log_usage(part_of_slo=True)
-    def attribute(self, inputs: Tensor | tuple[Tensor, ...], target: Any = None) -> Tensor:
-        """Return maps of images (a tensor or a tuple of one) and their classes."""
-        return self.function(inputs[0] if isinstance(inputs, tuple) else inputs, target)
