@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile
@@ -31,177 +31,137 @@ N_GALLERY = 6
 @dataclass(frozen=True)
 class KeptClusters:
     """
-    The clusters behind one method's maps of n images, of several clusterings those of the first.
+    The clusters behind one method's map of an image, of several clusterings those of the first.
 
     Of more than ``MOST_CLUSTERS``, those with the largest absolute importance are stored.
     """
 
     importance: str  # its name in IMPORTANCES
     n_runs: int  # clusterings that the method averages
-    n_clusters: NDArray[np.int64]  # all that are not empty, (n,); 0 where the method failed
-    maps: NDArray[np.float32]  # the parts of the clusters in the method's map, (n, k, h, w)
-    ranges: NDArray[np.float32]  # of each map before it was shrunk, (n, k, 2)
-    importances: NDArray[np.float32]  # (n, k)
-    sizes: NDArray[np.int64]  # numbers of channels, (n, k); 0 if there is no cluster
+    n_clusters: int  # all that are not empty
+    maps: NDArray[np.float32]  # their parts in the method's map, (k, h, w)
+    ranges: NDArray[np.float32]  # of each map before it was shrunk, (k, 2)
+    importances: NDArray[np.float32]  # (k,)
+    sizes: NDArray[np.int64]  # numbers of channels, (k,); 0 if there is no cluster
 
     @classmethod
-    def of(
-        cls,
-        n_images: int,
-        parts: list[tuple[list[int], ClusterAttribution]],
-        small: Callable[[Tensor], Tensor],
-    ) -> KeptClusters:
-        """
-        Collect the clusters of n images from the attributions of the images of some indices.
-
-        ``small`` shrinks maps (N, k, height, width) to the stored size.
-        """
-        found = [(some, *_most_important(result)) for some, result in parts]
-        # Images may differ in their number of clusters.
-        k = max(sizes.shape[1] for *_, sizes, _ in found)
-
-        def of_all(values: list[Tensor]) -> NDArray[Any]:
-            kept = values[0].new_zeros(n_images, k, *values[0].shape[2:])
-            for (some, *_), value in zip(found, values, strict=True):
-                kept[some, : value.shape[1]] = value
-            return kept.cpu().numpy()
-
-        n_clusters = np.zeros(n_images, np.int64)
-        for some, *_, counts in found:
-            n_clusters[some] = counts.cpu()
-        return cls(
-            parts[0][1].importance.name,
-            parts[0][1].n_clusterings,
-            n_clusters,
-            of_all([small(maps) for _, maps, *_ in found]),
-            of_all([torch.stack(maps.flatten(2).aminmax(dim=2), 2) for _, maps, *_ in found]),
-            of_all([importances for _, _, importances, *_ in found]),
-            of_all([sizes for *_, sizes, _ in found]),
+    def of(cls, result: ClusterAttribution) -> list[KeptClusters]:
+        """Return the clusters of each image."""
+        clusters = result.clusters()
+        maps, importances, sizes = clusters.maps, clusters.importances, clusters.sizes
+        if isinstance(maps, tuple) or isinstance(importances, tuple) or isinstance(sizes, tuple):
+            raise ValueError("the layer has several tensors, whose clusters have no common map.")
+        if not (torch.isfinite(maps).all() and torch.isfinite(importances).all()):
+            raise ValueError("maps or importances of its clusters are not finite.")
+        # Empty clusters come last.
+        order = torch.where(sizes > 0, importances.abs(), -1).argsort(
+            dim=1, descending=True, stable=True
         )
-
-    def arrays(self, prefix: str) -> dict[str, Any]:
-        """Return all arrays, under names that start with the prefix."""
-        return {f"{prefix}{name}": np.asarray(value) for name, value in asdict(self).items()}
-
-    @classmethod
-    def read(cls, arrays: Mapping[str, Any], prefix: str) -> KeptClusters:
-        """Return what :meth:`arrays` gave."""
-        values = {each.name: arrays[prefix + each.name] for each in fields(cls)}
-        values["importance"] = str(values["importance"])
-        values["n_runs"] = int(values["n_runs"])
-        return cls(**values)
+        kept = order[:, :MOST_CLUSTERS].sort(1).values
+        rows = torch.arange(len(kept), device=kept.device)[:, None]
+        maps = maps[rows, kept].float()
+        ranges = torch.stack(maps.flatten(2).aminmax(dim=2), 2)
+        parts = (shrunk(maps, MAP_SIDE), ranges, importances[rows, kept].float(), sizes[rows, kept])
+        arrays = (part.cpu().numpy() for part in parts)
+        about, counts = (result.importance.name, result.n_clusterings), (sizes > 0).sum(1).tolist()
+        return [cls(*about, n, *each) for n, *each in zip(counts, *arrays, strict=True)]
 
 
-@dataclass(frozen=True)
-class GalleryImage:
-    """An image of the gallery."""
+@dataclass
+class KeptImage:
+    """
+    An image in small, and the maps of the methods that did not fail.
 
-    number: int  # in the data
-    picture: NDArray[np.uint8]  # the original image or the network's input, (H, W, 1 or 3)
-    maps: dict[str, NDArray[np.float32]]  # of the methods that did not fail
-    mask: NDArray[np.bool_] | None = None
-    # Its label, prediction, probability of the prediction, and target.
-    facts: dict[str, Any] = field(default_factory=dict)
+    The picture is the original one or, if that is not known, the network's input.
+    """
+
+    picture: NDArray[np.uint8]  # (H, W, 1 or 3)
+    mask: NDArray[np.bool_] | None = None  # the object, (H, W)
     seen: Seen = WHOLE  # the part of the picture that the network saw
+    is_original: bool = False
+    # By method: maps with their sign, (h, w), their ranges before they were shrunk, (2,), and the
+    # clusters of those that have clusters.
+    maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    ranges: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    clusters: dict[str, KeptClusters] = field(default_factory=dict)
+    # In the gallery: its number in the data, label, prediction with its probability, and target.
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        """Its number in the data."""
+        return int(self.facts["image"])
 
 
 @dataclass
 class Pictures:
-    """
-    Pictures of the n compared images of a batch; empty unless images are 2-D.
+    """The compared images of a batch; none unless they are 2-D."""
 
-    The images are the original ones or, if these are not known, the network's inputs, each of its
-    own size, (height, width, 1 or 3). The others are by method; those that failed on all images
-    are missing.
-    """
-
-    images: list[NDArray[np.uint8]] | None = None
-    masks: list[NDArray[np.bool_]] | None = None
-    seen: list[Seen] = field(default_factory=list)  # the part of each image that the network saw
-    are_originals: bool = False
-    # With their signs, (n, h, w), NaN where the method failed; their ranges before they were
-    # shrunk, (n, 2); and the clusters of methods that have clusters.
-    maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    ranges: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    clusters: dict[str, KeptClusters] = field(default_factory=dict)
+    images: list[KeptImage] = field(default_factory=list)
 
     def start(self, batch: ImageBatch) -> None:
         """Take the images and their masks."""
-        if batch.inputs.dim() != 4:
-            return
-        self.images = [_small_picture(stretched(image)) for image in batch.inputs]
-        if batch.masks is not None:
-            self.masks = [_small_mask(mask[0]) for mask in batch.masks]
-        self.seen = [WHOLE] * len(batch)
+        if batch.inputs.dim() == 4:
+            self.images = [KeptImage(_small_picture(stretched(image))) for image in batch.inputs]
+        masks = () if batch.masks is None else batch.masks
+        for image, mask in zip(self.images, masks, strict=False):
+            image.mask = _small_mask(mask[0])
 
     def show(self, originals: list[Original | None]) -> None:
         """Take the original images instead of the inputs, if all of them are known."""
         known = [original for original in originals if original is not None]
-        if self.images is None or len(known) < len(self.images):
+        if len(known) < len(originals):
             return
-        pictures = [torch.from_numpy(each.picture).movedim(2, 0) / 255 for each in known]
-        self.images = [_small_picture(picture) for picture in pictures]
-        masks = [torch.from_numpy(each.mask) for each in known if each.mask is not None]
-        self.masks = [_small_mask(mask) for mask in masks] or None
-        self.seen = [each.seen for each in known]
-        self.are_originals = True
+        for image, original in zip(self.images, known, strict=False):
+            image.picture = _small_picture(torch.from_numpy(original.picture).movedim(2, 0) / 255)
+            mask = original.mask
+            image.mask = None if mask is None else _small_mask(torch.from_numpy(mask))
+            image.seen, image.is_original = original.seen, True
 
     def add(self, method: str, indices: list[int], maps: Tensor) -> None:
         """Take a method's maps (N, 1, height, width) of some of the images."""
-        if self.images is None:
+        if not self.images:
             return
         maps = maps.detach().float()
         extremes = torch.stack(maps.flatten(1).aminmax(dim=1), 1)
-        self.maps[method] = self._of_all(indices, shrunk(maps, MAP_SIDE)[:, 0])
-        self.ranges[method] = self._of_all(indices, extremes)
+        small = shrunk(maps, MAP_SIDE)[:, 0]
+        arrays = (part.cpu().numpy() for part in (small, extremes))
+        for i, values, ends in zip(indices, *arrays, strict=True):
+            self.images[i].maps[method], self.images[i].ranges[method] = values, ends
 
     def add_clusters(
         self, method: str, parts: list[tuple[list[int], ClusterAttribution | None]]
     ) -> None:
         """Take the clusters behind a method's maps of some of the images, if there are any."""
-        known = [(indices, result) for indices, result in parts if result is not None]
-        if self.images is None or not known:
+        if not self.images:
             return
-        self.clusters[method] = KeptClusters.of(
-            len(self.images), known, lambda maps: shrunk(maps, MAP_SIDE)
-        )
+        known = [(some, KeptClusters.of(result)) for some, result in parts if result is not None]
+        for some, found in known:
+            for i, kept in zip(some, found, strict=True):
+                self.images[i].clusters[method] = kept
 
-    def gallery(self, images: list[dict[str, Any]]) -> list[GalleryImage]:
-        """Return those images of the batch that belong to the gallery; their facts are given."""
-        if self.images is None:
-            return []
-        return [
-            GalleryImage(
-                facts["image"],
-                self.images[i],
-                {name: maps[i] for name, maps in self.maps.items() if not np.isnan(maps[i]).all()},
-                None if self.masks is None else self.masks[i],
-                facts,
-                self.seen[i],
-            )
-            for i, facts in enumerate(images)
-            if facts["image"] < N_GALLERY
-        ]
-
-    def _of_all(self, indices: list[int], values: Tensor) -> NDArray[np.float32]:
-        n = 0 if self.images is None else len(self.images)
-        found = np.full((n, *values.shape[1:]), np.nan, np.float32)
-        found[indices] = values.cpu().numpy()
-        return found
+    def gallery(self, facts: list[dict[str, Any]]) -> list[KeptImage]:
+        """Return those images of the batch that belong to the gallery, with facts of each."""
+        pairs = zip(self.images, facts, strict=False)
+        return [replace(image, facts=each) for image, each in pairs if each["image"] < N_GALLERY]
 
     def write(self, file: IO[bytes]) -> None:
         """Write everything as arrays (.npz)."""
-        arrays: dict[str, Any] = {"methods": np.array(list(self.maps), dtype=np.str_)}
-        if self.images is not None:
-            arrays |= {"seen": np.array(self.seen), "are_originals": np.array(self.are_originals)}
         # Numbers, because names of methods may hold letters that an archive does not accept.
-        for kind in ("images", "masks", "maps", "ranges"):
-            found = getattr(self, kind) or []
-            found = found.values() if isinstance(found, dict) else found
-            arrays |= {f"{kind}_{i}": values for i, values in enumerate(found)}
-        for i, method in enumerate(self.maps):
-            if method in self.clusters:
-                arrays |= self.clusters[method].arrays(f"clusters_{i}_")
+        methods = list(dict.fromkeys(name for image in self.images for name in image.maps))
+        arrays: dict[str, Any] = {"methods": np.array(methods, dtype=np.str_)}
+        arrays["n_images"] = len(self.images)
+        for i, image in enumerate(self.images):
+            found: dict[str, Any] = {
+                name: getattr(image, name) for name in ("picture", "mask", "seen", "is_original")
+            }
+            for j, method in enumerate(methods):
+                found |= {f"maps/{j}": image.maps.get(method)}
+                found |= {f"ranges/{j}": image.ranges.get(method)}
+                if method in image.clusters:
+                    kept = vars(image.clusters[method])
+                    found |= {f"clusters/{j}/{name}": value for name, value in kept.items()}
+            arrays |= {f"{i}/{name}": value for name, value in found.items() if value is not None}
         np.savez_compressed(file, **arrays)
 
     @classmethod
@@ -210,47 +170,31 @@ class Pictures:
         try:
             # np.load does not close a damaged file that it opened itself.
             with path.open("rb") as file, np.load(file) as arrays:
-                methods = dict(enumerate(arrays["methods"].tolist()))
-                if "seen" not in arrays:
-                    return cls()
-                seen = arrays["seen"].tolist()
-                n, has_masks = range(len(seen)), "masks_0" in arrays
-                return cls(
-                    [arrays[f"images_{i}"] for i in n],
-                    [arrays[f"masks_{i}"] for i in n] if has_masks else None,
-                    [tuple(each) for each in seen],
-                    bool(arrays["are_originals"]),
-                    {method: arrays[f"maps_{i}"] for i, method in methods.items()},
-                    {method: arrays[f"ranges_{i}"] for i, method in methods.items()},
-                    {
-                        method: KeptClusters.read(arrays, f"clusters_{i}_")
-                        for i, method in methods.items()
-                        if f"clusters_{i}_maps" in arrays
-                    },
-                )
+                methods = arrays["methods"].tolist()
+                found = range(int(arrays["n_images"]))
+                return cls([_read_image(arrays, f"{i}/", methods) for i in found])
         except (ValueError, TypeError, AttributeError, KeyError, EOFError, BadZipFile) as error:
             raise ValueError(f"{path} is damaged or holds no pictures of a batch.") from error
 
 
-def _most_important(result: ClusterAttribution) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return maps, importances and sizes of the clusters to store, and their number."""
-    clusters = result.clusters()
-    maps, importances, sizes = clusters.maps, clusters.importances, clusters.sizes
-    if isinstance(maps, tuple) or isinstance(importances, tuple) or isinstance(sizes, tuple):
-        raise ValueError("the layer has several tensors, whose clusters have no common map.")
-    if not (torch.isfinite(maps).all() and torch.isfinite(importances).all()):
-        raise ValueError("maps or importances of its clusters are not finite.")
-    # Empty clusters come last.
-    order = torch.where(sizes > 0, importances.abs(), -1).argsort(
-        dim=1, descending=True, stable=True
-    )
-    kept = order[:, :MOST_CLUSTERS].sort(1).values
-    rows = torch.arange(len(kept), device=kept.device)[:, None]
-    return (
-        maps[rows, kept].float(),
-        importances[rows, kept].float(),
-        sizes[rows, kept],
-        (sizes > 0).sum(1),
+def _read_image(arrays: Mapping[str, Any], prefix: str, methods: list[str]) -> KeptImage:
+    numbers = {method: j for j, method in enumerate(methods) if f"{prefix}maps/{j}" in arrays}
+    clusters = {}
+    for method, j in numbers.items():
+        place = f"{prefix}clusters/{j}/"
+        if f"{place}maps" in arrays:
+            kept = {each.name: arrays[place + each.name] for each in fields(KeptClusters)}
+            # Numbers and texts are arrays without dimensions there.
+            plain = {name: value if value.ndim else value.item() for name, value in kept.items()}
+            clusters[method] = KeptClusters(**plain)
+    return KeptImage(
+        arrays[f"{prefix}picture"],
+        arrays.get(f"{prefix}mask"),
+        tuple(arrays[f"{prefix}seen"].tolist()),
+        bool(arrays[f"{prefix}is_original"]),
+        {method: arrays[f"{prefix}maps/{j}"] for method, j in numbers.items()},
+        {method: arrays[f"{prefix}ranges/{j}"] for method, j in numbers.items()},
+        clusters,
     )
 
 

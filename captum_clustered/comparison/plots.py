@@ -14,7 +14,7 @@ from captum_clustered.metrics._masking import explanation_mask
 from captum_clustered.visualization import visualize_methods
 
 if TYPE_CHECKING:
-    from captum_clustered.comparison.pictures import GalleryImage
+    from captum_clustered.comparison.pictures import KeptImage
     from captum_clustered.comparison.result import Comparison
 
 # Okabe and Ito's colors, which color-blind people can distinguish.
@@ -131,7 +131,7 @@ def gallery(comparison: Comparison, **look: Any) -> Figure:
     return figure
 
 
-def _mask(image: GalleryImage, method: str) -> Any:
+def _mask(image: KeptImage, method: str) -> Any:
     if method not in image.maps:
         return None
     # At the layer's resolution: figures interpolate more smoothly than metrics.
@@ -139,7 +139,7 @@ def _mask(image: GalleryImage, method: str) -> Any:
     return explanation_mask(maps, maps)[0, 0].numpy()
 
 
-def _facts(comparison: Comparison, image: GalleryImage) -> str:
+def _facts(comparison: Comparison, image: KeptImage) -> str:
     """Return an image's name, its true class and the predicted one."""
     name, facts = comparison.name_of(image.number), image.facts
     # A name must fit beside a picture; file names differ at their ends.

@@ -21,7 +21,7 @@ from captum_clustered.comparison.frames import (
     metric_seconds_of,
     table_of,
 )
-from captum_clustered.comparison.pictures import GalleryImage
+from captum_clustered.comparison.pictures import KeptImage
 from captum_clustered.comparison.statistics import SIGNIFICANCE, SUMMARY_COLUMNS, summarize
 from captum_clustered.comparison.store import FAILURE_COLUMNS, BatchResult
 from captum_clustered.metrics._registry import ARROWS
@@ -74,7 +74,7 @@ class Comparison:
     reference: str | None
     metric_seconds: pd.DataFrame = field(repr=False)
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict, repr=False)
-    gallery: list[GalleryImage] = field(default_factory=list, repr=False)
+    gallery: list[KeptImage] = field(default_factory=list, repr=False)
     seed: int = 0
     names: list[str] | None = field(default=None, repr=False)
     classes: dict[int, str] = field(default_factory=dict, repr=False)
@@ -97,7 +97,7 @@ class Comparison:
         directions: dict[str, str | None],
         reference: str | None,
         seed: int,
-        gallery: list[GalleryImage],
+        gallery: list[KeptImage],
     ) -> Comparison:
         """Combine the results of batches."""
         failures = [failure for result in results for failure in result.failures]

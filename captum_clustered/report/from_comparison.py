@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd  # type: ignore[import-untyped]
 
 from captum_clustered._storage.layout import RunDescription
-from captum_clustered.comparison.pictures import Pictures
+from captum_clustered.comparison.pictures import KeptImage
 from captum_clustered.comparison.result import Comparison, significance
 from captum_clustered.comparison.store import BatchResult
 from captum_clustered.comparison.stored import StoredComparison
@@ -51,7 +49,8 @@ def compare_report(state: Path, described: RunDescription | None = None) -> cont
     n_clusters = sum(
         int((kept.sizes > 0).sum())
         for _, pictures in stored.batches()
-        for kept in pictures.clusters.values()
+        for image in pictures.images
+        for kept in image.clusters.values()
     )
     images = _Images(
         comparison,
@@ -59,9 +58,9 @@ def compare_report(state: Path, described: RunDescription | None = None) -> cont
         largest_side(n_clusters, CLUSTER_BYTES),
     )
     shown = [
-        images.of(i, image, result, pictures)
+        images.of(i, result, pictures.images[i] if pictures.images else None)
         for result, pictures in stored.batches()
-        for i, image in enumerate(result.images)
+        for i in range(len(result.images))
     ]
     methods = [content.Shown(name, name in comparison.controls) for name in comparison.methods]
     return content.Report(
@@ -93,17 +92,13 @@ class _Images:
     has_reduced: bool = False
     has_reduced_clusters: bool = False
 
-    def of(
-        self, i: int, image: Mapping[str, Any], result: BatchResult, pictures: Pictures
-    ) -> content.ShownImage:
-        """Return the i-th image of a batch."""
-        picture, height, width = (
-            (None, 0, 0) if pictures.images is None else packed_picture(pictures.images[i])
-        )
-        number = image["image"]
-        self.has_inputs |= not pictures.are_originals
+    def of(self, i: int, result: BatchResult, kept: KeptImage | None) -> content.ShownImage:
+        """Return the i-th image of a batch, which is kept if it is 2-D."""
+        image = result.images[i]
+        picture, height, width = (None, 0, 0) if kept is None else packed_picture(kept.picture)
+        self.has_inputs |= kept is not None and not kept.is_original
         return content.ShownImage(
-            name=self.comparison.name_of(number),
+            name=self.comparison.name_of(image["image"]),
             facts=[
                 *class_facts(image["label"], image["prediction"], self.comparison.class_name),
                 f"explained: {self.comparison.class_name(image['target'])}",
@@ -113,18 +108,18 @@ class _Images:
             height=height,
             width=width,
             picture=picture,
-            seen=packed_seen(None if picture is None else pictures.seen[i]),
-            mask=None if pictures.masks is None else packed_mask(pictures.masks[i]),
-            maps=[] if picture is None else self._maps(i, number, result, pictures),
+            seen=packed_seen(None if kept is None else kept.seen),
+            mask=None if kept is None or kept.mask is None else packed_mask(kept.mask),
+            maps=[] if kept is None else self._maps(image["image"], result, kept),
             values=[
                 [_value(result, method, metric, i) for method in self.comparison.methods]
                 for metric in self.comparison.directions
             ],
-            clusters=self._clusters(i, pictures),
+            clusters=[] if kept is None else self._clusters(kept),
         )
 
     def _maps(
-        self, i: int, number: int, result: BatchResult, pictures: Pictures
+        self, number: int, result: BatchResult, kept: KeptImage
     ) -> list[content.Map | content.Failed]:
         reasons = {
             failure["method"]: f"{failure['error']}: {failure['message']}"
@@ -133,34 +128,20 @@ class _Images:
         }
         found: list[content.Map | content.Failed] = []
         for method in self.comparison.methods:
-            maps = pictures.maps.get(method)
-            if maps is None or bool(math.isnan(maps[i].flat[0])):
+            if method not in kept.maps:
                 found.append(content.Failed(reasons.get(method, "no map")))
                 continue
-            self.has_reduced |= max(maps[i].shape) > self.side
-            found.append(packed_map(maps[i], None, self.side, pictures.ranges[method][i]))
+            values = kept.maps[method]
+            self.has_reduced |= max(values.shape) > self.side
+            found.append(packed_map(values, None, self.side, kept.ranges[method]))
         return found
 
-    def _clusters(self, i: int, pictures: Pictures) -> list[content.ClusterPanel]:
+    def _clusters(self, image: KeptImage) -> list[content.ClusterPanel]:
         found = []
-        for method in self.comparison.methods:
-            kept = pictures.clusters.get(method)
-            if kept is None or not kept.n_clusters[i]:
-                continue
-            self.has_reduced_clusters |= max(kept.maps.shape[2:]) > self.side_of_clusters
-            found.append(
-                packed_clusters(
-                    kept.importances[i],
-                    kept.sizes[i],
-                    kept.maps[i],
-                    kept.ranges[i],
-                    side=self.side_of_clusters,
-                    importance=kept.importance,
-                    method=method,
-                    n_clusters=int(kept.n_clusters[i]),
-                    n_runs=kept.n_runs,
-                )
-            )
+        for method in filter(image.clusters.get, self.comparison.methods):
+            kept = image.clusters[method]
+            self.has_reduced_clusters |= max(kept.maps.shape[1:]) > self.side_of_clusters
+            found.append(packed_clusters(**vars(kept), side=self.side_of_clusters, method=method))
         return found
 
 

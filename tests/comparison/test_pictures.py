@@ -32,24 +32,25 @@ def made(inputs, masks=None):
 
 def test_an_image_is_stretched_to_its_own_range():
     inputs = torch.tensor([[[[-1.0, 1.0]], [[0.0, 0.0]], [[1.0, 3.0]]]])
-    assert made(inputs).images[0].tolist() == [[[0, 64, 128], [128, 64, 255]]]
+    assert made(inputs).images[0].picture.tolist() == [[[0, 64, 128], [128, 64, 255]]]
 
 
 def test_gray_is_kept_in_one_channel():
     gray = torch.tensor([[[[0.0, 1.0]]]])
-    assert made(gray.expand(1, 3, 1, 2)).images[0].tolist() == [[[0], [255]]]
+    assert made(gray.expand(1, 3, 1, 2)).images[0].picture.tolist() == [[[0], [255]]]
     # Of two channels, which are no colors, their mean.
-    assert made(torch.cat([gray, 3 * gray], 1)).images[0].tolist() == [[[0], [255]]]
+    (image,) = made(torch.cat([gray, 3 * gray], 1)).images
+    assert image.picture.tolist() == [[[0], [255]]]
 
 
 def test_large_images_and_masks_shrink_alike():
     masks = torch.zeros(1, 1, 2 * SIDE, SIDE, dtype=torch.bool)
     masks[..., :SIDE, :] = True
-    pictures = made(torch.rand(1, 3, 2 * SIDE, SIDE), masks)
-    assert pictures.images[0].shape == (SIDE, SIDE // 2, 3)
-    assert pictures.masks[0].shape == (SIDE, SIDE // 2)
-    assert pictures.masks[0][: SIDE // 2].all()
-    assert not pictures.masks[0][SIDE // 2 :].any()
+    (image,) = made(torch.rand(1, 3, 2 * SIDE, SIDE), masks).images
+    assert image.picture.shape == (SIDE, SIDE // 2, 3)
+    assert image.mask.shape == (SIDE, SIDE // 2)
+    assert image.mask[: SIDE // 2].all()
+    assert not image.mask[SIDE // 2 :].any()
 
 
 def test_originals_replace_the_inputs_each_in_its_own_proportions(tmp_path):
@@ -62,29 +63,29 @@ def test_originals_replace_the_inputs_each_in_its_own_proportions(tmp_path):
     pictures.show([Original(wide, seen, masks[0]), Original(tall, mask=masks[1])])
     with (tmp_path / "file.npz").open("wb") as file:
         pictures.write(file)
-    read = Pictures.read(tmp_path / "file.npz")
-    assert [image.shape for image in read.images] == [(SIDE // 2, SIDE, 1), (30, 20, 3)]
-    assert (read.images[0] == 7).all()
-    np.testing.assert_array_equal(read.images[1], tall)
-    assert [mask.shape for mask in read.masks] == [(SIDE // 2, SIDE), (30, 20)]
-    np.testing.assert_array_equal(read.masks[1], masks[1])
-    assert read.seen == [seen, (0, 0, 1, 1)]
-    assert read.are_originals
+    read = Pictures.read(tmp_path / "file.npz").images
+    assert [image.picture.shape for image in read] == [(SIDE // 2, SIDE, 1), (30, 20, 3)]
+    assert (read[0].picture == 7).all()
+    np.testing.assert_array_equal(read[1].picture, tall)
+    assert [image.mask.shape for image in read] == [(SIDE // 2, SIDE), (30, 20)]
+    np.testing.assert_array_equal(read[1].mask, masks[1])
+    assert [image.seen for image in read] == [seen, (0, 0, 1, 1)]
+    assert all(image.is_original for image in read)
 
 
 def test_inputs_stay_where_an_original_is_not_known():
     pictures = made(torch.rand(2, 3, 8, 8))
     pictures.show([Original(np.zeros((4, 6, 3), np.uint8)), None])
-    assert [image.shape for image in pictures.images] == [(8, 8, 3)] * 2
-    assert not pictures.are_originals
+    assert [image.picture.shape for image in pictures.images] == [(8, 8, 3)] * 2
+    assert not any(image.is_original for image in pictures.images)
 
 
 def test_maps_keep_their_values_and_signs():
     pictures = made(torch.rand(2, 3, 8, 8))
     maps = torch.tensor([[[[-1.5, 0.0], [0.25, 1e-9]]]])
     pictures.add("mine", [1], maps)
-    assert np.isnan(pictures.maps["mine"][0]).all()
-    assert pictures.maps["mine"][1].tolist() == maps[0, 0].tolist()
+    assert not pictures.images[0].maps
+    assert pictures.images[1].maps["mine"].tolist() == maps[0, 0].tolist()
 
 
 def test_maps_as_large_as_an_image_shrink_by_their_means():
@@ -92,10 +93,11 @@ def test_maps_as_large_as_an_image_shrink_by_their_means():
     maps = torch.zeros(1, 1, 2 * MAP_SIDE, 2 * MAP_SIDE)
     maps[..., 0, 0] = 4
     pictures.add("mine", [0], maps)
-    assert pictures.maps["mine"].shape == (1, MAP_SIDE, MAP_SIDE)
-    assert pictures.maps["mine"][0, 0, 0] == 1
-    assert pictures.maps["mine"].sum() == 1
-    assert pictures.ranges["mine"].tolist() == [[0, 4]]
+    (image,) = pictures.images
+    assert image.maps["mine"].shape == (MAP_SIDE, MAP_SIDE)
+    assert image.maps["mine"][0, 0] == 1
+    assert image.maps["mine"].sum() == 1
+    assert image.ranges["mine"].tolist() == [0, 4]
 
 
 @pytest.mark.parametrize("size", [(5,), (4, 5, 6)])
@@ -115,14 +117,24 @@ def test_are_read_as_they_were_written(tmp_path):
     path = tmp_path / "file.npz"
     with path.open("wb") as file:
         pictures.write(file)
-    read = Pictures.read(path)
-    np.testing.assert_array_equal(read.images, pictures.images)
-    np.testing.assert_array_equal(read.masks, pictures.masks)
-    assert read.seen == [(0, 0, 1, 1)] * 2
-    assert list(read.maps) == list(pictures.maps)
-    for name, maps in pictures.maps.items():
-        np.testing.assert_array_equal(read.maps[name], maps)
-        np.testing.assert_array_equal(read.ranges[name], pictures.ranges[name])
+    for read, image in zip(Pictures.read(path).images, pictures.images, strict=True):
+        np.testing.assert_array_equal(read.picture, image.picture)
+        np.testing.assert_array_equal(read.mask, image.mask)
+        assert read.seen == (0, 0, 1, 1)
+        assert list(read.maps) == list(image.maps)
+        for name, values in image.maps.items():
+            np.testing.assert_array_equal(read.maps[name], values)
+            np.testing.assert_array_equal(read.ranges[name], image.ranges[name])
+
+
+def test_a_method_that_failed_on_an_image_is_not_read_for_it(tmp_path):
+    pictures = made(torch.rand(2, 3, 8, 6))
+    pictures.add("first", [1], torch.randn(1, 1, 3, 2))
+    pictures.add("second", [0, 1], torch.randn(2, 1, 3, 2))
+    with (tmp_path / "file.npz").open("wb") as file:
+        pictures.write(file)
+    read = Pictures.read(tmp_path / "file.npz").images
+    assert [set(image.maps) for image in read] == [{"second"}, {"first", "second"}]
 
 
 @pytest.mark.parametrize("part", [0, 100, -30])
@@ -145,16 +157,17 @@ NAME = "ClusteredLayerCAM(clusterer=3)"
 
 
 def kept(folder):
-    """What each batch has of clusters."""
-    return [found.clusters for _, found in StoredComparison.read(folder).batches()]
+    """What each image has of clusters."""
+    batches = StoredComparison.read(folder).batches()
+    return [image.clusters for _, found in batches for image in found.images]
 
 
-def kept_of(cam, n_images, *parts, small=lambda maps: maps):
-    """Of attributions of parts of n images, for class 0."""
-    found = []
-    for indices, inputs in parts:
-        found.append((indices, cluster_attribution(cam, inputs, 0)))
-    return KeptClusters.of(n_images, found, small)
+def kept_of(cam, n_images, *parts):
+    """What each of n images has, of attributions of parts of them for class 0."""
+    pictures = made(torch.rand(n_images, 3, 8, 8))
+    attributions = [(indices, cluster_attribution(cam, inputs, 0)) for indices, inputs in parts]
+    pictures.add_clusters("cam", attributions)
+    return [image.clusters.get("cam") for image in pictures.images]
 
 
 @pytest.mark.parametrize(
@@ -172,17 +185,15 @@ def test_are_what_return_clusters_gives(tmp_path, kwargs):
     run(net, methods=(method, "LayerGradCam"), save_to=tmp_path)
     cam = ClusteredLayerCAM(net, net.relu, clusterer=3, **kwargs)
     _, expected = cam.attribute(inputs, net(inputs).argmax(1), return_clusters=True)
-    batches = kept(tmp_path)
-    assert all(set(found) == {method} for found in batches)
-    found = [each[method] for each in batches]
+    images = kept(tmp_path)
+    assert all(set(found) == {method} for found in images)
+    found = [each[method] for each in images]
     for name in ("maps", "importances"):
-        values = np.concatenate([getattr(each, name) for each in found])
+        values = np.stack([getattr(each, name) for each in found])
         np.testing.assert_allclose(values, getattr(expected, name), rtol=1e-4, atol=1e-6)
-    sizes = np.concatenate([each.sizes for each in found])
+    sizes = np.stack([each.sizes for each in found])
     np.testing.assert_array_equal(sizes, expected.sizes)
-    np.testing.assert_array_equal(
-        np.concatenate([each.n_clusters for each in found]), (sizes > 0).sum(1)
-    )
+    assert [each.n_clusters for each in found] == (sizes > 0).sum(1).tolist()
     assert {each.n_runs for each in found} == {kwargs.get("n_clusterings", 1)}
     assert {each.importance for each in found} == {kwargs.get("importance", "ablation")}
 
@@ -198,7 +209,8 @@ def test_values_are_the_same_to_the_last_bit_without_them(tmp_path):
     for start, (_, found) in zip((0, 2, 4), StoredComparison.read(tmp_path).batches(), strict=True):
         part = inputs[start : start + 2]
         expected = cam.attribute(part, net(part).argmax(1))[:, 0]
-        assert found.maps[NAME].tobytes() == expected.numpy().tobytes()
+        maps = np.stack([image.maps[NAME] for image in found.images])
+        assert maps.tobytes() == expected.numpy().tobytes()
 
 
 class Branching(MlpHead):
@@ -237,7 +249,7 @@ def test_a_run_that_goes_on_keeps_the_same(tmp_path):
         run(save_to=tmp_path / folder, metrics={"mine": metric})
     for path in sorted((tmp_path / "a").glob("*.npz")):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
-    assert len(kept(tmp_path / "a")) == 3
+    assert len(kept(tmp_path / "a")) == 6
 
 
 def test_methods_without_clusters_have_none(tmp_path):
@@ -255,7 +267,7 @@ def test_methods_without_clusters_have_none(tmp_path):
 
     made = {"scaled": Scaled, "smooth": Smooth, "cam": ClusteredLayerCAM}
     assert run(methods=[made], save_to=tmp_path).failures.empty
-    assert [set(found) for found in kept(tmp_path)] == [{"cam"}] * 3
+    assert [set(found) for found in kept(tmp_path)] == [{"cam"}] * 6
 
 
 def test_a_users_own_attribution_is_left_as_it_was(tmp_path):
@@ -265,11 +277,11 @@ def test_a_users_own_attribution_is_left_as_it_was(tmp_path):
     shared = ClusteredLayerCAM(net, net.relu, clusterer=2, n_clusterings=3)
     run(net, methods=[{"fitted": cam, "shared": lambda f, layer: shared}], save_to=tmp_path)
     assert vars(cam) == before
-    found = kept(tmp_path)[0]
     sizes = torch.bincount(cam.labels_, minlength=2).tolist()
-    assert found["fitted"].sizes.tolist() == [sizes] * 2
-    # No clusterings are averaged after fit().
-    assert (found["fitted"].n_runs, found["shared"].n_runs) == (1, 3)
+    for found in kept(tmp_path):
+        assert found["fitted"].sizes.tolist() == sizes
+        # No clusterings are averaged after fit().
+        assert (found["fitted"].n_runs, found["shared"].n_runs) == (1, 3)
 
 
 def test_what_cannot_be_kept_does_not_cost_the_map(tmp_path, monkeypatch):
@@ -286,7 +298,7 @@ def test_what_cannot_be_kept_does_not_cost_the_map(tmp_path, monkeypatch):
     assert set(found.failures["metric"]) == {"clusters"}
     assert found.failures["image"].tolist() == list(range(6))
     assert set(found.failures["message"]) == {"too large"}
-    assert kept(tmp_path / "without") == [{}] * 3
+    assert kept(tmp_path / "without") == [{}] * 6
 
 
 def test_a_layer_of_several_tensors_fails_as_before(tmp_path):
@@ -308,9 +320,7 @@ def test_an_image_that_failed_has_none():
     net = MlpHead()
     inputs = pictures()[0]
     found = kept_of(ClusteredLayerCAM(net, net.relu, clusterer=2), 3, ([0, 2], inputs[:2]))
-    assert found.n_clusters.tolist() == [2, 0, 2]
-    assert not found.sizes[1].any()
-    assert not found.maps[1].any()
+    assert [found[0].n_clusters, found[1], found[2].n_clusters] == [2, None, 2]
 
 
 def test_images_may_differ_in_their_number_of_clusters():
@@ -319,9 +329,9 @@ def test_images_may_differ_in_their_number_of_clusters():
     labels = iter([[0, 0, 0, 1, 1, 1], [0, 1, 2, 3, 0, 1]])
     cam = ClusteredLayerCAM(net, net.relu, clusterer=lambda rows: torch.tensor(next(labels)))
     found = kept_of(cam, 2, ([1], inputs[:1]), ([0], inputs[1:2]))
-    assert found.maps.shape[:2] == (2, 4)
-    assert found.n_clusters.tolist() == [4, 2]
-    assert found.sizes[1, 2:].tolist() == [0, 0]
+    assert [len(each.maps) for each in found] == [4, 2]
+    assert [each.n_clusters for each in found] == [4, 2]
+    assert [each.sizes.tolist() for each in found] == [[2, 2, 1, 1], [3, 3]]
 
 
 def wide_net(n_channels):
@@ -338,37 +348,38 @@ def test_of_many_clusters_the_most_important_are_kept():
     net = wide_net(n)
     inputs = torch.rand(1, 1, 4, 4)
     cam = ClusteredLayerCAM(net, net[1], clusterer=torch.arange(n))
-    found = kept_of(cam, 1, ([0], inputs))
+    (found,) = kept_of(cam, 1, ([0], inputs))
     _, clusters = cam.attribute(inputs, 0, return_clusters=True)
     order = clusters.importances[0].abs().argsort(descending=True)
     expected = order[:MOST_CLUSTERS].sort().values
-    assert found.n_clusters.tolist() == [n]
-    np.testing.assert_allclose(found.importances[0], clusters.importances[0][expected], atol=1e-6)
-    np.testing.assert_allclose(found.maps[0], clusters.maps[0][expected], atol=1e-6)
+    assert found.n_clusters == n
+    np.testing.assert_allclose(found.importances, clusters.importances[0][expected], atol=1e-6)
+    np.testing.assert_allclose(found.maps, clusters.maps[0][expected], atol=1e-6)
 
 
 def test_large_maps_shrink_but_keep_their_range(tmp_path):
     net = wide_net(4)
     inputs = torch.rand(2, 1, 2 * MAP_SIDE, 2 * MAP_SIDE)
-    found = Pictures(images=[np.zeros((4, 4, 1), np.uint8)] * 2, maps={"mine": np.zeros(2)})
-    found.ranges["mine"] = np.zeros(2)
+    found = made(inputs)
+    found.add("mine", [0, 1], torch.zeros(2, 1, 4, 4))
     cam = ClusteredLayerCAM(net, net[1], clusterer=2)
     result = cluster_attribution(cam, inputs, 0)
     clusters = result.clusters()
     found.add_clusters("mine", [([0, 1], result)])
-    kept = found.clusters["mine"]
-    assert kept.maps.shape == (2, 2, MAP_SIDE, MAP_SIDE)
     expected = torch.stack(clusters.maps.flatten(2).aminmax(dim=2), 2)
-    np.testing.assert_array_equal(kept.ranges, expected)
-    np.testing.assert_allclose(
-        kept.maps.mean((2, 3)), clusters.maps.mean((2, 3)), rtol=1e-4, atol=1e-8
-    )
     with (tmp_path / "file.npz").open("wb") as file:
         found.write(file)
-    read = Pictures.read(tmp_path / "file.npz").clusters["mine"]
-    assert (read.importance, read.n_runs) == ("ablation", 1)
-    for name in ("n_clusters", "maps", "ranges", "importances", "sizes"):
-        np.testing.assert_array_equal(getattr(read, name), getattr(kept, name))
+    again = Pictures.read(tmp_path / "file.npz").images
+    for i in range(2):
+        kept, read = found.images[i].clusters["mine"], again[i].clusters["mine"]
+        assert kept.maps.shape == (2, MAP_SIDE, MAP_SIDE)
+        np.testing.assert_array_equal(kept.ranges, expected[i])
+        np.testing.assert_allclose(
+            kept.maps.mean((1, 2)), clusters.maps[i].mean((1, 2)), rtol=1e-4, atol=1e-8
+        )
+        assert (read.importance, read.n_runs, read.n_clusters) == ("ablation", 1, 2)
+        for name in ("maps", "ranges", "importances", "sizes"):
+            np.testing.assert_array_equal(getattr(read, name), getattr(kept, name))
 
 
 def test_what_is_not_finite_is_refused():
@@ -377,7 +388,7 @@ def test_what_is_not_finite_is_refused():
     result = cluster_attribution(cam, torch.rand(1, 1, 4, 4), 0)
     result._parts[0]._maps[0, 0, 0, 0] = torch.inf
     with pytest.raises(ValueError, match="clusters are not finite"):
-        KeptClusters.of(1, [([0], result)], lambda maps: maps)
+        KeptClusters.of(result)
 
 
 def test_damaged_ones_are_named(tmp_path):
@@ -385,7 +396,7 @@ def test_damaged_ones_are_named(tmp_path):
     path = tmp_path / "batch-000000.npz"
     with np.load(path) as stored:
         arrays = dict(stored)
-    del arrays["clusters_0_sizes"]
+    del arrays["0/clusters/0/sizes"]
     np.savez(path, **arrays)
     with pytest.raises(ValueError, match=r"batch-000000\.npz is damaged"):
         Pictures.read(path)

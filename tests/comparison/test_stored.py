@@ -29,13 +29,14 @@ def test_has_the_maps_of_all_images(tmp_path):
     run(save_to=tmp_path)
     net = MlpHead()
     images, _, masks = pictures()
-    batches = [kept for _, kept in StoredComparison.read(tmp_path).batches()]
-    maps = np.concatenate([kept.maps["ClusteredLayerCAM(clusterer=3)"] for kept in batches])
+    batches = StoredComparison.read(tmp_path).batches()
+    kept = [image for _, found in batches for image in found.images]
+    maps = np.stack([image.maps["ClusteredLayerCAM(clusterer=3)"] for image in kept])
     cam = ClusteredLayerCAM(net, net.relu, clusterer=3)
     expected = cam.attribute(images, net(images).argmax(1))[:, 0]
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)
-    np.testing.assert_array_equal(np.concatenate([kept.masks for kept in batches]), masks > 0)
-    assert sum(len(kept.images) for kept in batches) == len(images)
+    np.testing.assert_array_equal(np.stack([image.mask for image in kept]), masks > 0)
+    assert len(kept) == len(images)
 
 
 def test_images_that_failed_have_no_row(tmp_path):

@@ -54,9 +54,11 @@ def write_compare_run(
     for index, numbers in enumerate(batches):
         result, pictures = _batch(numbers, methods, metrics, size, grid, generator)
         for method in methods[:n_clustered]:
-            maps = torch.from_numpy(pictures.maps[method])
             n_runs = 5 if method == "method 1" else 1
-            pictures.clusters[method] = clusters(maps, n_clusters, n_runs, generator)
+            for image in pictures.images:
+                if method in image.maps:
+                    maps = torch.from_numpy(image.maps[method])
+                    image.clusters[method] = clusters(maps, n_clusters, n_runs, generator)
         store.save(index, result, pictures)
     store.finish("method 0", len(batches), [])
     description = {
@@ -108,20 +110,19 @@ def _batch(numbers, methods, metrics, size, grid, generator):
 
 
 def clusters(maps, k, n_runs, generator):
-    """Clusters whose maps add up to those given, the last one with most of each."""
+    """Clusters whose maps add up to the map given, the last one with most of it."""
     shares = torch.arange(1, k + 1) / (k * (k + 1) / 2)
-    parts = maps[:, None] * shares[:, None, None]
+    parts = maps * shares[:, None, None]
     noise = 0.01 * torch.randn(parts.shape, generator=generator)
-    n_clusters = np.where(maps.isnan().any(2).any(1), 0, k)
-    parts = (parts + noise - noise.mean(1, keepdim=True)).nan_to_num()
+    parts = parts + noise - noise.mean(0, keepdim=True)
     return KeptClusters(
         importance="ablation",
         n_runs=n_runs,
-        n_clusters=n_clusters,
+        n_clusters=k,
         maps=parts.numpy(),
-        ranges=torch.stack(parts.flatten(2).aminmax(dim=2), 2).numpy(),
-        importances=parts.sum((2, 3)).numpy(),
-        sizes=np.where(n_clusters[:, None] > 0, np.arange(1, k + 1), 0),
+        ranges=torch.stack(parts.flatten(1).aminmax(dim=1), 1).numpy(),
+        importances=parts.sum((1, 2)).numpy(),
+        sizes=np.arange(1, k + 1),
     )
 
 

@@ -79,7 +79,7 @@ def test_maps_have_the_colors_of_the_figures(open_page, pages, seen):
     assert (found[..., 3] == 255).all()
     picture = page.evaluate("images.rows[0].image.picture")
     with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
-        values = kept.maps["method 0"][0]
+        values = kept.images[0].maps["method 0"]
         expected = overlay(
             image,
             values,
@@ -114,7 +114,7 @@ def test_a_map_of_zeros_is_gray_and_said_to_be_zero(open_page):
 def test_each_map_has_its_method_and_range_in_words(open_page, pages):
     page = open_page("compare")
     kept = Pictures.read(pages["compare"].parent / "state" / "batch-000000.npz")
-    low, high = (f"{value:.3g}".replace("-", MINUS) for value in kept.ranges["method 0"][0])
+    low, high = (f"{value:.3g}".replace("-", MINUS) for value in kept.images[0].ranges["method 0"])
     label = page.locator(f"{stack(1)} canvas").get_attribute("aria-label")
     assert label == f"method 0: {low} to {high}"
     assert page.get_by_role("img", name=f"{AWKWARD}, the image").count() == 1
