@@ -262,10 +262,11 @@ def _max_sensitivity(case: Case) -> Tensor:
         noise = torch.rand(inputs.shape, generator=generator, device="cpu").to(inputs)
         return inputs + (2 * noise - 1) * radius
 
-    def explain(inputs: Tensor | tuple[Tensor], target: Tensor) -> Tensor:
-        # Captum gives a tuple the first time.
-        inputs = inputs[0] if isinstance(inputs, tuple) else inputs
-        return like_input(torch.relu(case.explain(inputs, target=target)), inputs)
+    def explain(inputs: Tensor | tuple[Tensor], target: Tensor) -> Tensor | tuple[Tensor]:
+        images = inputs[0] if isinstance(inputs, tuple) else inputs
+        maps = like_input(torch.relu(case.explain(images, target=target)), images)
+        # Captum gives a tuple the first time, and needs one: it takes each part for a map.
+        return (maps,) if isinstance(inputs, tuple) else maps
 
     result: Tensor = sensitivity_max(
         explain,
