@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from captum_clustered._ablation.evaluations import ChannelAblation
 from captum_clustered._ablation.memory_cap import SizeLimit
@@ -77,6 +78,12 @@ class _State:
         is_ablated = ~self.ablation.evaluations.masks()
         unablated = self.unablated.flatten(2).mT.contiguous()
         values = unablated.new_empty(len(is_ablated), *unablated.shape)
+        # vmap and modes would add half of the time to the many small operations.
+        with temporarily_clear_interpreter_stack(), torch._C._DisableTorchDispatch():
+            self._fill(values, unablated, is_ablated)
+        return values
+
+    def _fill(self, values: Tensor, unablated: Tensor, is_ablated: Tensor) -> None:
         kernels = self.convolution.kernels()
         for example, image in enumerate(self.difference):
             patches = self.convolution.patches(image)
@@ -87,7 +94,6 @@ class _State:
                     factor.index_select(0, channels).flatten(0, 1) for factor in (patches, kernels)
                 )
                 torch.addmm(unablated[example], left.T, right, alpha=-1, out=value)
-        return values
 
 
 class ConvolutionOfAblated(LazyTensor):
