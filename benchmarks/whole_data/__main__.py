@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from captum_clustered._freed_memory import keep_freed_memory
 from whole_data.case import Case
 from whole_data.kills import killed_worker, kills
 from whole_data.memory import memory
@@ -31,10 +32,17 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--chunk-size", type=int, default=64)
     parser.add_argument("--num-workers", type=int, default=1)
+    parser.add_argument(
+        "--default-memory",
+        action="store_true",
+        help="Leave glibc's settings, which the command line changes.",
+    )
     parser.add_argument("--cycles", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("out/bench-run.json"))
     options = parser.parse_args()
+    if not options.default_memory:
+        keep_freed_memory()
     case = Case(
         options.data, options.models, options.images, options.batch_size, options.chunk_size
     )

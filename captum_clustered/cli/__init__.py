@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from captum_clustered._freed_memory import keep_freed_memory
+
 __all__ = ["main"]
 
 # The packages of the extra "cli", by the names under which they are imported.
@@ -26,4 +28,5 @@ def main() -> None:
         )
     from captum_clustered.cli.app import app
 
+    keep_freed_memory()
     app()

@@ -19,6 +19,7 @@ import torch
 
 from captum_clustered._argument_checks import check_int
 from captum_clustered._errors import one_line
+from captum_clustered._freed_memory import keep_freed_memory
 from captum_clustered.clustered_layer_cam import ClusteredLayerCAM
 from captum_clustered.dataset_run.description import device_name, device_of, module_of
 from captum_clustered.dataset_run.engine import Job
@@ -149,6 +150,7 @@ class _Worker:
     def __init__(self, reference: list[Any], directory: str, uses_gpu: bool, readers: int) -> None:
         import ray
 
+        keep_freed_memory()
         # Relative paths of the data begin there; Ray starts workers in a directory of its own.
         with suppress(OSError):
             os.chdir(directory)
