@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 # The default bound on the elements of the ablated layer in one forward pass: 1 GiB in float32.
@@ -34,9 +35,17 @@ class TooManyEvaluations(PassEnds):
 
 @dataclass
 class SizeLimit:
-    """How many elements a lazy tensor may have per evaluation when it is computed."""
+    """
+    What a lazy tensor respects when it is computed.
+
+    Attributes:
+
+        max_elements (int): How many elements it may have per evaluation.
+        before_computing (Callable or None): Called before it is computed.
+    """
 
     max_elements: int
+    before_computing: Callable[[], None] | None = None
 
 
 def max_elements(perturbations_per_eval: int | None, n_elements: int) -> int:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch.utils import _pytree as pytree
 
-from captum_clustered._ablation.model_state.tensor_values import (
-    TensorValues,
-    has_values,
-    restore_values,
-)
+from captum_clustered._ablation.model_state.tensor_values import TensorValues, has_values
 
 
 class CallArguments:
@@ -31,20 +27,20 @@ class CallArguments:
     def __init__(self, *arguments: object) -> None:
         leaves = {id(leaf): leaf for leaf in pytree.tree_leaves(arguments)}.values()
         self._tensors = [leaf for leaf in leaves if has_values(leaf)]
-        self._before = self._values()
-        self._after: Sequence[TensorValues] | None = None
+        self._before = TensorValues(self._tensors)
+        self._after: TensorValues | None = None
         self._has_started = self._is_complete = False
 
     @contextmanager
     def one_pass(self) -> Iterator[None]:
         """Restore the values from before the first pass for the pass inside this context."""
         if self._has_started:
-            is_changed = any(values.have_changed for values in self._before)
+            is_changed = self._before.have_changed
             # The first pass that ends is one without ablation.
             if self._is_complete and self._after is None:
-                self._after = self._values() if is_changed else self._before
+                self._after = TensorValues(self._tensors) if is_changed else self._before
             if is_changed:
-                restore_values(self._before)
+                self._before.restore()
         self._has_started = True
         yield
         self._is_complete = True
@@ -52,7 +48,4 @@ class CallArguments:
     def settle(self) -> None:
         """Leave the tensors as the first complete pass has left them."""
         if self._after is not None:
-            restore_values(self._after)
-
-    def _values(self) -> list[TensorValues]:
-        return [TensorValues.of(tensor) for tensor in self._tensors]
+            self._after.restore()

@@ -75,27 +75,26 @@ class Containers:
     def add(self, values: Iterable[Any]) -> None:
         """Add the contents of all that can be reached from some values."""
         pending = [value for value in values if type(value) not in _LEAVES]
+        tensors = []
         while pending:
             value = pending.pop()
             if id(value) in self._seen or isinstance(value, (Parameter, Module)):
                 continue
             self._seen[id(value)] = value
             if isinstance(value, Tensor):
-                self._tensor(value)
+                if has_values(value) and value.numel() <= self._remaining_elements:
+                    self._remaining_elements -= value.numel()
+                    tensors.append(value)
                 continue
             if type(value) is np.ndarray:
                 self._array(value)
             pending += (item for item in self._added(value) if type(item) not in _LEAVES)
+        self._restorers.append(TensorValues(tensors).restore)
 
     def restore(self) -> None:
         """Put back all contents that have changed."""
         for restore in self._restorers:
             restore()
-
-    def _tensor(self, tensor: Tensor) -> None:
-        if has_values(tensor) and tensor.numel() <= self._remaining_elements:
-            self._remaining_elements -= tensor.numel()
-            self._restorers.append(TensorValues.of(tensor).restore)
 
     def _array(self, array: np.ndarray[Any, Any]) -> None:
         if array.flags.writeable and array.size <= self._remaining_elements:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
 import random
 import threading
 import types
@@ -192,15 +193,14 @@ class ModelState:
                 remember(module)
                 called.add(id(module))
 
-        def remember(module: Module) -> None:
-            if id(module) not in snapshots:
-                snapshot = snapshots[id(module)] = _Snapshot(module)
-                containers.add((*snapshot.buffers.values(), *snapshot.attributes.values()))
-                _check_known(containers)
+        def remember(*modules: Module) -> None:
+            new = {id(m): _Snapshot(m) for m in modules if id(m) not in snapshots}
+            snapshots.update(new)
+            kept = (part for one in new.values() for part in (one.buffers, one.attributes))
+            containers.add(value for part in kept for value in part.values())
+            _check_known(containers)
 
-        for module in self._known:
-            if _may_change(module):
-                remember(module)
+        remember(*filter(_may_change, self._known))
         with ExitStack() as stack:
             stack.callback(containers.restore)
             stack.callback(self._restore, snapshots, called)
@@ -271,9 +271,15 @@ def _may_change(module: Module) -> bool:
 
 
 def _keeps_attributes(module: Module) -> bool:
+    kind: Any = type(module)
+    return _is_torchs(kind)
+
+
+@functools.cache
+def _is_torchs(kind: type[Module]) -> bool:
     # Torch's own modules store no results in attributes. What they do store there (for
     # distributed training, for lazy parameters) must not be undone.
-    return type(module).__module__.startswith("torch.") or isinstance(module, LazyModuleMixin)
+    return kind.__module__.startswith("torch.") or issubclass(kind, LazyModuleMixin)
 
 
 def _check_known(containers: Containers) -> None:
@@ -301,11 +307,15 @@ class _Snapshot:
             for name in _own_attributes(self.module).keys() - self.attributes.keys():
                 del self.module.__dict__[name]
             self.module.__dict__.update(self.attributes)
+        now = self.module._buffers
         # The buffers of a TorchScript module are not a dictionary and cannot be rebound.
-        if isinstance(self.module._buffers, dict):
-            for name in self.module._buffers.keys() - self.buffers.keys():
-                del self.module._buffers[name]
-            self.module._buffers.update(self.buffers)
+        if isinstance(now, dict) and not _are_same(now, self.buffers):
+            now.clear()
+            now.update(self.buffers)
+
+
+def _are_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return [*one] == [*other] and all(map(operator.is_, one.values(), other.values()))
 
 
 def _own_attributes(module: Module) -> dict[str, Any]:

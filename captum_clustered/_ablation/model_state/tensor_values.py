@@ -2,82 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch._utils import _flatten_dense_tensors
 from torch.nn.parameter import is_lazy
 
 from captum_clustered._subclasses import plain
 
+# Up to this number of elements, an operation on a tensor takes longer than its values.
+SMALL = 2**12
 
-@dataclass(frozen=True)
+
 class TensorValues:
     """
-    The values of a tensor at some time.
+    The values of some tensors at some time.
 
-    Attributes:
+    A network has hundreds of small buffers. Those of the same kind are copied, and compared,
+    together.
 
-        tensor (Tensor): The user's tensor.
-        memory (Tensor): Its memory, sizes and strides, which can be changed, too. It has a
-                    version of its own, so that restoring does not break a backward pass.
-        copy (Tensor or None): A copy of the values; None if nothing can be written in place.
+    Args:
+
+        tensors (iterable of Tensor): The user's tensors, which :func:`has_values` accepts.
     """
 
-    tensor: Tensor
-    memory: Tensor
-    copy: Tensor | None
-
-    @classmethod
-    def of(cls, tensor: Tensor) -> TensorValues:
-        memory = plain(tensor).data
-        # Torch refuses to write into expanded tensors; their copy could be large.
-        is_expanded = 0 in memory.stride() and memory.numel() > 1
-        return cls(tensor, memory, None if is_expanded else memory.clone())
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        # Their memory, sizes and strides, which can be changed, too. It has a version of its own,
+        # so that restoring does not break a backward pass.
+        self._places = [(tensor, plain(tensor).data) for tensor in tensors]
+        groups: dict[Any, list[Tensor]] = {}
+        for _, memory in self._places:
+            # Torch refuses to write into expanded tensors; their copy could be large.
+            if 0 not in memory.stride() or memory.numel() < 2:
+                is_small = memory.numel() <= SMALL
+                kind = (memory.dtype, memory.device)
+                groups.setdefault(kind if is_small else id(memory), []).append(memory)
+        self._copies = [(group, _together(group).clone()) for group in groups.values()]
 
     @property
     def have_changed(self) -> bool:
-        return self._is_elsewhere() or (
-            self.copy is not None and not _are_same(self.memory, self.copy)
+        """Whether a tensor has other values or another place in memory now."""
+        return any(_is_elsewhere(*place) for place in self._places) or not all(
+            _are_same(_together(group), copy) for group, copy in self._copies
         )
 
     def restore(self) -> None:
-        if self._is_elsewhere():
-            with torch._C.DisableTorchFunctionSubclass():
-                self.tensor.data = self.memory
-        # Only what has changed is written: other memory may be read-only. For a GPU's memory,
-        # which never is, the comparison would wait.
-        if self.copy is not None and (self.memory.is_cuda or not _are_same(self.memory, self.copy)):
-            with _writing_into(self.memory):
-                self.memory.copy_(self.copy)
-
-    def _is_elsewhere(self) -> bool:
-        now = plain(self.tensor)
-        return (now.data_ptr(), now.shape, now.stride()) != (
-            self.memory.data_ptr(),
-            self.memory.shape,
-            self.memory.stride(),
-        )
-
-
-def restore_values(values: Sequence[TensorValues]) -> None:
-    """Restore the values of several tensors."""
-    for value in values:
-        value.restore()
+        """Put back the values and the place of each tensor."""
+        for tensor, memory in self._places:
+            if _is_elsewhere(tensor, memory):
+                with torch._C.DisableTorchFunctionSubclass():
+                    tensor.data = memory
+        for group, copy in self._copies:
+            # For a GPU's memory, the comparison would wait.
+            if copy.is_cuda or not _are_same(_together(group), copy):
+                _write(group, copy)
 
 
 def has_values(leaf: object) -> bool:
     """Return whether an object is a tensor with memory of its own, which can be copied."""
     return (
         isinstance(leaf, Tensor)
-        and not is_lazy(leaf)
-        and type(plain(leaf)) is Tensor
+        and (type(leaf) is Tensor or (not is_lazy(leaf) and type(plain(leaf)) is Tensor))
         and leaf.layout is torch.strided
         and not (leaf.is_nested or leaf.is_quantized or leaf.is_meta)
         and not torch._C._functorch.is_functorch_wrapped_tensor(leaf)
     )
+
+
+def _is_elsewhere(tensor: Tensor, memory: Tensor) -> bool:
+    return not plain(tensor).is_set_to(memory)
+
+
+def _together(group: list[Tensor]) -> Tensor:
+    together: Tensor = group[0] if len(group) == 1 else _flatten_dense_tensors(group)
+    return together
 
 
 def _are_same(one: Tensor, other: Tensor) -> bool:
@@ -85,6 +86,17 @@ def _are_same(one: Tensor, other: Tensor) -> bool:
     return torch.equal(one, other) or bool(
         ((one == other) | ((one != one) & (other != other))).all()
     )
+
+
+def _write(group: list[Tensor], copy: Tensor) -> None:
+    """Write what :func:`_together` returned before; only where it differs."""
+    parts = copy.flatten().split([memory.numel() for memory in group])
+    for memory, part in zip(group, parts, strict=True):
+        values = part.view(memory.shape)
+        # Other memory than a GPU's may be read-only.
+        if memory.is_cuda or not _are_same(memory, values):
+            with _writing_into(memory):
+                memory.copy_(values)
 
 
 def _writing_into(tensor: Tensor) -> AbstractContextManager[None]:

@@ -105,6 +105,8 @@ def check_size(tensor: Tensor, limit: SizeLimit) -> None:
     """Raise CannotBeLazyError if a lazy tensor like this one is too large to be computed."""
     if tensor.numel() > limit.max_elements:
         raise CannotBeLazyError(f"{tensor.numel()} elements are too many.")
+    if limit.before_computing is not None:
+        limit.before_computing()
 
 
 def n_writes(tensor: Tensor) -> int | None:

@@ -22,7 +22,11 @@ from captum_clustered._ablation.memory_cap import (
 from captum_clustered._ablation.model_state.torch_settings import quiet_fallback
 from captum_clustered._ablation.plan import AblationPlan
 from captum_clustered._ablation.request import AblationRequest, AblationScores, PlanError
-from captum_clustered._ablation.single_pass.lazy_base import CannotBeLazyError, materialize
+from captum_clustered._ablation.single_pass.lazy_base import (
+    CannotBeLazyError,
+    LazyTensor,
+    materialize,
+)
 from captum_clustered._ablation.single_pass.output_watch import CountCallsFirst, OutputWatch
 from captum_clustered._ablation.single_pass.tail_help import TailHelp, n_modes
 from captum_clustered._ablation.single_pass.tail_memory import TailMemory
@@ -190,7 +194,6 @@ class _Pass:
 
     def __post_init__(self) -> None:
         self._index = torch.tensor(0, device="cpu")
-        self._limit = SizeLimit(0)
         # What acts on the model's operations, and not on what restores its state.
         self._until_output = ExitStack()
         request, layer = self.request, self.request.layer
@@ -200,7 +203,7 @@ class _Pass:
             or request.n_calls is not None
             or any(True for _ in layer.parameters())
         )
-        self._tail = TailMemory()
+        self._tail, self._is_watched = TailMemory(), False
 
     @property
     def tail_bytes(self) -> int:
@@ -247,7 +250,6 @@ class _Pass:
                 # Not raised here: this may turn out not to be the layer's last call.
                 self.error = error
                 return None
-        self._watch_tail(self.plan)
         index = self._index.reshape(1).to(tensors[0].device, non_blocking=True)
         ablations = self.plan.ablations(self.start, self.stop, index)
         n_evaluations = self.stop - self.start
@@ -256,18 +258,24 @@ class _Pass:
             # A lazy convolution relies on the help, which watches how the model uses its layout.
             if not TailHelp().start(self._until_output, self._n_modes):
                 raise CannotBeLazyError("The model is in a mode of torch around the layer.")
-            self._limit = SizeLimit(max_elements(at_once, self.plan.n_elements) // n_evaluations)
-            return self.plan.lazily_ablated(ablations, self._limit)
+            most = max_elements(at_once, self.plan.n_elements) // n_evaluations
+            ablated = self.plan.lazily_ablated(ablations, SizeLimit(most, self._watch_tail))
+            # Behind a last layer, often nothing is computed that needs to be watched.
+            if not all(isinstance(tensor, LazyTensor) for tensor in ablated):
+                self._watch_tail()
+            return ablated
+        self._watch_tail()
         chunk = chunk_size(at_once, self.plan.n_elements)
         if n_evaluations > chunk:
             raise TooManyEvaluations(chunk)
         return self.plan.ablated(ablations)
 
-    def _watch_tail(self, plan: AblationPlan) -> None:
+    def _watch_tail(self) -> None:
         """Bound or measure what follows, unless the user has chosen the number of evaluations."""
-        n_evaluations = self.stop - self.start
-        if self.request.perturbations_per_eval is not None:
+        n_evaluations, plan = self.stop - self.start, self.plan
+        if self._is_watched or plan is None or self.request.perturbations_per_eval is not None:
             return
+        self._is_watched = True
         if not self.attempt.measures_tail:
             self._tail.limit = tail_limit(plan.n_bytes, n_evaluations)
         # The model leaves modes of its own earlier, and the last one that was entered.
