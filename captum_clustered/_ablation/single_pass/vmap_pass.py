@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch._C import _len_torch_dispatch_stack
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from captum_clustered._ablation.hooks import LayerTensors, Tensors, edit_layer, not_reached
 from captum_clustered._ablation.memory_cap import (
@@ -245,7 +246,8 @@ class _Pass:
             try:
                 # Copies, because the rest of the model may write into the tensors.
                 copies = tuple(tensor.clone() for tensor in tensors)
-                self.plan = self.request.planner.plan(copies, tensors.places)
+                with _without_vmap(tensors):
+                    self.plan = self.request.planner.plan(copies, tensors.places)
             except Exception as error:  # noqa: BLE001
                 # Not raised here: this may turn out not to be the layer's last call.
                 self.error = error
@@ -282,3 +284,9 @@ class _Pass:
         is_last = _len_torch_dispatch_stack() == self._n_dispatch_modes
         if is_last and (n_evaluations > 1 or self.attempt.measures_tail):
             self._until_output.enter_context(self._tail)
+
+
+def _without_vmap(tensors: Tensors) -> AbstractContextManager[object]:
+    """Save the time that vmap adds to each operation, unless the tensors are its own."""
+    wrapped = map(torch._C._functorch.is_functorch_wrapped_tensor, tensors)
+    return nullcontext() if any(wrapped) else temporarily_clear_interpreter_stack()
