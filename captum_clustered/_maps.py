@@ -91,7 +91,8 @@ class ClusterAttribution:
     def delta(self) -> Tensor:
         """Return the sum of the attribution minus f(A) - f(B), shape (N,)."""
         scores = self._evaluated.scores
-        return sum(part.total() for part in self._parts) - (scores[0] - scores[1])
+        totals = (part.total().to(scores.device) for part in self._parts)
+        return sum(totals) - (scores[0] - scores[1])
 
     def clusters(self) -> Clusters:
         """Return the clusters of the first clustering; a score that was not evaluated is NaN."""
@@ -125,13 +126,13 @@ class _TensorPart:
     ) -> None:
         self._maps = maps
         self._layer_tensor = layer_tensor
-        # Not expanded over the examples, as fixed labels are: a user may want to edit them.
+        # Fixed labels are one row in memory for all examples; a user may want to edit a copy.
         self.labels = labels.contiguous()
         n_clusters = importances.shape[2]
         ones = torch.ones_like(labels[0])
         self.sizes = torch.stack([cluster_sums(ones, run, n_clusters) for run in labels])
         # An empty cluster differs from 0 by rounding only.
-        self.importances = torch.where(self.sizes > 0, importances, 0)
+        self.importances = torch.where(self.sizes > 0, importances.to(maps.device), 0)
         self._weights = [
             scaling.channel_weights(maps, run, values)
             for run, values in zip(self.labels, self.importances, strict=True)

@@ -267,6 +267,7 @@ class ClusteredLayerCAM(LayerAttribution, PerturbationAttribution):
             perturbations_per_eval=perturbations_per_eval,
             show_progress=show_progress,
             with_baseline_score=return_convergence_delta or return_clusters,
+            # This method, attribute, Captum's log_usage, the user.
             stacklevel=4,
         )
         attributions = result.attributions(attr_dim_summation, relu_attributions)

@@ -69,7 +69,7 @@ class Clusters:
         return Clusters(**values)
 
 
-# torch.load reads them by its defaults, which unpickle nothing else.
+# torch.load reads them by its defaults, which unpickle registered classes only.
 torch.serialization.add_safe_globals([Clusters])
 
 

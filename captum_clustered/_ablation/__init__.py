@@ -10,7 +10,9 @@ checks. When the layer is reached, the request's ``planner`` clusters its channe
 how many evaluations one pass takes. ``model_state`` restores after each pass what the model has
 changed.
 
-Read in this order: request, planner, plan, evaluations, coalitions, loop, evaluate. The loop is
-enough to understand the method; ``single_pass`` makes it fast and ``model_state`` safe, and each
-is a room of its own.
+The planner and its clusterer run inside the first forward pass, in the layer's hook.
+
+Read in this order: evaluate, request, hooks, coalitions, planner, plan, evaluations, loop. The
+loop is enough to understand the method; ``single_pass`` makes it fast and ``model_state`` safe,
+and each is a room of its own.
 """

@@ -246,7 +246,8 @@ def _sampled(n: int, n_samples: int, seed: int) -> WeightedCoalitions:
     drawn = [
         torch.randperm(n, generator=generator, device=CPU) for _ in range((n_samples + 1) // 2)
     ]
-    orders = torch.stack([order for pair in drawn for order in (pair, pair.flip(0))][:n_samples])
+    orders = torch.stack([order for one in drawn for order in (one, one.flip(0))][:n_samples])
+    # In the order (2, 0, 1), cluster 2 joins at step 0, cluster 0 at step 1: steps (1, 2, 0).
     # The step at which a cluster joins those before it, (L, 1, n); coalition p of an order has
     # made the steps 0..p. The full coalition is none of them and needs no weight.
     step = orders.argsort(1)[:, None]

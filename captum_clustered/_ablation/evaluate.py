@@ -131,7 +131,7 @@ def _by_either_engine(
     """Return the scores and, if they are from the loop, why vmap failed."""
     failure = ""
     cause: Exception | None = None
-    # vmap does not reach the threads of replicas.
+    # vmap does not reach the threads of DataParallel's replicas.
     if not is_parallel:
         try:
             return vmap_pass(request), ""

@@ -110,8 +110,7 @@ class ChannelAblation:
 
         evaluations (Evaluations): All evaluations of a forward pass.
         index (Tensor): Which of them is the current one, shape (1,). It is what
-                    :func:`torch.func.vmap` runs over, as 0, 1, 2 and so on; it must be the only
-                    such tensor here.
+                    :func:`torch.func.vmap` runs over, as 0, 1, 2 and so on.
     """
 
     evaluations: Evaluations
@@ -138,7 +137,8 @@ class ChannelAblation:
         """Return the values of the current evaluation, given those of all of them."""
         batch = EvaluationBatch.of(self.index)
         if batch is not None and batch.size == len(values):
-            # What the next line would copy.
+            # Each evaluation takes its own row: dimension 0 is marked as vmap's, without a copy.
             return batch.pack(values)
         # Indices past the end (fewer clusters than expected) repeat the last evaluation.
-        return values.index_select(0, self.index.clamp(max=len(values) - 1))[0]
+        index = self.index.to(values.device).clamp(max=len(values) - 1)
+        return values.index_select(0, index)[0]

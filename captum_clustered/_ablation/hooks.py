@@ -22,8 +22,8 @@ class LayerTensors(Tensors):
 
     Attributes:
 
-        places (tuple[int, ...]): Which of them each of the layer's attributions belongs to. As
-                    in Captum, a layer that returns the tuple (y, y) has two.
+        places (tuple[int, ...]): For each attribution that is returned, the index of its
+                    tensor. As in Captum, a layer that returns the tuple (y, y) has two.
     """
 
     places: tuple[int, ...]
@@ -38,6 +38,11 @@ class LayerTensors(Tensors):
         made.places = tuple(numbers[id(leaf)] for leaf in (leaves if is_flat else made))
         return made
 
+    @property
+    def device(self) -> torch.device:
+        """The device of the first one; the CPU if there are none."""
+        return self[0].device if self else torch.device("cpu")
+
 
 Edit = Callable[[LayerTensors], "Tensors | None"]
 
@@ -50,8 +55,8 @@ def edit_layer(layer: Module, attribute_to_layer_input: bool, edit: Edit) -> Ite
     ``edit`` takes the floating-point tensors of the layer's output (or input) and returns the
     tensors that replace them, or None to keep them. The output may be a tensor or any nesting
     of tuples, lists, named tuples and dictionaries. A tensor that occurs several times is given
-    once. The keyword arguments count as the input
-    only if no positional argument holds such a tensor.
+    once. The keyword arguments count as the input only if no positional argument holds such a
+    tensor.
 
     Only calls in the current thread and those of DataParallel replicas are edited, because
     another thread may run the same model at the same time.
@@ -106,9 +111,8 @@ class LayerActivations:
     def record(self, tensors: LayerTensors) -> None:
         """Store copies of the tensors, because the rest of the model may write into them."""
         # A layer without tensors is recorded too, so that the planner can report it.
-        device = tensors[0].device if tensors else torch.device("cpu")
-        self.tensors[device] = tuple(tensor.detach().clone() for tensor in tensors)
-        self.calls[device] = self.calls.get(device, 0) + 1
+        self.tensors[tensors.device] = tuple(tensor.detach().clone() for tensor in tensors)
+        self.calls[tensors.device] = self.calls.get(tensors.device, 0) + 1
         self.places = tensors.places
 
     def devices(self, device_ids: list[int] | None) -> list[torch.device]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from captum_clustered._ablation.hooks import (
     LayerActivations,
+    LayerTensors,
     Tensors,
     edit_layer,
     not_reached,
@@ -58,7 +59,7 @@ class _Replacement:
         }
         self._remaining = dict(seen.calls)
 
-    def edit(self, tensors: Tensors) -> Tensors | None:
-        device = tensors[0].device
+    def edit(self, tensors: LayerTensors) -> Tensors | None:
+        device = tensors.device
         self._remaining[device] -= 1
         return self._parts[device] if self._remaining[device] == 0 else None

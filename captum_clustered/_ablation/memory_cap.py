@@ -9,8 +9,8 @@ from dataclasses import dataclass
 MAX_ELEMENTS = 2**28
 # Behind the layer, the tensors of all evaluations may take this many bytes at once...
 TAIL_BYTES = 2**28
-# ...or this many times the ablated layer, up to a maximum. What follows the layer of a classifier
-# stays below that, so it need not be divided; a decoder's maps grow beyond it.
+# ...or this many times the ablated layer, up to a maximum. Maps that a classifier computes behind
+# the layer stay below that, so that one pass is enough; a decoder's maps grow beyond it.
 TAIL_LAYERS = 16
 MAX_TAIL_BYTES = 2**32
 

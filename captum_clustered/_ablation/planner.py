@@ -128,12 +128,15 @@ def expected_channels(
     With the right number, one pass is enough if each channel is a cluster; another number costs
     a second pass or evaluations that are not needed.
     """
-    parameters = list(layer.parameters())
+    # A gain without dimensions says nothing.
+    parameters = [p for p in layer.parameters() if p.dim()]
     if not parameters:
         before = takewhile(lambda module: module is not layer, model.modules() if model else ())
-        own = [p for module in before for p in module._parameters.values() if p is not None]
-        return own[-1].shape[0] if own else None
+        own = (p for module in before for p in module._parameters.values())
+        counts = [p.shape[0] for p in own if p is not None and p.dim()]
+        return counts[-1] if counts else None
     if attribute_to_layer_input:
+        # Of a weight (out, in, ...) the second, of a norm's weight (C,) the first.
         return parameters[0].shape[:2][-1]
     return parameters[-1].shape[0]
 

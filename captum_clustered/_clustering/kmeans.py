@@ -160,8 +160,9 @@ def _lloyd(
             break
         member, old = old, member
     inertia = squares.sum(1)[:, None] - 2 * top.sum((2, 3))
-    # Floating-point numbers, whose minimum is found a hundred times faster. Channels that are
-    # not finite have no nearest center; the caller reports them later.
+    # The first of the nearest centers: the others count as k - 1, the largest number.
+    # Floating-point numbers, whose minimum is found a hundred times faster. Channels that are not
+    # finite have no nearest center; the caller reports them later.
     numbers = torch.arange(n_clusters, device=points.device, dtype=points.dtype)[:, None]
     labels = torch.where(member > 0, numbers, n_clusters - 1).amin(2).long()
     if 0 < len(active) < n_examples:

@@ -51,6 +51,22 @@ def test_only_the_last_call_is_ablated():
     assert found.scores.tolist() == [[6], [2], [4], [4]]
 
 
+def test_a_call_without_tensors_is_not_ablated():
+    class Maybe(nn.Module):
+        def forward(self, x):
+            return x
+
+    layer = Maybe()
+    x = torch.ones(1, 2, 1, 1)
+
+    def net(x):
+        layer(None)
+        return layer(x).sum((1, 2, 3))
+
+    found = per_ablation_loop(request(net, layer, x, [0, 1]), None)
+    assert found.scores.tolist() == [[2], [0], [1], [1]]
+
+
 def test_the_loop_names_a_layer_that_is_not_reached(monkeypatch):
     def refuse(request):
         raise OSError("switched off")

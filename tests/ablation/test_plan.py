@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from captum_clustered._ablation.coalitions import IMPORTANCES, LeaveOneOut
+from captum_clustered._ablation.evaluations import ChannelAblation
 from captum_clustered._ablation.memory_cap import SizeLimit
 from captum_clustered._ablation.plan import UNABLATED, AblationPlan
 from captum_clustered._ablation.single_pass.lazy_base import materialize
@@ -92,3 +94,11 @@ def test_importances_by_hand():
 
 def test_elements_of_all_tensors_count():
     assert plan(values=(VALUES, VALUES[:, :1])).n_elements == 16 + 4
+
+
+def test_the_index_of_the_loop_is_not_on_the_layers_device():
+    """A fake tensor has a device that need not be there, and checks it as the real one does."""
+    with FakeTensorMode():
+        values = torch.ones(3, 2, device="cuda")
+        ablation = ChannelAblation(plan(), torch.zeros(1, dtype=torch.long))
+        assert ablation.current(values).device == values.device

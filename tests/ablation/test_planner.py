@@ -58,6 +58,22 @@ def test_channels_that_the_parameters_suggest(layer, of_output, of_input):
     assert expected_channels(layer, attribute_to_layer_input=True) == of_input
 
 
+def test_parameters_without_dimensions_say_nothing_about_channels():
+    class Gain(nn.Module):
+        def __init__(self, *parts):
+            super().__init__()
+            self.parts = nn.Sequential(*parts)
+            self.gain = nn.Parameter(torch.tensor(1.0))
+
+    assert expected_channels(Gain(), attribute_to_layer_input=False) is None
+    layer = Gain(nn.Conv2d(3, 5, 2, bias=False))
+    for of_input, expected in ((False, 5), (True, 3)):
+        assert expected_channels(layer, attribute_to_layer_input=of_input) == expected
+    relu = nn.ReLU()
+    model = nn.Sequential(nn.Conv2d(3, 7, 1), Gain(), relu)
+    assert expected_channels(relu, False, model) == 7
+
+
 @pytest.mark.parametrize("importance", ["ablation", "shapley"])
 def test_a_plan_has_the_evaluations_that_were_expected(importance):
     made = planner(importance=importance, n_clusterings=2, with_baseline_score=True)

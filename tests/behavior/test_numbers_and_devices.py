@@ -162,6 +162,20 @@ def test_cuda_equals_cpu(net, x):
 
 
 @CUDA
+def test_the_loop_on_a_gpu_equals_one_pass(net, x):
+    def stubborn(x):
+        score = net(x)
+        # A decision that vmap cannot make.
+        return score if bool(score.isfinite().all()) else score * 0
+
+    net, x = net.cuda(), x.cuda()
+    expected = ClusteredLayerCAM(net, net.conv, clusterer=4).attribute(x, 1)
+    with pytest.warns(UserWarning, match="once for each ablation"):
+        found = ClusteredLayerCAM(stubborn, net.conv, clusterer=4).attribute(x, 1)
+    torch.testing.assert_close(found, expected)
+
+
+@CUDA
 def test_data_parallel_on_gpus(net, x):
     net = net.cuda()
     expected = ClusteredLayerCAM(net, net.conv, clusterer=4).attribute(x.cuda(), 1)
