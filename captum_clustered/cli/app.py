@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from captum_clustered._errors import UserError
+from captum_clustered._errors import needs_extra
 from captum_clustered._version import __version__
 from captum_clustered.cli.console import out, sentences
 
@@ -29,14 +29,8 @@ EXTRAS = {"compare": "comparison", "run": "run", "clusters": "run"}
 
 def load_command(name: str) -> Any:
     """Return the click command of this name, with all its options."""
-    try:
+    with needs_extra(name, EXTRAS.get(name, "cli")):
         module = import_module(f"captum_clustered.cli.{name}")
-    except ModuleNotFoundError as error:
-        extra = EXTRAS.get(name, "cli")
-        raise UserError(
-            f"{name} needs {error.name}, which is not installed: pip install "
-            f"captum_clustered[{extra}]"
-        ) from error
     single = typer.Typer(add_completion=False)
     single.command(name)(getattr(module, name))
     return typer.main.get_command(single)

@@ -1,26 +1,19 @@
 """Explain whole data sets in runs that can be interrupted, on one machine or many."""
 
-from importlib.util import find_spec
+from captum_clustered._errors import needs_extra
 
-# filelock is always there: torch needs it.
-if find_spec("pyarrow") is None:
-    raise ModuleNotFoundError(
-        "captum_clustered.dataset_run needs pyarrow, which is not installed: pip install "
-        "captum_clustered[run]",
-        name="pyarrow",
+with needs_extra("captum_clustered.dataset_run", "run"):
+    from captum_clustered.dataset_run.engine import LocalEngine
+    from captum_clustered.dataset_run.ray import RayEngine
+    from captum_clustered.dataset_run.reading import Run
+    from captum_clustered.dataset_run.run import explain_dataset
+    from captum_clustered.dataset_run.sheet import draw_clusters
+    from captum_clustered.dataset_run.summary import (
+        ClusterMean,
+        ClusterSummary,
+        Example,
+        cluster_summary,
     )
-
-from captum_clustered.dataset_run.engine import LocalEngine
-from captum_clustered.dataset_run.ray import RayEngine
-from captum_clustered.dataset_run.reading import Run
-from captum_clustered.dataset_run.run import explain_dataset
-from captum_clustered.dataset_run.sheet import draw_clusters
-from captum_clustered.dataset_run.summary import (
-    ClusterMean,
-    ClusterSummary,
-    Example,
-    cluster_summary,
-)
 
 __all__ = [
     "ClusterMean",

@@ -187,4 +187,7 @@ def test_missing_jinja2(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     result = run("report", "out")
     assert result.exit_code == 1
-    assert "needs jinja2, which is not installed. Install captum_clustered[report]" in result.stderr
+    assert (
+        "needs jinja2, which is not installed: pip install captum_clustered[report]"
+        in result.stderr
+    )

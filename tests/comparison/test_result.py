@@ -170,7 +170,9 @@ def test_without_pandas():
     process = subprocess.run(  # noqa: S603
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
-    assert "needs pandas, which is not installed. Install captum_clustered[comp" in process.stderr
+    assert (
+        "needs pandas, which is not installed: pip install captum_clustered[comp" in process.stderr
+    )
 
 
 @pytest.mark.parametrize("metrics", [["complexity"], ["complexity", "average drop"]])
