@@ -15,14 +15,8 @@ from captum_clustered.comparison.store import BatchResult, batch_path, pictures_
 
 REFERENCE = "LayerGradCam"
 _NEEDED = (
-    "forward_func",
-    "layer",
-    "methods",
-    "metrics",
-    "score",
-    "target",
-    "attribute_to_layer_input",
-    "seed",
+    *("forward_func", "layer", "methods", "metrics"),
+    *("score", "target", "attribute_to_layer_input", "seed"),
 )
 
 

@@ -21,15 +21,8 @@ from captum_clustered.visualization.palette import tint
 _STYLE = "page.css"
 # Joined in this order to one script.
 _SCRIPTS = (
-    "colors.js",
-    "pixels.js",
-    "table.js",
-    "columns.js",
-    "cells.js",
-    "images.js",
-    "enlarged.js",
-    "print.js",
-    "controls.js",
+    *("colors.js", "pixels.js", "table.js", "columns.js", "cells.js", "images.js", "enlarged.js"),
+    *("print.js", "controls.js"),
 )
 
 

@@ -101,25 +101,20 @@ function outline(runs, height, width) {
   runs.forEach((length, i) => inside.fill(i % 2, end, (end += length)));
   const at = (x, y) => x >= 0 && y >= 0 && x < width && y < height && inside[y * width + x] === 1;
   const parts = [];
-  for (let y = 0; y <= height; y++) {
-    for (let x = 0, start = -1; x <= width; x++) {
-      const edge = x < width && at(x, y) !== at(x, y - 1);
-      if (edge && start < 0) start = x;
-      if (!edge && start >= 0) {
-        parts.push(`M${start} ${y}H${x}`);
-        start = -1;
+  // Joins edges of pixels, side by side along lines, to long ones.
+  const scan = (nLines, n, isEdge, path) => {
+    for (let line = 0; line <= nLines; line++) {
+      for (let i = 0, start = -1; i <= n; i++) {
+        const edge = i < n && isEdge(line, i);
+        if (edge && start < 0) start = i;
+        if (!edge && start >= 0) {
+          parts.push(path(line, start, i));
+          start = -1;
+        }
       }
     }
-  }
-  for (let x = 0; x <= width; x++) {
-    for (let y = 0, start = -1; y <= height; y++) {
-      const edge = y < height && at(x, y) !== at(x - 1, y);
-      if (edge && start < 0) start = y;
-      if (!edge && start >= 0) {
-        parts.push(`M${x} ${start}V${y}`);
-        start = -1;
-      }
-    }
-  }
+  };
+  scan(height, width, (y, x) => at(x, y) !== at(x, y - 1), (y, from, to) => `M${from} ${y}H${to}`);
+  scan(width, height, (x, y) => at(x, y) !== at(x - 1, y), (x, from, to) => `M${x} ${from}V${to}`);
   return parts.join("");
 }
