@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Union
 
@@ -18,7 +18,7 @@ from rich.console import Group
 from rich.text import Text
 from typer import Option
 
-from captum_clustered._errors import UserError, as_user_error, explained, needs_extra, printable
+from captum_clustered._errors import UserError, as_user_error, explained, printable
 from captum_clustered._storage.layout import STATE
 from captum_clustered.cli.console import (
     err,
@@ -162,8 +162,11 @@ def compare(
         on = target_of(target)
         check_data("--images", data.images)
         prepare_folder(out_dir)
-        with needs_extra("compare", "comparison"):
-            import_module("tabulate")
+        if find_spec("tabulate") is None:
+            raise UserError(
+                "compare needs tabulate, which is not installed. Install "
+                "captum_clustered[comparison]."
+            )
         model, preprocessing = network.load()
         layers = [
             _checked_layer(model, preprocessing, name, layer_input, on)
