@@ -33,9 +33,13 @@ class TestMain:
 
     def test_runs(self, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["captum-clustered", "--version"])
+        calls = []
+        # Not in the process of the tests.
+        monkeypatch.setattr(cli, "keep_freed_memory", lambda: calls.append("kept"))
         with pytest.raises(SystemExit) as caught:
             cli.main()
         assert caught.value.code == 0
+        assert calls == ["kept"]
         assert capsys.readouterr().out == f"{captum_clustered.__version__}\n"
 
 

@@ -19,11 +19,21 @@ from tail_operations import ONE_PASS, OPERATIONS, OldFunction, compiled, w
 from torch import nn
 
 from captum_clustered import ClusteredLayerCAM
+from captum_clustered._ablation.single_pass import lazy_convolution
 
 # Zero: one round, always the same.
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 CHANNELS = 6
 LABELS = torch.tensor([0, 1, 0, 2, 3, 1])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_convolutions():
+    """Let them be computed from their ablated channels, though that is no faster here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lazy_convolution, "MIN_MULTIPLICATIONS", 0)
+        patch.setattr(lazy_convolution, "MAX_ABLATED", 1)
+        yield
 
 
 class Net(nn.Module):
