@@ -6,10 +6,16 @@ import weakref
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch._C import _functorch
 
-from captum_clustered._ablation.single_pass.lazy_base import CannotBeLazyError, LazyTensor, state_of
+from captum_clustered._ablation.single_pass.lazy_base import (
+    CannotBeLazyError,
+    LazyTensor,
+    materialize,
+    state_of,
+)
 
 # Depending on the layout, they return a view of a tensor or a copy.
 _VIEWS_OR_COPIES = frozenset(
@@ -19,14 +25,25 @@ _VIEWS_OR_COPIES = frozenset(
     }
 )
 _OF_STRIDES = frozenset({torch.as_strided, Tensor.as_strided, Tensor.stride})
+# They draw random numbers in the order of a tensor's memory.
+_DROPOUTS = frozenset({F.dropout, F.alpha_dropout})
+_DRAWING = frozenset(
+    {
+        *(torch.rand_like, torch.randn_like, torch.randint_like, torch.bernoulli, torch.poisson),
+        *(torch.dropout, torch.alpha_dropout, F.rrelu, Tensor.bernoulli, Tensor.bernoulli_),
+        *(Tensor.uniform_, Tensor.normal_, Tensor.exponential_, Tensor.random_),
+        *(Tensor.cauchy_, Tensor.log_normal_, Tensor.geometric_),
+    }
+)
 
 
 class LayoutWatch:
     """
     Ends a pass whose result may depend on the layout of its tensors.
 
-    This is the case if the model uses strides, or if it writes into a tensor or its copy where
-    one may be a view of the other in a plain pass.
+    This is the case if the model uses strides, if it draws random numbers in the order of a
+    tensor's memory, or if it writes into a tensor or its copy where one may be a view of the other
+    in a plain pass.
     """
 
     def __init__(self) -> None:
@@ -39,8 +56,10 @@ class LayoutWatch:
         if tensor is None:
             return func(*args, **kwargs)
         is_written = writes(func) or kwargs.get("inplace", False)
-        if (func in _OF_STRIDES and not _is_contiguous(tensor)) or (
-            is_written and self._copied and _memory(tensor)._cdata in self._copied
+        if (
+            (func in _OF_STRIDES and not _is_contiguous(tensor))
+            or (_draws(func, args, kwargs) and not _is_contiguous(materialize(tensor)))
+            or (is_written and self._copied and _memory(tensor)._cdata in self._copied)
         ):
             raise CannotBeLazyError("The result may depend on the layout of tensors in memory.")
         found = func(*args, **kwargs)
@@ -63,6 +82,12 @@ def writes(func: Any) -> bool:
     """Return whether a function writes into its first argument, whatever the others are."""
     name = getattr(func, "__name__", "")
     return name == "__setitem__" or (name.endswith("_") and not name.startswith("__"))
+
+
+def _draws(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    if func in _DROPOUTS:
+        return bool(args[2] if len(args) > 2 else kwargs.get("training", True))
+    return func in _DRAWING
 
 
 def _like(tensor: Tensor) -> Tensor:

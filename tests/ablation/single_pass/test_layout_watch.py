@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+import torch.nn.functional as F
 from nets import images
 from torch import nn
 from torch.overrides import BaseTorchFunctionMode
@@ -59,6 +60,18 @@ def of_its_own_strides(x):
     return x * x.stride()[1]
 
 
+def dropped_out(x):
+    return F.dropout(x, 0.5, True)
+
+
+def noisy(x):
+    return x + torch.rand_like(x)
+
+
+def drawn_into(x):
+    return x * torch.empty_like(x).normal_()
+
+
 USES = (
     flattened,
     raveled,
@@ -66,6 +79,9 @@ USES = (
     written_behind_its_view,
     of_strides,
     of_its_own_strides,
+    dropped_out,
+    noisy,
+    drawn_into,
 )
 # With the first, the convolution is computed from the ablated channels.
 PREPARE = {"convolution of ablated": lambda x: x, "any convolution": lambda x: x.cumsum(1).tanh()}
@@ -73,6 +89,7 @@ PREPARE = {"convolution of ablated": lambda x: x, "any convolution": lambda x: x
 
 def importances(net, x):
     cam = ClusteredLayerCAM(net, net.layer, clusterer=LABELS)
+    torch.manual_seed(0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = cam.attribute(x, 1, return_clusters=True)[1].importances
@@ -85,6 +102,7 @@ def by_hand(net, x):
             return output * (cluster != LABELS)[:, None, None]
 
         handle = net.layer.register_forward_hook(ablate)
+        torch.manual_seed(0)
         with torch.no_grad():
             found = net(x)[:, 1]
         handle.remove()
