@@ -16,9 +16,9 @@ def test_differences_of_half_precision_are_formed_in_float32():
 
 def test_scores_of_a_model_on_several_devices_need_not_be_where_the_layer_is():
     with FakeTensorMode():
-        maps = torch.ones(2, 4, 3, 3, device="xpu:0")
-        labels = torch.zeros(1, 2, 4, dtype=torch.long, device="xpu:0")
-        importances = torch.ones(1, 2, 1, device="xpu:1")
+        maps = torch.ones(2, 4, 3, 3, device="cuda:0")
+        labels = torch.zeros(1, 2, 4, dtype=torch.long, device="cuda:0")
+        importances = torch.ones(1, 2, 1, device="cuda:1")
         part = _TensorPart(maps, labels, importances, SCALINGS["density"], maps)
         assert part.attribution(True).device == maps.device
         assert part.importances.device == maps.device
