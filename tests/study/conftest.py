@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import torch.utils.data
 from study import auc, front, images
 
 
@@ -9,6 +10,14 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker("study")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def impatient_loaders():
+    """Wait for a reader that does not end for a moment, instead of torch's five seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
+        yield
 
 
 @pytest.fixture(autouse=True)
