@@ -61,7 +61,8 @@ def of_its_own_strides(x):
 
 
 def dropped_out(x):
-    return F.dropout(x, 0.5, True)
+    # The columns of an inverse are contiguous, and the same numbers fall on other values.
+    return F.dropout(torch.linalg.inv(torch.eye(SIDE) + 0.01 * x), 0.5, True)
 
 
 def noisy(x):
@@ -69,7 +70,7 @@ def noisy(x):
 
 
 def drawn_into(x):
-    return x * torch.empty_like(x).normal_()
+    return x + torch.linalg.inv(torch.eye(SIDE) + 0.01 * x).normal_()
 
 
 USES = (
