@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 # Clusters that have a bar of their own.
 _MAX_BARS = 14
-_COLUMNS = 3
+COLUMNS = 3
 # Inches. The figure is 1600 pixels wide.
-_WIDTH, _DPI = 8.0, 200
-_BAR, _LINE, _DROPS = 1.0, 0.16, 2.3
+WIDTH, DPI = 8.0, 200
+BAR, LINE, DROPS = 1.0, 0.16, 2.3
 _BELOW_MAP = "sum of all clusters: opposite signs cancel\nwhite box: one cell, the finest detail"
 
 
@@ -103,13 +103,11 @@ def draw_explanation(
         )
     )
     n_lines = [text.count("\n") + 1 for text in (title, facts, caption, foot)]
-    map_height = (_WIDTH - _BAR - 0.25) / 3 * ratio
-    middle_height = 0.75 + 1.1 * _LINE * n_lines[1] + map_height
-    panel = (_WIDTH - _DROPS - 0.3) / _COLUMNS * ratio
-    n_rows = max(1, math.ceil(len(words.pictured) / _COLUMNS))
-    bottom_height = 0.2 + _LINE * n_lines[2] + max(n_rows * (panel + 0.6), 0.2 * len(shown) + 0.4)
-    height = 0.2 + _LINE * (1.3 * n_lines[0] + n_lines[3]) + middle_height + bottom_height
-    figure = Figure((_WIDTH, height), dpi=_DPI, facecolor="white", layout="constrained")
+    map_height = (WIDTH - BAR - 0.25) / 3 * ratio
+    middle_height = 0.75 + 1.1 * LINE * n_lines[1] + map_height
+    bottom_height = clusters_height(words, n_lines[2], len(shown), ratio)
+    height = 0.2 + LINE * (1.3 * n_lines[0] + n_lines[3]) + middle_height + bottom_height
+    figure = Figure((WIDTH, height), dpi=DPI, facecolor="white", layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=(middle_height, bottom_height))
     # Names may hold dollar signs, which are no formulas.
     style: dict[str, Any] = {"x": 0.01, "ha": "left", "parse_math": False}
@@ -118,11 +116,29 @@ def draw_explanation(
     parts[0].suptitle(facts, fontsize=8.5, **style)
     parts[1].suptitle(caption, fontsize=8, **style)
     _draw_methods(parts[0], explanation, has_own_scales, look, words, map_height)
-    drops, pictures = parts[1].subfigures(1, 2, width_ratios=(_DROPS, _WIDTH - _DROPS))
+    drops, pictures = parts[1].subfigures(1, 2, width_ratios=(DROPS, WIDTH - DROPS))
     draw_drops(drops.subplots(), explanation, shown, words)
-    axes = pictures.subplots(n_rows, _COLUMNS, squeeze=False).ravel()
+    axes = pictures.subplots(n_rows(words), COLUMNS, squeeze=False).ravel()
     _draw_clusters(axes, explanation, look, words)
     return figure
+
+
+def n_rows(words: ExplanationText) -> int:
+    """Return the number of rows of pictures of clusters."""
+    return max(1, math.ceil(len(words.pictured) / COLUMNS))
+
+
+def clusters_height(words: ExplanationText, n_lines: int, n_bars: int, ratio: float) -> float:
+    """Return the height of the clusters' part of a figure, whose pictures have a ratio."""
+    picture = (WIDTH - DROPS - 0.3) / COLUMNS * ratio
+    return 0.2 + LINE * n_lines + max(n_rows(words) * (picture + 0.6), 0.2 * n_bars + 0.4)
+
+
+def faded(look: Look, explanation: Explanation, cluster: int) -> Look:
+    """Return how the map of a cluster is drawn: as vivid as the cluster is important."""
+    # The root, because the smallest would not be seen otherwise.
+    importances = np.abs(explanation.importances)
+    return replace(look, strength=math.sqrt(importances[cluster] / importances.max()))
 
 
 def draw_drops(
@@ -156,15 +172,11 @@ def draw_drops(
 def _draw_clusters(axes: Any, explanation: Explanation, look: Look, words: ExplanationText) -> None:
     """Draw where clusters are active, each on its own scale and as vivid as it is important."""
     picture = as_picture(explanation.picture)
-    largest = np.abs(explanation.importances).max(initial=0)
     for axis in axes[len(words.pictured) :]:
         axis.set_axis_off()
     for axis, j in zip(axes, words.pictured, strict=False):
         values = placed(as_map(explanation.maps[j]), picture.shape[:2], seen=explanation.seen)
-        # The root, because the smallest would not be seen otherwise.
-        share = math.sqrt(abs(explanation.importances[j]) / largest)
-        its = replace(look, strength=share)
-        draw_overlay(axis, picture, values, Scale.of([values]), its)
+        draw_overlay(axis, picture, values, Scale.of([values]), faded(look, explanation, j))
         axis.set_title(cluster_title(j, words), fontsize=8)
         axis.set_xlabel(channels(explanation.sizes[j]), fontsize=6.5, color=MUTED)
 

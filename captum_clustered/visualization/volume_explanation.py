@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +11,20 @@ from numpy.typing import NDArray
 
 from captum_clustered.clusters import order_clusters
 from captum_clustered.visualization.canvas import MUTED
-from captum_clustered.visualization.explanation import cluster_title, draw_drops, wrapped
+from captum_clustered.visualization.explanation import (
+    BAR,
+    COLUMNS,
+    DPI,
+    DROPS,
+    LINE,
+    WIDTH,
+    cluster_title,
+    clusters_height,
+    draw_drops,
+    faded,
+    n_rows,
+    wrapped,
+)
 from captum_clustered.visualization.explanation_text import ExplanationText
 from captum_clustered.visualization.layer_attr import draw_legend
 from captum_clustered.visualization.look import Look
@@ -26,10 +37,6 @@ if TYPE_CHECKING:
 
 _MAX_BARS = 12
 _STRIP = 8
-_COLUMNS = 3
-# Inches. The figure is 1600 pixels wide, as that of an image.
-_WIDTH, _DPI = 8.0, 200
-_BAR, _LINE, _DROPS = 1.0, 0.16, 2.3
 
 
 def draw_volume_explanation(explanation: Explanation, scale: str, look: Look) -> Figure:
@@ -54,18 +61,15 @@ def draw_volume_explanation(explanation: Explanation, scale: str, look: Look) ->
         f"Clustered-CAM in axial slices of {attribution.shape[2]}, from the top downwards",
         wrapped(words.caption(), 120),
     )
-    n_rows = max(1, math.ceil(len(words.pictured) / _COLUMNS))
     n_lines = [text.count("\n") + 1 for text in texts]
-    content = _WIDTH - _BAR
+    content = WIDTH - BAR
     heights = (
-        0.6 + _LINE * n_lines[1] + (1 + len(maps)) * (max(tall) / sum(widths) * content + 0.05),
-        0.5 + _LINE * (n_lines[2] - 1) + 2 * _WIDTH / _STRIP * ratio,
-        0.2
-        + _LINE * n_lines[3]
-        + max(n_rows * ((_WIDTH - _DROPS - 0.3) / _COLUMNS * ratio + 0.6), 0.2 * len(shown) + 0.4),
+        0.6 + LINE * n_lines[1] + (1 + len(maps)) * (max(tall) / sum(widths) * content + 0.05),
+        0.5 + LINE * (n_lines[2] - 1) + 2 * WIDTH / _STRIP * ratio,
+        clusters_height(words, n_lines[3], len(shown), ratio),
     )
-    height = 0.1 + 1.4 * _LINE * n_lines[0] + sum(heights) + 0.4
-    figure = Figure((_WIDTH, height), dpi=_DPI, facecolor="white", layout="constrained")
+    height = 0.1 + 1.4 * LINE * n_lines[0] + sum(heights) + 0.4
+    figure = Figure((WIDTH, height), dpi=DPI, facecolor="white", layout="constrained")
     style: dict[str, Any] = {"x": 0.01, "ha": "left", "parse_math": False}
     figure.suptitle(texts[0], fontsize=11, weight="bold", **style)
     foot = wrapped(words.foot(), 150)
@@ -85,9 +89,9 @@ def draw_volume_explanation(explanation: Explanation, scale: str, look: Look) ->
     planes = [plane_of(values, *panel) for values in relative for panel in panels]
     draw_legend(parts[0], bar, planes, look, class_name=words.name())
     _draw_strip(parts[1], volume, attribution, place[2], look)
-    drops, pictures = parts[2].subfigures(1, 2, width_ratios=(_DROPS, _WIDTH - _DROPS))
+    drops, pictures = parts[2].subfigures(1, 2, width_ratios=(DROPS, WIDTH - DROPS))
     draw_drops(drops.subplots(), explanation, shown, words)
-    axes = pictures.subplots(n_rows, _COLUMNS, squeeze=False)
+    axes = pictures.subplots(n_rows(words), COLUMNS, squeeze=False)
     _draw_clusters(axes.ravel(), explanation, volume, look, words)
     return figure
 
@@ -141,8 +145,7 @@ def _draw_clusters(
     for axis, j in zip(axes, chosen, strict=False):
         values = volume.turned(explanation.on_volume(explanation.maps[j]))
         index = maximum_of(np.abs(values))[2]
-        share = np.sqrt(abs(explanation.importances[j]) / np.abs(explanation.importances).max())
-        its = replace(look, strength=share)
+        its = faded(look, explanation, j)
         volume.draw(axis, 2, index, values, Scale.of([values]), its, has_letters=False)
         axis.set_title(cluster_title(j, words), fontsize=8)
         axis.set_xlabel(f"slice {index + 1}", fontsize=8)
