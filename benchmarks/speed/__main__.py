@@ -7,6 +7,7 @@ Time and memory of a class activation map as multiples of one plain forward pass
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
 from pathlib import Path
@@ -25,6 +26,7 @@ from speed.calls import (
 )
 from speed.growth import growth
 from speed.memory import peak_memory
+from speed.settings import WORDS, numbers
 from speed.timing import ratios, seconds_of
 
 # One call of them takes as long as hundreds of the others.
@@ -37,6 +39,12 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["resnet50"], choices=sorted(LAYERS))
     parser.add_argument("--layers", nargs="+", help="The layer of each model; else the last.")
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[8])
+    parser.add_argument(
+        "--settings",
+        nargs="+",
+        default=["float32"],
+        help=f"Each joins some of {', '.join(WORDS)}, as in bfloat16+channels_last.",
+    )
     parser.add_argument("--methods", nargs="+", help="Some of the table's rows; else all.")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--memory", action="store_true", help="Also the peak memory.")
@@ -56,16 +64,17 @@ def main() -> None:
     if len(layers) != len(options.models):
         parser.error("--layers needs one layer for each of --models.")
     for model, layer in zip(options.models, layers, strict=True):
-        for size in options.batch_sizes:
-            case = make_case(model, size, device, layer=layer)
+        for setting, size in itertools.product(options.settings, options.batch_sizes):
+            case = make_case(model, size, device, layer, setting)
             calls = chosen(make_calls(case), options.methods)
-            table = ratios(seconds_of(calls, options.rounds, place))
+            with numbers(setting, place):
+                table = ratios(seconds_of(calls, options.rounds, place))
             if options.memory:
                 threads = torch.get_num_threads()
                 memory = peak_memory(list(calls), (model, layer), size, device, threads)
                 table["MiB"] = table["method"].map(memory)
                 table["memory ratio"] = table["MiB"] / memory[FORWARD]
-            _show(found, f"{model}, {layer}, N = {size}, {options.rounds} rounds", table)
+            _show(found, f"{model}, {layer}, {setting}, N = {size}, {options.rounds} rounds", table)
         if options.per_channel:
             calls = make_per_channel_calls(make_case(model, 1, device, layer=layer))
             table = ratios(seconds_of(calls, SLOW_ROUNDS, place))

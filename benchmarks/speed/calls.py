@@ -18,6 +18,7 @@ from captum_clustered import ClusteredLayerCAM
 from captum_clustered._clustering.features import channel_features
 from captum_clustered._clustering.kmeans import kmeans
 from captum_clustered.comparison.peers import PeerCAM
+from speed.settings import prepared
 
 FORWARD = "plain forward"
 EACH_CHANNEL = "  each channel alone, clusterer=None"
@@ -56,12 +57,16 @@ class Case:
         return Case(self.model, self.layer, self.inputs[:1])
 
 
-def make_case(model: str, batch_size: int, device: str, size: int = 224, layer: str = "") -> Case:
+def make_case(
+    model: str, batch_size: int, device: str, layer: str = "", setting: str = "float32"
+) -> Case:
     """Make a case of a torchvision network and random images."""
     torch.manual_seed(0)
     network = models.get_model(model, weights=None).eval().to(device)
-    inputs = torch.randn(batch_size, 3, size, size, device=device)
-    return Case(network, network.get_submodule(layer or LAYERS[model]), inputs)
+    inputs = torch.randn(batch_size, 3, 224, 224, device=device)
+    explained = network.get_submodule(layer or LAYERS[model])
+    network, inputs = prepared(setting, network, inputs)
+    return Case(network, explained, inputs)
 
 
 def forward(case: Case) -> Tensor:
