@@ -122,7 +122,8 @@ class WeightedCoalitions:
     def importances(self, changes: Tensor) -> Tensor:
         """Return the weighted sums."""
         # Not a matrix product, which may run in TF32.
-        return (self.weights.to(changes) * changes.T[:, None]).sum(2)
+        weights = self.weights.to(changes, non_blocking=True)
+        return (weights * changes.T[:, None]).sum(2)
 
 
 @dataclass(frozen=True)

@@ -160,8 +160,16 @@ def _format_baseline(baseline: int | float | Tensor, tensor: Tensor) -> Tensor:
         raise TypeError(
             f"layer_baselines must hold numbers or tensors; got {type(baseline).__name__}."
         )
-    given = plain(baseline) if isinstance(baseline, Tensor) else baseline
-    formatted = torch.as_tensor(given, dtype=tensor.dtype, device=tensor.device).detach()
+    if isinstance(baseline, Tensor):
+        formatted = plain(baseline).detach().to(tensor.device, tensor.dtype)
+    else:
+        try:
+            # Not as_tensor, which waits for a GPU.
+            formatted = tensor.new_full((), baseline)
+        except (RuntimeError, OverflowError) as error:
+            raise ValueError(
+                f"layer_baselines={baseline} does not fit into the layer's {tensor.dtype}."
+            ) from error
     try:
         fits = torch.broadcast_shapes(formatted.shape, tensor.shape) == tensor.shape
     except RuntimeError:

@@ -5,10 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+# Of a tensor with each value once for each cluster.
+MAX_MASKED = 2**24
+
 
 def cluster_sums(values: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
     """Return the sums (N, K, ...) of values (N, C, ...) over each cluster's channels (N, C)."""
     n_examples = len(values)
+    is_small = n_clusters * labels.numel() <= MAX_MASKED
+    if is_small and values.dim() == 2 and values.device.type != "cpu":
+        # A GPU sorts the labels for the sums below.
+        numbers = torch.arange(n_clusters, device=labels.device)[:, None]
+        return torch.where(labels[:, None] == numbers, values[:, None], 0).sum(2)
     example = torch.arange(n_examples, device=labels.device)[:, None]
     sums = values.new_zeros(n_examples * n_clusters, *values.shape[2:])
     add_rows(sums, (labels + n_clusters * example).flatten(), values.flatten(0, 1))

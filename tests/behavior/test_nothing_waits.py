@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from fake_gpus import fake_gpus
 from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -37,6 +38,25 @@ def to_cpu(tensor):
     return tensor
 
 
+class CopiesThatWait(TorchDispatchMode):
+    """Refuses to copy from one device to another unless this may happen later."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        found = func(*args, **kwargs)
+        if func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default):
+            source = args[func is torch.ops.aten.copy_.default]
+            is_elsewhere = source.device.type != found.device.type
+            if is_elsewhere and not (kwargs.get("non_blocking") or True in args[2:]):
+                raise DataDependentOutputException(func)
+        return found
+
+
+def test_a_number_that_is_sent_to_a_gpu_waits():
+    with fake_gpus(), CopiesThatWait(), pytest.raises(DataDependentOutputException):
+        torch.as_tensor(0, device="cuda")
+
+
 @pytest.fixture
 def explain(monkeypatch):
     """Explains two images on a GPU that is not there."""
@@ -58,7 +78,7 @@ def explain(monkeypatch):
         # Else a pass that waits would be done again in another way, with or without a warning.
         warnings.simplefilter("error")
         passes = []
-        with FakeTensorMode(), torch.device("cuda"):
+        with FakeTensorMode(), CopiesThatWait(), torch.device("cuda"):
             net = Net(tail()).eval()
             cam = ClusteredLayerCAM(net, net.conv, **options)
             net.conv.register_forward_pre_hook(lambda *_: passes.append(1))

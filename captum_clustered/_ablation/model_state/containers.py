@@ -78,10 +78,14 @@ class Containers:
         tensors = []
         while pending:
             value = pending.pop()
-            if id(value) in self._seen or isinstance(value, (Parameter, Module)):
+            is_tensor = type(value) is Tensor
+            # Asking a tensor whether it is a parameter takes longer than all else here.
+            if id(value) in self._seen or (
+                not is_tensor and isinstance(value, (Parameter, Module))
+            ):
                 continue
             self._seen[id(value)] = value
-            if isinstance(value, Tensor):
+            if is_tensor or isinstance(value, Tensor):
                 if has_values(value) and value.numel() <= self._remaining_elements:
                     self._remaining_elements -= value.numel()
                     tensors.append(value)

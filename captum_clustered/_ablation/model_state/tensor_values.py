@@ -38,7 +38,7 @@ class TensorValues:
             # Torch refuses to write into expanded tensors; their copy could be large.
             if 0 not in memory.stride() or memory.numel() < 2:
                 is_small = memory.numel() <= SMALL
-                kind = (memory.dtype, memory.device)
+                kind = (memory.dtype, memory.device, memory.is_inference())
                 groups.setdefault(kind if is_small else id(memory), []).append(memory)
         self._copies = [(group, _together(group).clone()) for group in groups.values()]
 
@@ -91,12 +91,17 @@ def _are_same(one: Tensor, other: Tensor) -> bool:
 def _write(group: list[Tensor], copy: Tensor) -> None:
     """Write what :func:`_together` returned before; only where it differs."""
     parts = copy.flatten().split([memory.numel() for memory in group])
-    for memory, part in zip(group, parts, strict=True):
-        values = part.view(memory.shape)
-        # Other memory than a GPU's may be read-only.
-        if memory.is_cuda or not _are_same(memory, values):
+    values = [part.view(memory.shape) for memory, part in zip(group, parts, strict=True)]
+    if copy.is_cuda:
+        # One operation for all of them.
+        with _writing_into(group[0]):
+            torch._foreach_copy_(group, values)
+        return
+    for memory, part in zip(group, values, strict=True):
+        # Memory may be read-only.
+        if not _are_same(memory, part):
             with _writing_into(memory):
-                memory.copy_(values)
+                memory.copy_(part)
 
 
 def _writing_into(tensor: Tensor) -> AbstractContextManager[None]:

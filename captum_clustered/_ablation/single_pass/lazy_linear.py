@@ -22,6 +22,7 @@ from captum_clustered._ablation.single_pass.lazy_base import (
     n_writes,
     state_of,
 )
+from captum_clustered._clustering.cluster_sums import cluster_sums
 from captum_clustered._clustering.features import at_least_float32
 
 # Terms that are computed at a time: they should stay in the cache until they are added up.
@@ -72,18 +73,22 @@ class _State:
         """Return one output for each example, of weights (F,) or (N, F)."""
         with without_autocast(weight):
             terms = (self.difference * weight).view(len(self.difference), -1, self._width).sum(2)
-            parts = [(slice(None), terms.T[..., None])]
-            return self._without(unablated, self.ablation.evaluations.cluster_sums(parts))
+            evaluations = self.ablation.evaluations
+            sums = [
+                cluster_sums(terms, labels, design.n_clusters).T[..., None]
+                for labels, design in zip(evaluations.labels, evaluations.designs, strict=True)
+            ]
+            return self._without(unablated, sums)
 
     @property
     def _width(self) -> int:
         """Columns of each channel."""
         return self.difference.shape[1] // self.ablation.n_channels
 
-    def _without(self, unablated: Tensor, cluster_sums: Sequence[Tensor]) -> Tensor:
+    def _without(self, unablated: Tensor, sums: Sequence[Tensor]) -> Tensor:
         if n_writes(self.weight) != self.n_writes:
             raise CannotBeLazyError("The model has written into the weight.")
-        ablated = self.ablation.ablated_sum(cluster_sums)
+        ablated = self.ablation.ablated_sum(sums)
         return (unablated - ablated.view(unablated.shape)).to(unablated.dtype)
 
     def _cluster_sums(self) -> list[Tensor]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._C import _functorch
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode
@@ -17,8 +18,9 @@ from torch.utils import _pytree as pytree
 
 from captum_clustered._ablation.model_state.torch_settings import SharedSwitch
 
-_CONVOLUTIONS = frozenset(
+_HELPED = frozenset(
     {
+        F.batch_norm,
         *(torch.conv1d, torch.conv2d, torch.conv3d),
         *(torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d),
     }
@@ -42,11 +44,18 @@ class AutocastHelp(TorchFunctionMode):
     ) -> Any:
         """Call a function on operands of the dtype that it needs."""
         kwargs = kwargs or {}
-        if func in _CONVOLUTIONS:
+        if func not in _HELPED or not any(map(_is_batched, args)):
+            # What comes before the layer needs no help.
+            return func(*args, **kwargs)
+        if func is not F.batch_norm:
             args, kwargs = pytree.tree_map_only(Tensor, _autocast, (args, kwargs))
-        elif func is F.batch_norm and args and args[0].dtype in (torch.float16, torch.bfloat16):
+        elif args[0].dtype in (torch.float16, torch.bfloat16):
             return func(args[0].float(), *args[1:], **kwargs).to(args[0].dtype)
         return func(*args, **kwargs)
+
+
+def _is_batched(arg: Any) -> bool:
+    return isinstance(arg, Tensor) and _functorch.is_batchedtensor(arg)
 
 
 def _autocast(tensor: Tensor) -> Tensor:

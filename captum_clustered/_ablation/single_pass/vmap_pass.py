@@ -48,7 +48,6 @@ class Attempt:
         is_counted (bool): Whether these calls were counted, not guessed.
         chunk (int or None): Evaluations in one forward pass; None means all.
         plan (AblationPlan or None): The evaluations, if an earlier attempt has planned them.
-        autocast (bool): Whether to help vmap under autocast.
         measures_tail (bool): Whether the first pass has one evaluation, which shows how many
                     at once need little memory behind the layer.
     """
@@ -57,7 +56,6 @@ class Attempt:
     n_calls: int
     chunk: int | None
     plan: AblationPlan | None = None
-    autocast: bool = False
     is_counted: bool = False
     measures_tail: bool = False
 
@@ -82,10 +80,7 @@ def vmap_pass(request: AblationRequest) -> AblationScores:
         PlanError: If the plan fails or the layer is not reached.
         Exception: Whatever the model raises under vmap, even if it runs without vmap.
     """
-    outcome: Attempt | AblationScores
-    device = next(iter(request.layer.parameters()), torch.empty(0)).device.type
-    autocast = torch.is_autocast_enabled(device)
-    outcome = Attempt(lazy=True, n_calls=request.n_calls or 1, chunk=None, autocast=autocast)
+    outcome: Attempt | AblationScores = Attempt(True, n_calls=request.n_calls or 1, chunk=None)
     while isinstance(outcome, Attempt):
         outcome = _run(request, outcome)
     return outcome
@@ -143,8 +138,6 @@ def _after_error(
             plan=run.plan,
             measures_tail=not is_known,
         )
-    if run.autocast and not attempt.autocast:
-        return replace(attempt, autocast=True)
     if run.plan is None or not attempt.lazy:
         return None
     chunk = chunk_size(request.perturbations_per_eval, run.plan.n_elements)
@@ -181,7 +174,6 @@ class _Pass:
         plan (AblationPlan or None): The evaluations; planned in the layer's hook if not given.
         calls (int): Number of the layer's calls.
         error (Exception or None): The reason why there is no plan.
-        autocast (bool): Whether the layer is in an autocast region.
     """
 
     request: AblationRequest
@@ -191,7 +183,6 @@ class _Pass:
     stop: int
     calls: int = 0
     error: Exception | None = None
-    autocast: bool = False
 
     def __post_init__(self) -> None:
         self._index = torch.tensor(0, device="cpu")
@@ -219,19 +210,18 @@ class _Pass:
             with self._until_output:
                 if not self.attempt.lazy:
                     self._until_output.enter_context(InPlaceHelp(index))
+                self._n_modes = n_modes()
                 return materialize(self.request.run(self._until_output))
 
         indices = torch.arange(self.stop - self.start, device="cpu")
         hook = edit_layer(self.request.layer, self.request.attribute_to_layer_input, self._edit)
-        help_autocast = AutocastHelp() if self.attempt.autocast else nullcontext()
         with (
             hook,
             quiet_fallback(),
             plain_autograd_functions(),
-            help_autocast,
             ExitStack() as until_end,
         ):
-            self._n_modes, self._n_dispatch_modes = n_modes(), _len_torch_dispatch_stack()
+            self._n_dispatch_modes = _len_torch_dispatch_stack()
             if self._may_be_called_again and self.stop - self.start > 1:
                 OutputWatch(self.stop - self.start).start(until_end)
             return torch.func.vmap(score, randomness="same")(indices)
@@ -239,7 +229,6 @@ class _Pass:
     def _edit(self, tensors: LayerTensors) -> Tensors | None:
         """Ablate the layer's tensors for the current index of vmap."""
         self.calls += 1
-        self.autocast |= any(torch.is_autocast_enabled(t.device.type) for t in tensors)
         if self.calls != self.attempt.n_calls:
             return None
         if self.plan is None:
@@ -252,6 +241,11 @@ class _Pass:
                 # Not raised here: this may turn out not to be the layer's last call.
                 self.error = error
                 return None
+        is_autocast = any(torch.is_autocast_enabled(tensor.device.type) for tensor in tensors)
+        # Not in a mode of the model's, which would end before its output.
+        if is_autocast and n_modes() == self._n_modes:
+            self._until_output.enter_context(AutocastHelp())
+            self._n_modes += 1
         index = self._index.reshape(1).to(tensors[0].device, non_blocking=True)
         ablations = self.plan.ablations(self.start, self.stop, index)
         n_evaluations = self.stop - self.start
