@@ -40,7 +40,7 @@ class TensorValues:
                 is_small = memory.numel() <= SMALL
                 kind = (memory.dtype, memory.device, memory.is_inference())
                 groups.setdefault(kind if is_small else id(memory), []).append(memory)
-        self._copies = [(group, _together(group).clone()) for group in groups.values()]
+        self._copies = [(group, _copy_of(group)) for group in groups.values()]
 
     @property
     def have_changed(self) -> bool:
@@ -79,6 +79,11 @@ def _is_elsewhere(tensor: Tensor, memory: Tensor) -> bool:
 def _together(group: list[Tensor]) -> Tensor:
     together: Tensor = group[0] if len(group) == 1 else _flatten_dense_tensors(group)
     return together
+
+
+def _copy_of(group: list[Tensor]) -> Tensor:
+    together = _together(group)
+    return together.clone() if len(group) == 1 else together
 
 
 def _are_same(one: Tensor, other: Tensor) -> bool:
