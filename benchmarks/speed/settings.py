@@ -42,13 +42,11 @@ def prepared(setting: str, model: Module, inputs: Tensor) -> tuple[Module, Tenso
 def numbers(setting: str, device: torch.device) -> Iterator[None]:
     """Compute in a setting's numbers inside the context."""
     words = words_of(setting)
-    backends = (torch.backends.cudnn, torch.backends.cuda.matmul)
-    before = [backend.allow_tf32 for backend in backends]
-    for backend in backends:
-        backend.allow_tf32 = "tf32" in words
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, products.allow_tf32
+    convolutions.allow_tf32 = products.allow_tf32 = "tf32" in words
     try:
         with torch.autocast(device.type, torch.bfloat16, enabled="bfloat16" in words):
             yield
     finally:
-        for backend, value in zip(backends, before, strict=True):
-            backend.allow_tf32 = value
+        convolutions.allow_tf32, products.allow_tf32 = before

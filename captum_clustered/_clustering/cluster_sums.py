@@ -12,15 +12,20 @@ MAX_MASKED = 2**24
 def cluster_sums(values: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
     """Return the sums (N, K, ...) of values (N, C, ...) over each cluster's channels (N, C)."""
     n_examples = len(values)
-    is_small = n_clusters * labels.numel() <= MAX_MASKED
-    if is_small and values.dim() == 2 and values.device.type != "cpu":
-        # A GPU sorts the labels for the sums below.
-        numbers = torch.arange(n_clusters, device=labels.device)[:, None]
-        return torch.where(labels[:, None] == numbers, values[:, None], 0).sum(2)
+    is_small = values.dim() == 2 and n_clusters * labels.numel() <= MAX_MASKED
+    if is_small and values.device.type != "cpu":
+        # The sums below take several times as long, because a GPU sorts the labels for them.
+        return masked_sums(values, labels, n_clusters)
     example = torch.arange(n_examples, device=labels.device)[:, None]
     sums = values.new_zeros(n_examples * n_clusters, *values.shape[2:])
     add_rows(sums, (labels + n_clusters * example).flatten(), values.flatten(0, 1))
     return sums.view(n_examples, n_clusters, *values.shape[2:])
+
+
+def masked_sums(values: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
+    """Return the sums (N, K) of values (N, C) over each cluster's channels (N, C)."""
+    numbers = torch.arange(n_clusters, device=labels.device)[:, None]
+    return torch.where(labels[:, None] == numbers, values[:, None], 0).sum(2)
 
 
 def add_rows(sums: Tensor, index: Tensor, rows: Tensor) -> None:

@@ -144,6 +144,7 @@ def test_baselines_are_one_for_each_tensor_in_its_dtype():
         (torch.rand(5, 1, 1), ValueError, "does not broadcast"),
         (torch.rand(2, 2, 4, 3, 3), ValueError, "does not broadcast"),
         ("zero", TypeError, "numbers or tensors; got str"),
+        (1e39, ValueError, "layer_baselines=1e.39 does not fit into the layer's torch.float32"),
     ],
 )
 def test_baselines_that_do_not_fit(baselines, error, message):

@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -159,6 +160,21 @@ def test_cuda_equals_cpu(net, x):
         attribution, _ = explain(net, net.conv, x[i : i + 1].cuda(), clusterer=clusters.labels[i])
         assert attribution.is_cuda
         torch.testing.assert_close(attribution.cpu(), expected[i : i + 1], rtol=1e-3, atol=1e-4)
+
+
+@CUDA
+@pytest.mark.parametrize("options", [{}, {"importance": "shapley", "clusterer": 6}])
+def test_on_a_gpu_only_the_check_of_the_result_waits(net, x, monkeypatch, options):
+    net, x = net.cuda(), x.cuda()
+    cam = ClusteredLayerCAM(net, net.conv, **options)
+    expected = cam.attribute(x, 1)
+    monkeypatch.setattr(torch, "isfinite", lambda _: SimpleNamespace(all=lambda: True))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = cam.attribute(x, 1)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(found, expected)
 
 
 @CUDA

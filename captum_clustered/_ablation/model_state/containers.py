@@ -78,19 +78,19 @@ class Containers:
         tensors = []
         while pending:
             value = pending.pop()
-            is_tensor = type(value) is Tensor
-            # Asking a tensor whether it is a parameter takes longer than all else here.
-            if id(value) in self._seen or (
-                not is_tensor and isinstance(value, (Parameter, Module))
-            ):
+            kind = type(value)
+            if id(value) in self._seen or isinstance(value, Module):
                 continue
             self._seen[id(value)] = value
-            if is_tensor or isinstance(value, Tensor):
+            if kind is Tensor or isinstance(value, Tensor):
+                # Asking a tensor whether it is a parameter takes long.
+                if kind is not Tensor and isinstance(value, Parameter):
+                    continue
                 if has_values(value) and value.numel() <= self._remaining_elements:
                     self._remaining_elements -= value.numel()
                     tensors.append(value)
                 continue
-            if type(value) is np.ndarray:
+            if kind is np.ndarray:
                 self._array(value)
             pending += (item for item in self._added(value) if type(item) not in _LEAVES)
         self._restorers.append(TensorValues(tensors).restore)
@@ -107,6 +107,8 @@ class Containers:
 
     def _added(self, value: Any) -> list[Any]:
         """Remember the contents of one object; return them."""
+        if type(value) in (tuple, frozenset):
+            return [*value]
         for generator, read, write in _GENERATORS:
             if isinstance(value, generator) and not _is_global(value):
                 self._restorers.append(functools.partial(write, value, read(value)))

@@ -317,11 +317,18 @@ class _Snapshot:
         self.module = module
         self.depends_on_mode = module.training and isinstance(module, (_BatchNorm, _DropoutNd))
         self.attributes = {} if _keeps_attributes(module) else _own_attributes(module)
+        self._n_names = len(vars(module))
         self.buffers = dict(module._buffers)
+
+    def _has_other_attributes(self) -> bool:
+        now = vars(self.module)
+        return len(now) != self._n_names or any(
+            now.get(name, self) is not value for name, value in self.attributes.items()
+        )
 
     def restore(self) -> None:
         """Put everything back."""
-        if not _keeps_attributes(self.module):
+        if not _keeps_attributes(self.module) and self._has_other_attributes():
             for name in _own_attributes(self.module).keys() - self.attributes.keys():
                 del self.module.__dict__[name]
             self.module.__dict__.update(self.attributes)
@@ -337,4 +344,5 @@ def _are_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _own_attributes(module: Module) -> dict[str, Any]:
-    return {name: value for name, value in vars(module).items() if name not in _OF_TORCH}
+    attributes = vars(module)
+    return {name: attributes[name] for name in attributes.keys() - _OF_TORCH}

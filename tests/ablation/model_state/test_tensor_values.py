@@ -3,27 +3,46 @@
 import warnings
 
 import numpy as np
+import pytest
 import torch
 
 from captum_clustered._ablation.model_state import tensor_values
 from captum_clustered._ablation.model_state.tensor_values import TensorValues
 
 
-def tensors():
+def tensors(device="cpu"):
     """Small and large ones, of several dtypes and layouts in memory."""
-    return [
-        torch.arange(3.0),
-        torch.arange(6.0).view(2, 3).T,
-        torch.tensor(5),
-        torch.tensor([1.0, torch.nan]),
-        torch.tensor([True, False]),
-        torch.arange(tensor_values.SMALL + 1.0)[None],
-        torch.ones(1).expand(4),
-    ]
+    with torch.device(device):
+        return [
+            torch.arange(3.0),
+            torch.arange(6.0).view(2, 3).T,
+            torch.tensor(5),
+            torch.tensor([1.0, torch.nan]),
+            torch.tensor([True, False]),
+            torch.arange(tensor_values.SMALL + 1.0)[None],
+            torch.ones(1).expand(4),
+        ]
 
 
 def same(one, other):
     return one.shape == other.shape and torch.equal(torch.nan_to_num(one), torch.nan_to_num(other))
+
+
+def test_of_tensors_on_a_gpu_all_are_restored():
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    with torch.inference_mode():
+        inference = torch.ones(2, device="cuda")
+    given, expected = [*tensors("cuda"), inference], [*tensors("cuda"), inference.clone()]
+    values = TensorValues(given)
+    for tensor in given[:6]:
+        tensor.data.zero_()
+    with torch.inference_mode():
+        inference.zero_()
+    versions = [tensor._version for tensor in given[:6]]
+    values.restore()
+    assert all(map(same, given, expected))
+    assert [tensor._version for tensor in given[:6]] == versions
 
 
 def test_each_tensor_is_restored_and_the_others_are_left_alone():
