@@ -73,19 +73,14 @@ class Evaluations:
         Returns:
             list[Tensor]: Sums (K, N, O) for each clustering.
         """
-        _, n_examples, _ = self.labels.shape
-        example = torch.arange(n_examples, device=self.labels.device)
         sums: list[Tensor] = []
         for channels, part in terms:
-            rows = part.flatten(0, 1)
             sums = sums or [
-                rows.new_zeros(design.n_clusters * n_examples, rows.shape[1])
-                for design in self.designs
+                part.new_zeros(design.n_clusters, *part.shape[1:]) for design in self.designs
             ]
             for labels, total in zip(self.labels, sums, strict=True):
-                index = labels[:, channels].T * n_examples + example
-                add_rows(total, index.flatten(), rows)
-        return [total.view(-1, n_examples, total.shape[1]) for total in sums]
+                _add_terms(total, labels[:, channels], part)
+        return sums
 
     def ablated_sums(self, cluster_sums: Sequence[Tensor]) -> Tensor:
         """
@@ -99,6 +94,23 @@ class Evaluations:
         for sums, design in zip(cluster_sums, self.designs, strict=True):
             parts.append(design.ablated_sums(sums))
         return torch.cat(parts)[self.start : self.stop]
+
+
+def _add_terms(sums: Tensor, labels: Tensor, terms: Tensor) -> None:
+    """Add the terms (c, N, O) of channels of clusters ``labels`` (N, c) to sums (K, N, O)."""
+    n_examples = len(labels)
+    if sums.device.type == "cpu":
+        index = labels.T * n_examples + torch.arange(n_examples, device=labels.device)
+        add_rows(sums.view(-1, sums.shape[2]), index.flatten(), terms.flatten(0, 1))
+    else:
+        add_products(sums, labels, terms)
+
+
+def add_products(sums: Tensor, labels: Tensor, terms: Tensor) -> None:
+    """Do the same with products of zeros and ones. To add rows, a GPU has to sort the labels."""
+    numbers = torch.arange(len(sums), device=labels.device)[:, None]
+    is_member = (labels[:, None] == numbers).to(terms.dtype)
+    sums += torch.bmm(is_member, terms.transpose(0, 1)).transpose(0, 1)
 
 
 @dataclass

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Of a tensor with each value once for each cluster.
-MAX_MASKED = 2**24
+# With more clusters, a tensor with each value once for each cluster would be large.
+MAX_MASKED = 64
 
 
 def cluster_sums(values: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
     """Return the sums (N, K, ...) of values (N, C, ...) over each cluster's channels (N, C)."""
     n_examples = len(values)
-    is_small = values.dim() == 2 and n_clusters * labels.numel() <= MAX_MASKED
+    is_small = values.dim() == 2 and n_clusters <= MAX_MASKED
     if is_small and values.device.type != "cpu":
         # The sums below take several times as long, because a GPU sorts the labels for them.
         return masked_sums(values, labels, n_clusters)

@@ -25,8 +25,9 @@ from captum_clustered._ablation.single_pass.lazy_base import (
 from captum_clustered._clustering.cluster_sums import cluster_sums
 from captum_clustered._clustering.features import at_least_float32
 
-# Terms that are computed at a time: they should stay in the cache until they are added up.
+# Terms that are computed at a time. A CPU should have them in its cache when they are added up.
 MAX_TERMS = 2**18
+MAX_TERMS_ON_GPU = 2**24
 # Up to this number of clusters, a product of the weights and each cluster's channels is faster than
 # adding up the terms of each channel.
 MAX_PRODUCTS = 32
@@ -105,7 +106,8 @@ class _State:
         # With P positions for each channel: (C, N, P) and (C, P, O).
         left = self.difference.view(shape).transpose(0, 1)
         right = self.weight.view(shape).permute(1, 2, 0)
-        step = max(1, MAX_TERMS // self.unablated.numel())
+        most = MAX_TERMS if left.device.type == "cpu" else MAX_TERMS_ON_GPU
+        step = max(1, most // self.unablated.numel())
         for start in range(0, self.ablation.n_channels, step):
             channels = slice(start, start + step)
             part = right[channels].to(left.dtype)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from captum_clustered._ablation.memory_cap import TooManyEvaluations
@@ -48,8 +48,8 @@ class TailMemory(TorchDispatchMode):
         """Run an operation and add the memory of its results, unless it is an argument's."""
         kwargs = kwargs or {}
         found = func(*args, **kwargs)
-        given = {storage._cdata for storage in _storages((args, kwargs))}
-        for storage in _storages(found):
+        given = {storage._cdata for storage in _storages((args, [*kwargs.values()]))}
+        for storage in _storages((found,)):
             if storage._cdata not in given:
                 given.add(storage._cdata)
                 self._add(storage.nbytes())
@@ -63,9 +63,12 @@ class TailMemory(TorchDispatchMode):
         self.peak = max(self.peak, self._now)
 
 
-def _storages(tree: Any) -> list[Any]:
-    return [
-        leaf.untyped_storage()
-        for leaf in pytree.tree_leaves(tree)
-        if isinstance(leaf, Tensor) and torch._C._has_storage(leaf)
-    ]
+def _storages(values: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    # Not pytree's functions, which would take longer than a small operation.
+    for value in values:
+        if isinstance(value, Tensor):
+            found += [value.untyped_storage()] if torch._C._has_storage(value) else []
+        elif isinstance(value, (tuple, list)):
+            found += _storages(value)
+    return found

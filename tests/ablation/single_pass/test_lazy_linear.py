@@ -9,7 +9,7 @@ from torch import Tensor
 from captum_clustered import ClusteredLayerCAM
 from captum_clustered._ablation import memory_cap
 from captum_clustered._ablation.coalitions import LeaveOneOut, shapley
-from captum_clustered._ablation.evaluations import ChannelAblation, Evaluations
+from captum_clustered._ablation.evaluations import ChannelAblation, Evaluations, add_products
 from captum_clustered._ablation.memory_cap import SizeLimit
 from captum_clustered._ablation.single_pass import lazy_linear
 from captum_clustered._ablation.single_pass.lazy_base import CannotBeLazyError, materialize
@@ -108,6 +108,18 @@ def test_sums_by_hand():
     assert evaluations.ablated_sums(sums).flatten().tolist() == [0, 7, 5, 2]
     (parts,) = evaluations.split(torch.tensor([[1.0, 2.0, 4.0]]))
     assert parts[:, 0].tolist() == [[1, 0, 4], [0, 2, 0]]
+
+
+def test_products_give_the_same_sums():
+    labels = torch.tensor([[0, 1, 0], [2, 2, 0]])
+    terms = torch.tensor([[[1.0, 2], [4, 8]], [[16, 32], [64, 128]], [[256, 512], [1024, 2048]]])
+    sums = torch.ones(3, 2, 2)
+    add_products(sums, labels, terms)
+    assert (sums - 1).tolist() == [
+        [[257, 514], [1024, 2048]],
+        [[16, 32], [0, 0]],
+        [[0, 0], [68, 136]],
+    ]
 
 
 def test_the_output_without_ablation_is_that_of_the_layer():
