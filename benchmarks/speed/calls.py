@@ -58,12 +58,17 @@ class Case:
 
 
 def make_case(
-    model: str, batch_size: int, device: str, layer: str = "", setting: str = "float32"
+    model: str,
+    batch_size: int,
+    device: str,
+    layer: str = "",
+    setting: str = "float32",
+    size: int = 224,
 ) -> Case:
-    """Make a case of a torchvision network and random images."""
+    """Make a case of a torchvision network and random images of size x size."""
     torch.manual_seed(0)
     network = models.get_model(model, weights=None).eval().to(device)
-    inputs = torch.randn(batch_size, 3, 224, 224, device=device)
+    inputs = torch.randn(batch_size, 3, size, size, device=device)
     explained = network.get_submodule(layer or LAYERS[model])
     network, inputs = prepared(setting, network, inputs)
     return Case(network, explained, inputs)

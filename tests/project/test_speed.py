@@ -3,6 +3,7 @@ import pytest
 import torch
 from speed.calls import FORWARD, chosen, make_calls, make_case
 from speed.growth import slope
+from speed.settings import numbers, prepared, words_of
 from speed.timing import ratios, seconds_of
 
 
@@ -31,6 +32,26 @@ def test_all_calls_work():
     for call in calls.values():
         call()
     assert next(iter(calls)) == FORWARD
+
+
+def test_a_setting_holds_inside_its_context():
+    convolutions = torch.backends.cudnn
+    before = convolutions.allow_tf32
+    for setting, expected in (("float32", False), ("tf32+bfloat16", True)):
+        with numbers(setting, torch.device("cpu")):
+            assert convolutions.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is expected
+            assert torch.is_autocast_enabled("cpu") is expected
+        assert convolutions.allow_tf32 is before
+        assert not torch.is_autocast_enabled("cpu")
+
+
+def test_a_setting_changes_the_layout_or_is_refused():
+    model, x = torch.nn.Conv2d(2, 2, 3), torch.zeros(1, 2, 4, 4)
+    model, x = prepared("tf32+channels_last", model, x)
+    for tensor in (model.weight, x):
+        assert tensor.is_contiguous(memory_format=torch.channels_last)
+    with pytest.raises(SystemExit, match="--settings has 'fp32'; it joins some of"):
+        words_of("fp32")
 
 
 def test_some_calls_are_chosen_by_name_with_the_plain_forward_pass():
