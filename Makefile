@@ -13,9 +13,10 @@ MODELS ?= out/models
 STUDY = PYTHONPATH="notebooks$${PYTHONPATH:+:$$PYTHONPATH}" $(BIN)/python -m
 
 # The tests run in two processes, each with one thread of torch, and those of a file in one of them:
-# they share what its fixtures make.
+# they share what its fixtures make. Compiled tests are kept, whatever the environment says: each
+# process reads them all, and compiling takes it five seconds.
 PYTEST_OPTIONS = --numprocesses 2 --dist loadfile --no-loadscope-reorder
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_OPTIONS)
+PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage test-fast test-oldest fuzz zoo lint notebooks pictures study study-grid study-imagenet study-train \

@@ -1,3 +1,4 @@
+import gc
 import shutil
 import sys
 from pathlib import Path
@@ -6,6 +7,16 @@ import pytest
 
 # Torch is imported in fixtures: the process that only hands tests to xdist's workers needs none.
 HELPERS = Path(__file__).parent / "helpers"
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the zoo: as the last file, it would leave the other process without work."""
+    items.sort(key=lambda item: item.path.parent.name != "zoo")
+
+
+def pytest_collection_finish():
+    """Keep what was imported out of the garbage collector, which would look at it ever again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -36,3 +47,17 @@ def photo(workplace) -> Path:
     path = workplace / "photo.png"
     Image.fromarray(values).save(path)
     return path
+
+
+@pytest.fixture
+def coarse_figures(monkeypatch):
+    """Draws figures with few pixels and without a layout, which tests of figures look at."""
+    from captum_clustered.visualization import canvas
+
+    class Coarse(canvas.FigureCanvasAgg):
+        def print_png(self, path):
+            self.figure.set_layout_engine("none")
+            self.figure.set_dpi(20)
+            super().print_png(path)
+
+    monkeypatch.setattr(canvas, "FigureCanvasAgg", Coarse)

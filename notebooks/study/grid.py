@@ -109,10 +109,13 @@ def grid(
         path = folder / f"clusters-{n_clusters}.pt"
         return fitted_clusters(network, target, reference, path, options.batch_size, n_clusters)
 
+    if options.variants:
+        # Before clusters are fitted, which takes minutes.
+        there = variants(lambda _: torch.zeros(N_CHANNELS, dtype=torch.long), N_CHANNELS)
+        unknown = [name for name in options.variants if name not in there]
+        if unknown:
+            raise ValueError(f"--variants has {unknown}; there are {list(there)}.")
     found = variants(fit, N_CHANNELS)
-    unknown = [name for name in options.variants or () if name not in found]
-    if unknown:
-        raise ValueError(f"--variants has {unknown}; there are {list(found)}.")
     chosen = {name: found[name] for name in options.variants or found}
     images = sample(data.part("val-select"), options.limit)
     return compare(

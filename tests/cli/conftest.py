@@ -6,8 +6,6 @@ import pytest
 from typer.testing import CliRunner
 
 from captum_clustered.cli.app import app
-from captum_clustered.visualization import canvas
-from captum_clustered.visualization.canvas import save_figure
 
 
 @pytest.fixture(autouse=True)
@@ -41,20 +39,19 @@ def usual():
     return options_before
 
 
-@pytest.fixture
-def coarse_figures(monkeypatch):
-    """Draws figures with few pixels and without a layout, which tests of figures look at."""
-
-    def save(figure, path):
-        figure.set_layout_engine("none")
-        figure.set_dpi(20)
-        save_figure(figure, path)
-
-    monkeypatch.setattr(canvas, "save_figure", save)
+@pytest.fixture(autouse=True)
+def _coarse_figures(request):
+    if "whole_figures" not in request.fixturenames:
+        request.getfixturevalue("coarse_figures")
 
 
 @pytest.fixture
-def explain(run, photo, usual, coarse_figures):
+def whole_figures():
+    """Draws figures as they are."""
+
+
+@pytest.fixture
+def explain(run, photo, usual):
     """Runs explain on the picture with a tiny network; options replace the usual ones."""
 
     def invoke(*options, images=None):

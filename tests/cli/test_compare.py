@@ -128,7 +128,7 @@ class TestResults:
         assert list(found["method"]) == list(expected["method"])
         assert list(found["file"].unique()) == ["a.png", "b.png", "c.png"]
 
-    def test_files_and_table(self, run_compare, workplace):
+    def test_files_and_table(self, run_compare, workplace, whole_figures):
         result = run_compare("--metrics", "insertion")
         assert result.exit_code == 0
         for name in ("metrics.png", "curves.png", "gallery.png"):

@@ -35,7 +35,7 @@ needs_network = pytest.mark.skipif(
 
 @needs_network
 class TestDemo:
-    def test_main_job(self, run, tmp_path, monkeypatch):
+    def test_main_job(self, run, tmp_path, monkeypatch, whole_figures):
         # Three of the eight photographs, because measuring takes most of the time.
         monkeypatch.setattr(demo, "photographs", lambda: photographs(["temple", "flower", "cat"]))
         monkeypatch.setattr(demo, "N_TIMINGS", 1)

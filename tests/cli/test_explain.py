@@ -337,7 +337,7 @@ class TestTransformers:
 
 
 class TestFiles:
-    def test_one_figure_for_each_image(self, run, photo, usual):
+    def test_one_figure_for_each_image(self, run, photo, usual, whole_figures):
         result = run("explain", photo, *usual([]))
         assert result.exit_code == 0
         with Image.open("out/photo.png") as figure:

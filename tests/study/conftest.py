@@ -4,6 +4,8 @@ import pytest
 import torch.utils.data
 from study import auc, front, images
 
+from captum_clustered import _fit
+
 
 def pytest_collection_modifyitems(items):
     """Mark all tests of this folder."""
@@ -22,8 +24,9 @@ def impatient_loaders():
 
 @pytest.fixture(autouse=True)
 def few_repetitions(monkeypatch):
-    """Use enough resamples for intervals of a handful of patients, and measure costs twice."""
+    """Resample little, measure costs twice, and fit clusters from one start."""
     monkeypatch.setattr(auc, "N_RESAMPLES", 50)
+    monkeypatch.setattr(_fit, "FIT_RESTARTS", 1)
     monkeypatch.setattr(front, "N_ROUNDS", 2)
 
 

@@ -41,7 +41,7 @@ def trained(folder, name, *options):
     ("name", "options"),
     [("ddti", ["--crop", "0.2", "--fold", "2"]), ("tn5000", []), ("table", ["--crop", "0"])],
 )
-def test_from_training_to_tables(tmp_path, capsys, name, options):
+def test_from_training_to_tables(tmp_path, capsys, coarse_figures, name, options):
     arguments = trained(tmp_path, name, *options)
     assert f"- {name}, train: " in capsys.readouterr().out
     run.main(arguments)
