@@ -15,7 +15,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Keep what was imported out of the garbage collector, which would look at it ever again."""
+    """Keep what was imported out of the garbage collector, which would look at it again and again."""
     gc.freeze()
 
 

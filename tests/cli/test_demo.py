@@ -3,6 +3,7 @@
 import re
 import sys
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
@@ -36,8 +37,10 @@ needs_network = pytest.mark.skipif(
 @needs_network
 class TestDemo:
     def test_main_job(self, run, tmp_path, monkeypatch, whole_figures):
-        # Three of the eight photographs, because measuring takes most of the time.
+        # Three of the eight photographs and two perturbations of each, because measuring takes most
+        # of the time.
         monkeypatch.setattr(demo, "photographs", lambda: photographs(["temple", "flower", "cat"]))
+        monkeypatch.setattr(demo, "sensitivity_max", partial(sensitivity_max, n_perturb_samples=2))
         monkeypatch.setattr(demo, "N_TIMINGS", 1)
         result = run("demo", "--out", "d")
         assert result.exit_code == 0, result.output

@@ -93,10 +93,37 @@ def whole(tmp_path_factory):
     return contents(folder)
 
 
-def test_results_are_the_same_bits(tmp_path, whole):
+class Relative(Pictures):
+    """Is there only in the directory of the process that was called."""
+
+    def __getitem__(self, index):
+        Path("marker").stat()
+        return super().__getitem__(index)
+
+
+@pytest.fixture(scope="module")
+def in_ray(tmp_path_factory):
+    """What Ray's workers give for relative paths, and the calls of progress."""
     calls = []
-    run(tmp_path, engine=RayEngine(), progress=lambda *call: calls.append(call))
-    assert contents(tmp_path) == whole
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("in_ray"))
+        Path("marker").touch()
+        run("out", Relative(), engine=RayEngine(), progress=lambda *call: calls.append(call))
+        return contents("out"), calls
+
+
+def test_results_are_the_same_bits(in_ray, whole):
+    assert in_ray[0] == whole
+
+
+def test_relative_paths_mean_the_same_in_workers(in_ray):
+    # An item that is not there is an error of its own.
+    assert any("chunk-" in name for name in in_ray[0])
+    assert not any(b"marker" in content for content in in_ray[0].values())
+
+
+def test_progress_is_told(in_ray):
+    calls = in_ray[1]
     assert calls[0] == (0, N)
     assert calls[-1] == (N, N)
 
@@ -121,21 +148,6 @@ def test_what_ends_a_worker_is_named(tmp_path):
         run(tmp_path, Marked(), cam, engine=RayEngine(workers=1))
     # Two chunks of four were whole by then.
     assert len(Run(tmp_path).table()) == 8
-
-
-class Relative(Pictures):
-    """Is there only in the directory of the process that was called."""
-
-    def __getitem__(self, index):
-        Path("marker").stat()
-        return super().__getitem__(index)
-
-
-def test_relative_paths_mean_the_same_in_workers(tmp_path, whole, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("marker").touch()
-    run("out", Relative(), engine=RayEngine(workers=1))
-    assert contents("out") == whole
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-N_IMAGES = 24
+N_IMAGES = 12
 # More columns than a window or paper has room for.
 MANY_METRICS = {f"metric {i}": ("lower", "higher", None)[i % 3] for i in range(14)}
 
