@@ -15,7 +15,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Keep what was imported out of the garbage collector, which would look at it again and again."""
+    """Keep what was imported out of garbage collection, which would look at it each time."""
     gc.freeze()
 
 
