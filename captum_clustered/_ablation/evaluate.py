@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -87,7 +87,7 @@ def evaluate(
     numbers = PassNumbers(state.devices, state.is_training or cam._can_draw, is_parallel)
     arguments = CallArguments(formatted, additional_forward_args)
 
-    def run(until_output: ExitStack | None = None) -> Tensor:
+    def run(until_output: AbstractContextManager[None] | None = None) -> Tensor:
         until = until_output or nullcontext()
         with arguments.one_pass(), state.restored(), numbers.one_pass(), until:
             return target_scores(cam.forward_func, formatted, target, additional_forward_args)

@@ -165,7 +165,7 @@ def _format_baseline(baseline: int | float | Tensor, tensor: Tensor) -> Tensor:
     else:
         try:
             # Not as_tensor, which waits for a GPU.
-            formatted = tensor.new_full((), baseline)
+            formatted = tensor.new_full((), float(baseline))
         except (RuntimeError, OverflowError) as error:
             raise ValueError(
                 f"layer_baselines={baseline} does not fit into the layer's {tensor.dtype}."

@@ -30,8 +30,8 @@ class AblationRequest:
     Attributes:
 
         run (Callable): Runs the model on the whole batch; returns the score of each example,
-                    shape (N,), at least float32. Takes an ExitStack, which is closed once the
-                    score is computed; by default none.
+                    shape (N,), at least float32. Takes a context in which the score is computed;
+                    by default none.
         layer (Module): The layer to ablate, at its last call in a forward pass.
         attribute_to_layer_input (bool): Whether to ablate its input instead of its output.
         planner (AblationPlanner): Chooses the evaluations from the layer's tensors.

@@ -133,6 +133,8 @@ def test_baselines_are_one_for_each_tensor_in_its_dtype():
     assert [b.tolist() for b in format_baselines(None, (LAYER, half))] == [0, 0]
     number, tensor = format_baselines((2, torch.rand(4, 1, 1)), (LAYER, half))
     assert (number.dtype, tensor.dtype) == (torch.float32, torch.float16)
+    (large,) = format_baselines(10**30, (LAYER,))
+    assert large.item() == pytest.approx(1e30)
     (learned,) = format_baselines(torch.rand(4, 1, 1, requires_grad=True), (LAYER,))
     assert not learned.requires_grad
 

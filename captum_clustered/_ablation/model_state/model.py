@@ -344,5 +344,4 @@ def _are_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _own_attributes(module: Module) -> dict[str, Any]:
-    attributes = vars(module)
-    return {name: attributes[name] for name in attributes.keys() - _OF_TORCH}
+    return {name: value for name, value in vars(module).items() if name not in _OF_TORCH}

@@ -12,6 +12,12 @@ from torch import Tensor
 from captum_clustered._ablation.batches import are_plain_parameters
 
 Pair = tuple[int, int]
+CONVOLUTIONS = frozenset(
+    {
+        *(torch.conv1d, torch.conv2d, torch.conv3d),
+        *(torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d),
+    }
+)
 
 
 @dataclass(frozen=True)

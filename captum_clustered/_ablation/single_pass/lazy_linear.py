@@ -106,8 +106,13 @@ class _State:
         # With P positions for each channel: (C, N, P) and (C, P, O).
         left = self.difference.view(shape).transpose(0, 1)
         right = self.weight.view(shape).permute(1, 2, 0)
-        most = MAX_TERMS if left.device.type == "cpu" else MAX_TERMS_ON_GPU
-        step = max(1, most // self.unablated.numel())
+        step = max(1, MAX_TERMS // self.unablated.numel())
+        if left.device.type != "cpu":
+            # There, each term is multiplied by whether its channel is in a cluster.
+            designs = self.ablation.evaluations.designs
+            n_clusters = max(design.n_clusters for design in designs)
+            n_outputs = max(self.unablated.shape[1], n_clusters)
+            step = max(1, MAX_TERMS_ON_GPU // (n_outputs * len(self.unablated)))
         for start in range(0, self.ablation.n_channels, step):
             channels = slice(start, start + step)
             part = right[channels].to(left.dtype)

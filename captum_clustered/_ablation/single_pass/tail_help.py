@@ -14,7 +14,11 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils._device import DeviceContext
 
 from captum_clustered._ablation.batches import EvaluationBatch
-from captum_clustered._ablation.single_pass.convolutions import Convolution, scale_and_shift
+from captum_clustered._ablation.single_pass.convolutions import (
+    CONVOLUTIONS,
+    Convolution,
+    scale_and_shift,
+)
 from captum_clustered._ablation.single_pass.layout_watch import LayoutWatch
 from captum_clustered._ablation.single_pass.lazy_base import (
     CannotBeLazyError,
@@ -42,10 +46,15 @@ class TailHelp(TorchFunctionMode):
     are examples of one batch, whose channels are last from the first convolution on. Each
     convolution waits for the next function: if that is a batch normalization of its output,
     with running statistics, the convolution's weights are scaled instead.
+
+    Attributes:
+
+        is_autocast (bool): Whether a convolution was called in an autocast region.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.is_autocast = False
         self._waiting: _State | None = None
         self._layout = LayoutWatch()
         interpreter = _functorch.peek_interpreter_stack()
@@ -82,6 +91,8 @@ class TailHelp(TorchFunctionMode):
         if found is None and waiting is not None:
             # Now, because what follows may write into its input.
             waiting.materialize()
+        if func in CONVOLUTIONS and any(map(_is_in_autocast, (*args, *kwargs.values()))):
+            self.is_autocast = True
         if func is torch.conv2d and args:
             self._waiting = self._convolution(*args, **kwargs)
             found = None if self._waiting is None else _ConvolutionOutput.of(self._waiting)
@@ -123,6 +134,10 @@ class TailHelp(TorchFunctionMode):
             return None
         output = F.batch_norm(batch.unpack(images).flatten(0, 1), *args, **kwargs)
         return batch.pack(output.unflatten(0, (batch.size, -1)))
+
+
+def _is_in_autocast(arg: Any) -> bool:
+    return isinstance(arg, Tensor) and torch.is_autocast_enabled(arg.device.type)
 
 
 @dataclass

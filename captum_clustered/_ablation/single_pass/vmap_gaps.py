@@ -17,14 +17,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from captum_clustered._ablation.model_state.torch_settings import SharedSwitch
+from captum_clustered._ablation.single_pass.convolutions import CONVOLUTIONS
+from captum_clustered._ablation.single_pass.lazy_base import LazyTensor
 
-_HELPED = frozenset(
-    {
-        F.batch_norm,
-        *(torch.conv1d, torch.conv2d, torch.conv3d),
-        *(torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d),
-    }
-)
+_HELPED = frozenset({F.batch_norm, *CONVOLUTIONS})
 
 
 class AutocastHelp(TorchFunctionMode):
@@ -44,18 +40,19 @@ class AutocastHelp(TorchFunctionMode):
     ) -> Any:
         """Call a function on operands of the dtype that it needs."""
         kwargs = kwargs or {}
-        if func not in _HELPED or not any(map(_is_batched, args)):
+        if func not in _HELPED or not any(map(_is_ablated, (*args, *kwargs.values()))):
             # What comes before the layer needs no help.
             return func(*args, **kwargs)
         if func is not F.batch_norm:
             args, kwargs = pytree.tree_map_only(Tensor, _autocast, (args, kwargs))
-        elif args[0].dtype in (torch.float16, torch.bfloat16):
+        elif args and args[0].dtype in (torch.float16, torch.bfloat16):
             return func(args[0].float(), *args[1:], **kwargs).to(args[0].dtype)
         return func(*args, **kwargs)
 
 
-def _is_batched(arg: Any) -> bool:
-    return isinstance(arg, Tensor) and _functorch.is_batchedtensor(arg)
+def _is_ablated(arg: Any) -> bool:
+    is_batched = isinstance(arg, Tensor) and _functorch.is_batchedtensor(arg)
+    return is_batched or isinstance(arg, LazyTensor)
 
 
 def _autocast(tensor: Tensor) -> Tensor:

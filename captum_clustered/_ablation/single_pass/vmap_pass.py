@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -48,6 +49,7 @@ class Attempt:
         is_counted (bool): Whether these calls were counted, not guessed.
         chunk (int or None): Evaluations in one forward pass; None means all.
         plan (AblationPlan or None): The evaluations, if an earlier attempt has planned them.
+        autocast (bool): Whether to help vmap under autocast.
         measures_tail (bool): Whether the first pass has one evaluation, which shows how many
                     at once need little memory behind the layer.
     """
@@ -56,6 +58,7 @@ class Attempt:
     n_calls: int
     chunk: int | None
     plan: AblationPlan | None = None
+    autocast: bool = False
     is_counted: bool = False
     measures_tail: bool = False
 
@@ -80,7 +83,10 @@ def vmap_pass(request: AblationRequest) -> AblationScores:
         PlanError: If the plan fails or the layer is not reached.
         Exception: Whatever the model raises under vmap, even if it runs without vmap.
     """
-    outcome: Attempt | AblationScores = Attempt(True, n_calls=request.n_calls or 1, chunk=None)
+    outcome: Attempt | AblationScores
+    device = next(iter(request.layer.parameters()), torch.empty(0)).device.type
+    autocast = torch.is_autocast_enabled(device)
+    outcome = Attempt(lazy=True, n_calls=request.n_calls or 1, chunk=None, autocast=autocast)
     while isinstance(outcome, Attempt):
         outcome = _run(request, outcome)
     return outcome
@@ -138,6 +144,8 @@ def _after_error(
             plan=run.plan,
             measures_tail=not is_known,
         )
+    if run.needs_autocast or (run.autocast and not attempt.autocast):
+        return replace(attempt, autocast=True)
     if run.plan is None or not attempt.lazy:
         return None
     chunk = chunk_size(request.perturbations_per_eval, run.plan.n_elements)
@@ -174,6 +182,7 @@ class _Pass:
         plan (AblationPlan or None): The evaluations; planned in the layer's hook if not given.
         calls (int): Number of the layer's calls.
         error (Exception or None): The reason why there is no plan.
+        autocast (bool): Whether the layer is in an autocast region.
     """
 
     request: AblationRequest
@@ -183,6 +192,7 @@ class _Pass:
     stop: int
     calls: int = 0
     error: Exception | None = None
+    autocast: bool = False
 
     def __post_init__(self) -> None:
         self._index = torch.tensor(0, device="cpu")
@@ -196,22 +206,25 @@ class _Pass:
             or any(True for _ in layer.parameters())
         )
         self._tail, self._is_watched = TailMemory(), False
+        self._tail_help: TailHelp | None = None
 
     @property
     def tail_bytes(self) -> int:
         """The most memory that tensors behind the layer needed at once."""
         return self._tail.peak
 
+    @property
+    def needs_autocast(self) -> bool:
+        """Whether a convolution behind the layer was in an autocast region, without help."""
+        is_seen = self._tail_help is not None and self._tail_help.is_autocast
+        return is_seen and not self.attempt.autocast
+
     def scores(self) -> Tensor:
         """Return scores of shape (stop - start, N)."""
 
         def score(index: Tensor) -> Tensor:
             self._index = index
-            with self._until_output:
-                if not self.attempt.lazy:
-                    self._until_output.enter_context(InPlaceHelp(index))
-                self._n_modes = n_modes()
-                return materialize(self.request.run(self._until_output))
+            return materialize(self.request.run(self._helped()))
 
         indices = torch.arange(self.stop - self.start, device="cpu")
         hook = edit_layer(self.request.layer, self.request.attribute_to_layer_input, self._edit)
@@ -224,11 +237,26 @@ class _Pass:
             self._n_dispatch_modes = _len_torch_dispatch_stack()
             if self._may_be_called_again and self.stop - self.start > 1:
                 OutputWatch(self.stop - self.start).start(until_end)
-            return torch.func.vmap(score, randomness="same")(indices)
+            scores: Tensor = torch.func.vmap(score, randomness="same")(indices)
+        if self.needs_autocast:
+            raise CannotBeLazyError("A convolution behind the layer is in an autocast region.")
+        return scores
+
+    @contextmanager
+    def _helped(self) -> Iterator[None]:
+        """Help vmap from the model's first operation to its output."""
+        with self._until_output as until:
+            if self.attempt.autocast:
+                until.enter_context(AutocastHelp())
+            if not self.attempt.lazy:
+                until.enter_context(InPlaceHelp(self._index))
+            self._n_modes = n_modes()
+            yield
 
     def _edit(self, tensors: LayerTensors) -> Tensors | None:
         """Ablate the layer's tensors for the current index of vmap."""
         self.calls += 1
+        self.autocast |= any(torch.is_autocast_enabled(t.device.type) for t in tensors)
         if self.calls != self.attempt.n_calls:
             return None
         if self.plan is None:
@@ -241,18 +269,14 @@ class _Pass:
                 # Not raised here: this may turn out not to be the layer's last call.
                 self.error = error
                 return None
-        is_autocast = any(torch.is_autocast_enabled(tensor.device.type) for tensor in tensors)
-        # Not in a mode of the model's, which would end before its output.
-        if is_autocast and n_modes() == self._n_modes:
-            self._until_output.enter_context(AutocastHelp())
-            self._n_modes += 1
         index = self._index.reshape(1).to(tensors[0].device, non_blocking=True)
         ablations = self.plan.ablations(self.start, self.stop, index)
         n_evaluations = self.stop - self.start
         at_once = self.request.perturbations_per_eval
         if self.attempt.lazy:
             # A lazy convolution relies on the help, which watches how the model uses its layout.
-            if not TailHelp().start(self._until_output, self._n_modes):
+            self._tail_help = TailHelp()
+            if not self._tail_help.start(self._until_output, self._n_modes):
                 raise CannotBeLazyError("The model is in a mode of torch around the layer.")
             most = max_elements(at_once, self.plan.n_elements) // n_evaluations
             ablated = self.plan.lazily_ablated(ablations, SizeLimit(most, self._watch_tail))

@@ -1,8 +1,10 @@
 import threading
 import warnings
+from contextlib import nullcontext
 
 import pytest
 import torch
+import torch.nn.functional as F
 from nets import MlpHead, images
 from torch import nn
 from torch.autograd import Function
@@ -108,15 +110,28 @@ def test_other_threads_call_functions_as_always():
     assert "setup_context" in errors[0]
 
 
-class HalfPrecision(nn.Module):
-    """Convolutions behind the layer, in an autocast region of the model's own or of the caller."""
+def autocast(enabled=True):
+    return torch.autocast("cpu", torch.bfloat16, enabled=enabled)
 
-    def __init__(self, inside):
+
+class HalfPrecision(nn.Module):
+    """
+    Convolutions behind the layer, in autocast regions.
+
+    ``layer_region`` and ``tail_region`` are the model's own contexts around the layer and around
+    the whole model or, with ``tail_only``, around what follows on the layer.
+    """
+
+    def __init__(self, region, layer_region=nullcontext, tail_only=False):
         super().__init__()
         weights = torch.Generator().manual_seed(0)
-        self.layer, self.inside = nn.Conv2d(2, 8, 3), inside
+        self.layer = nn.Conv2d(2, 8, 3)
+        self.region, self.layer_region, self.tail_only = region, layer_region, tail_only
         self.tail = nn.Sequential(
-            nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.ConvTranspose2d(8, 8, 3), nn.Tanh()
+            nn.Conv2d(8, 8, 3),
+            nn.BatchNorm2d(8),
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(8, 8, 3),
         )
         self.fc = nn.Linear(8, 3)
         for parameter in self.parameters():
@@ -124,15 +139,37 @@ class HalfPrecision(nn.Module):
         self.eval()
 
     def forward(self, x):
-        with torch.autocast(
-            "cpu", torch.bfloat16, enabled=self.inside or torch.is_autocast_enabled("cpu")
-        ):
-            return self.fc(self.tail(self.layer(x)).mean((2, 3)))
+        PASSES.append(self)
+        with nullcontext() if self.tail_only else self.region():
+            with self.layer_region():
+                x = self.layer(x)
+            with self.region():
+                x = F.conv2d(input=x, weight=self.tail[0].weight, bias=self.tail[0].bias)
+                DTYPES.append(x.dtype)
+                return self.fc(self.tail[1:](x).tanh().mean((2, 3)))
 
 
-@pytest.mark.parametrize("inside", [False, True])
-def test_convolutions_under_autocast_run_in_one_pass(inside):
-    net, x = HalfPrecision(inside), images(dtype=torch.float32)
+# Lists of the model would be put back after each pass.
+PASSES, DTYPES = [], []
+
+
+@pytest.mark.parametrize(
+    ("model", "is_outside", "perturbations_per_eval", "n_passes"),
+    [
+        (lambda: HalfPrecision(nullcontext), True, None, 1),
+        (lambda: HalfPrecision(nullcontext), True, 2, 3),
+        # Found out in a pass of its own.
+        (lambda: HalfPrecision(autocast), False, None, 2),
+        (lambda: HalfPrecision(autocast, tail_only=True), False, None, 2),
+        (lambda: HalfPrecision(nullcontext, lambda: autocast(False)), True, None, 1),
+        (lambda: HalfPrecision(nullcontext, lambda: torch.device("cpu")), True, None, 2),
+    ],
+    ids=["caller", "caller, chunks", "model", "tail", "not the layer", "mode around the layer"],
+)
+def test_convolutions_under_autocast_run_in_one_pass(
+    model, is_outside, perturbations_per_eval, n_passes
+):
+    net, x = model(), images(dtype=torch.float32)
     labels = [0, 1] * 4
     cam = ClusteredLayerCAM(net, net.layer, clusterer=torch.tensor(labels))
 
@@ -146,9 +183,15 @@ def test_convolutions_under_autocast_run_in_one_pass(inside):
         handle.remove()
         return found
 
-    with warnings.catch_warnings(), torch.autocast("cpu", torch.bfloat16, enabled=not inside):
+    with warnings.catch_warnings(), autocast(is_outside):
         warnings.simplefilter("error")
-        _, clusters = cam.attribute(x, 1, return_clusters=True)
+        PASSES.clear()
+        _, clusters = cam.attribute(
+            x, 1, return_clusters=True, perturbations_per_eval=perturbations_per_eval
+        )
+        assert len(PASSES) == n_passes
+        # As in a plain pass.
+        assert DTYPES[-1] == torch.bfloat16
         expected = torch.stack([score(None) - score(k) for k in range(2)], 1)
     torch.testing.assert_close(clusters.importances, expected, atol=0.02, rtol=0.02)
     assert expected.abs().max() > 0.5
