@@ -71,7 +71,8 @@ def main() -> None:
                 table = ratios(seconds_of(calls, options.rounds, place))
             if options.memory:
                 threads = torch.get_num_threads()
-                memory = peak_memory(list(calls), (model, layer), size, device, threads)
+                place_of_layer = (model, layer)
+                memory = peak_memory(list(calls), place_of_layer, size, device, threads, setting)
                 table["MiB"] = table["method"].map(memory)
                 table["memory ratio"] = table["MiB"] / memory[FORWARD]
             _show(found, f"{model}, {layer}, {setting}, N = {size}, {options.rounds} rounds", table)

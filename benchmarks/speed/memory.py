@@ -10,13 +10,19 @@ import torch
 from process_memory import highest_memory
 
 from speed.calls import make_calls, make_case
+from speed.settings import numbers
 
 
 def peak_memory(
-    names: Sequence[str], place: tuple[str, str], batch_size: int, device: str, threads: int
+    names: Sequence[str],
+    place: tuple[str, str],
+    batch_size: int,
+    device: str,
+    threads: int,
+    setting: str = "float32",
 ) -> dict[str, float]:
     """
-    MiB of each of these calls, for a model and its layer.
+    MiB of each of these calls, for a model and its layer in a setting.
 
     On a GPU from the allocator. On a CPU by how much a process of its own grows with the
     call, after a small batch that has everything loaded: what a process has taken once it
@@ -24,15 +30,16 @@ def peak_memory(
     """
     model, layer = place
     if device == "cuda":
-        calls = make_calls(make_case(model, batch_size, device, layer=layer))
-        return {name: _on_gpu(calls[name]) for name in names}
+        calls = make_calls(make_case(model, batch_size, device, layer, setting))
+        with numbers(setting, torch.device(device)):
+            return {name: _on_gpu(calls[name]) for name in names}
     # glibc then gives back at once what is freed, and the peak is what was in use, not what the
     # allocator has kept.
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "65536")
     found = {}
     for name in names:
         with get_context("spawn").Pool(1) as pool:
-            found[name] = pool.apply(_on_cpu, (model, layer, batch_size, name, threads))
+            found[name] = pool.apply(_on_cpu, (model, layer, batch_size, name, threads, setting))
     return found
 
 
@@ -46,10 +53,13 @@ def _on_gpu(call: Callable[[], object]) -> float:
     return float(torch.cuda.max_memory_allocated() - before) / 2**20
 
 
-def _on_cpu(model: str, layer: str, batch_size: int, name: str, threads: int) -> float:
+def _on_cpu(
+    model: str, layer: str, batch_size: int, name: str, threads: int, setting: str
+) -> float:
     torch.set_num_threads(threads)
-    case = make_case(model, batch_size, "cpu", layer=layer)
-    make_calls(case.first())[name]()
-    before = highest_memory()
-    make_calls(case)[name]()
-    return highest_memory() - before
+    case = make_case(model, batch_size, "cpu", layer, setting)
+    with numbers(setting, case.device):
+        make_calls(case.first())[name]()
+        before = highest_memory()
+        make_calls(case)[name]()
+        return highest_memory() - before

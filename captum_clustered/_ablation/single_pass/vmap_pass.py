@@ -244,11 +244,11 @@ class _Pass:
 
     @contextmanager
     def _helped(self) -> Iterator[None]:
-        """Help vmap from the model's first operation to its output."""
+        """Help vmap up to the model's output; a lazy pass is helped from the layer on."""
         with self._until_output as until:
-            if self.attempt.autocast:
-                until.enter_context(AutocastHelp())
             if not self.attempt.lazy:
+                if self.attempt.autocast:
+                    until.enter_context(AutocastHelp())
                 until.enter_context(InPlaceHelp(self._index))
             self._n_modes = n_modes()
             yield
@@ -274,6 +274,10 @@ class _Pass:
         n_evaluations = self.stop - self.start
         at_once = self.request.perturbations_per_eval
         if self.attempt.lazy:
+            # In a mode of the model, which ends before its output, the help below does not start.
+            if self.attempt.autocast and n_modes() == self._n_modes:
+                self._until_output.enter_context(AutocastHelp())
+                self._n_modes += 1
             # A lazy convolution relies on the help, which watches how the model uses its layout.
             self._tail_help = TailHelp()
             if not self._tail_help.start(self._until_output, self._n_modes):
