@@ -1,8 +1,5 @@
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -10,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import LayerGradCam
+from forks import process
 from nets import MlpHead
 from small_comparisons import FAST, pictures, run
 from torch.utils.data import DataLoader, TensorDataset
@@ -69,44 +67,34 @@ def test_a_finished_comparison_is_read_with_its_costs(tmp_path):
     assert again.metric_seconds.equals(first.metric_seconds)
 
 
-SCRIPT = """
-import sys, time, torch
-sys.path[:0] = sys.argv[2:]
-from small_comparisons import run
-torch.set_num_threads(1)
+SECONDS = 0
+
+
 def slow(case):
-    time.sleep(0.2)
+    time.sleep(SECONDS)
     return case.attributions.mean((1, 2, 3)) / 3
-run(metrics=["average drop", "infidelity", {"mine": slow}], save_to=sys.argv[1])
-"""
+
+
+SLOW = {"metrics": ["average drop", "infidelity", {"mine": slow}]}
+
+
+def compare_slowly(folder):
+    global SECONDS
+    SECONDS = 0.2
+    run(**SLOW, save_to=folder)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX only")
 def test_a_killed_comparison_goes_on(tmp_path):
-    here = Path(__file__).parent
-    process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-c", SCRIPT, str(tmp_path), str(here.parent / "helpers")],
-        env={**os.environ, "PYTHONPATH": str(here.parents[1])},
-    )
-    try:
+    with process(compare_slowly, tmp_path) as begun:
         for _ in range(3000):
-            if batches_in(tmp_path) or process.poll() is not None:
+            if batches_in(tmp_path) or not begun.is_alive():
                 break
             time.sleep(0.01)
-        assert process.poll() is None
-    finally:
-        process.kill()
-        process.wait()
+        assert begun.is_alive()
     assert 1 <= len(batches_in(tmp_path)) < 3
-
-    def slow(case):
-        return case.attributions.mean((1, 2, 3)) / 3
-
-    arguments = {"metrics": ["average drop", "infidelity", {"mine": slow}]}
-    # Functions of a user's are known by where they are from.
-    slow.__module__, slow.__qualname__ = "__main__", "slow"
-    again = run(**arguments, save_to=tmp_path)
-    assert again.values.equals(run(**arguments).values)
+    again = run(**SLOW, save_to=tmp_path)
+    assert again.values.equals(run(**SLOW).values)
 
 
 def test_failures_are_kept(tmp_path):

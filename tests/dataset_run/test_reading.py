@@ -1,10 +1,9 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from forks import exit_code
 from small_runs import Pictures, run
 
 from captum_clustered.dataset_run import Run, store
@@ -41,27 +40,15 @@ def test_other_programs_can_read_the_files(tmp_path):
     assert frame["error"][1] == "image file is truncated"
 
 
-READING = """
-import os, sys
-import torch
-from captum_clustered.dataset_run import Run
-run = Run(sys.argv[1])
-before = len(os.listdir("/proc/self/task"))
-run.attributions(run.table())
-print(len(os.listdir("/proc/self/task")) - before)
-"""
+def threads_that_begin(folder):
+    found = Run(folder)
+    before = len(os.listdir("/proc/self/task"))
+    found.attributions(found.table())
+    return len(os.listdir("/proc/self/task")) - before
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 def test_reading_starts_no_threads(tmp_path):
     # Arrow's and torch's at the end of a process now and then abort it.
     run(tmp_path)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", READING, tmp_path],
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert int(done.stdout) == 0
+    assert exit_code(threads_that_begin, tmp_path) == 0

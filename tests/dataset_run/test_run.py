@@ -1,12 +1,12 @@
 import json
 import os
-import subprocess
-import sys
+import signal
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from forks import exit_code
 from nets import MlpHead
 from small_runs import UNREADABLE, N, Pictures, contents, method, run
 from torch.utils.data import TensorDataset
@@ -406,29 +406,23 @@ def test_a_disk_that_is_too_small_is_seen_before_the_work(tmp_path, monkeypatch)
     assert run(tmp_path).is_complete
 
 
-FULL_DISK = """
-import resource, signal, sys
-import torch
-from small_runs import run
-torch.set_num_threads(1)
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-def progress(done, total):
-    if done == 8:
-        # From now on files longer than this cannot be written.
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
-try:
-    run(sys.argv[1], progress=progress)
-except OSError as error:
-    sys.exit(77)
-"""
+def until_the_disk_is_full(folder):
+    import resource
+
+    def progress(done, total):
+        if done == 8:
+            # From now on files longer than this cannot be written.
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        run(folder, progress=progress)
+    except OSError:
+        return 77
 
 
 def test_a_disk_that_becomes_full_spoils_nothing(tmp_path):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", FULL_DISK, tmp_path / "a"], env=environment, check=False
-    )
-    assert done.returncode == 77
+    assert exit_code(until_the_disk_is_full, tmp_path / "a") == 77
     found = Run(tmp_path / "a")
     assert len(found.table()) == 4
     assert not found.is_complete

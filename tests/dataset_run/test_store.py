@@ -1,11 +1,10 @@
 """A chunk counts if it is whole, and of this run."""
 
 import os
-import subprocess
-import sys
-from multiprocessing import get_context
+import time
 
 import pytest
+from forks import exit_code, process
 from small_runs import Pictures, contents, run
 
 from captum_clustered.dataset_run import Run, store
@@ -100,47 +99,40 @@ def test_chunks_and_batches_are_fixed_slices():
     assert list(map(list, manifest.batches_of(2))) == [[8, 9], [10]]
 
 
-def _hold(folder, ready, done):
+def _hold(folder):
     with store.RunStore(folder).only_writer():
-        ready.set()
-        done.wait()
+        held = folder / "held"
+        held.touch()
+        while held.exists():
+            time.sleep(0.01)
 
 
 def test_two_processes_do_not_write_into_one_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "LOCK_SECONDS", 0.1)
-    context = get_context("spawn")
-    ready, done = context.Event(), context.Event()
-    process = context.Process(target=_hold, args=(tmp_path, ready, done))
-    process.start()
-    assert ready.wait(1800)
-    try:
+    with process(_hold, tmp_path) as holder:
+        held = tmp_path / "held"
+        while not held.exists():
+            assert holder.is_alive()
+            time.sleep(0.01)
         with pytest.raises(RuntimeError, match="another run is writing"):
             run(tmp_path)
-    finally:
-        done.set()
-        process.join()
+        held.unlink()
+        holder.join()
     assert run(tmp_path, Pictures(3)).is_complete
 
 
-ORPHAN = """
-import os, sys, time
-from pathlib import Path
-from captum_clustered.dataset_run.store import RunStore
-
-with RunStore(Path(sys.argv[1])).only_writer():
-    if os.fork() == 0:
-        # A process that reads images, which does not notice at once that this one has died.
-        time.sleep(2)
-    else:
-        os.kill(os.getpid(), 9)
-"""
+def _orphan(folder):
+    with store.RunStore(folder).only_writer():
+        if os.fork() == 0:
+            # A process that reads images, which does not notice at once that this one has died.
+            time.sleep(2)
+        else:
+            os.kill(os.getpid(), 9)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_processes_that_outlive_a_killed_run_do_not_keep_its_folder(tmp_path):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", ORPHAN, tmp_path]
-    assert subprocess.run(command, env=environment, check=False).returncode == -9  # noqa: S603
+    assert exit_code(_orphan, tmp_path) == -9
     assert run(tmp_path, Pictures(3)).is_complete
 
 
