@@ -1,4 +1,5 @@
 import gc
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -25,6 +26,14 @@ def one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_disk():
+    """Do not wait until the disk has each file: only a loss of power would need it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture
