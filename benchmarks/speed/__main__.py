@@ -26,7 +26,7 @@ from speed.calls import (
 )
 from speed.growth import growth
 from speed.memory import peak_memory
-from speed.settings import WORDS, numbers
+from speed.settings import WORDS, precision
 from speed.timing import ratios, seconds_of
 
 # One call of them takes as long as hundreds of the others.
@@ -67,12 +67,13 @@ def main() -> None:
         for setting, size in itertools.product(options.settings, options.batch_sizes):
             case = make_case(model, size, device, layer, setting)
             calls = chosen(make_calls(case), options.methods)
-            with numbers(setting, place):
+            with precision(setting, place):
                 table = ratios(seconds_of(calls, options.rounds, place))
             if options.memory:
                 threads = torch.get_num_threads()
-                place_of_layer = (model, layer)
-                memory = peak_memory(list(calls), place_of_layer, size, device, threads, setting)
+                memory = peak_memory(
+                    list(calls), (model, layer), size, device, threads, setting=setting
+                )
                 table["MiB"] = table["method"].map(memory)
                 table["memory ratio"] = table["MiB"] / memory[FORWARD]
             _show(found, f"{model}, {layer}, {setting}, N = {size}, {options.rounds} rounds", table)

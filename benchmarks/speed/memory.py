@@ -10,7 +10,7 @@ import torch
 from process_memory import highest_memory
 
 from speed.calls import make_calls, make_case
-from speed.settings import numbers
+from speed.settings import precision
 
 
 def peak_memory(
@@ -19,7 +19,8 @@ def peak_memory(
     batch_size: int,
     device: str,
     threads: int,
-    setting: str = "float32",
+    *,
+    setting: str,
 ) -> dict[str, float]:
     """
     MiB of each of these calls, for a model and its layer in a setting.
@@ -31,7 +32,7 @@ def peak_memory(
     model, layer = place
     if device == "cuda":
         calls = make_calls(make_case(model, batch_size, device, layer, setting))
-        with numbers(setting, torch.device(device)):
+        with precision(setting, torch.device(device)):
             return {name: _on_gpu(calls[name]) for name in names}
     # glibc then gives back at once what is freed, and the peak is what was in use, not what the
     # allocator has kept.
@@ -58,7 +59,7 @@ def _on_cpu(
 ) -> float:
     torch.set_num_threads(threads)
     case = make_case(model, batch_size, "cpu", layer, setting)
-    with numbers(setting, case.device):
+    with precision(setting, case.device):
         make_calls(case.first())[name]()
         before = highest_memory()
         make_calls(case)[name]()

@@ -1,4 +1,4 @@
-"""The numbers, layouts and compilers with which a network runs."""
+"""The precision, the layout and the compiler with which a network runs."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def prepared(setting: str, model: Module, inputs: Tensor) -> tuple[Module, Tenso
 
 
 @contextmanager
-def numbers(setting: str, device: torch.device) -> Iterator[None]:
-    """Compute in a setting's numbers inside the context."""
+def precision(setting: str, device: torch.device) -> Iterator[None]:
+    """Compute in the precision of a setting inside the context."""
     words = words_of(setting)
     convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
     before = convolutions.allow_tf32, products.allow_tf32

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from captum_clustered._ablation.batches import EvaluationBatch
 from captum_clustered._ablation.coalitions import CoalitionDesign
-from captum_clustered._clustering.cluster_sums import add_rows
+from captum_clustered._clustering.cluster_sums import add_rows, are_members
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,8 @@ def _add_terms(sums: Tensor, labels: Tensor, terms: Tensor) -> None:
 
 def add_products(sums: Tensor, labels: Tensor, terms: Tensor) -> None:
     """Do the same with products of zeros and ones. To add rows, a GPU has to sort the labels."""
-    numbers = torch.arange(len(sums), device=labels.device)[:, None]
-    is_member = (labels[:, None] == numbers).to(terms.dtype)
-    sums += torch.bmm(is_member, terms.transpose(0, 1)).transpose(0, 1)
+    members = are_members(labels, len(sums)).to(terms.dtype)
+    sums += torch.bmm(members, terms.transpose(0, 1)).transpose(0, 1)
 
 
 @dataclass

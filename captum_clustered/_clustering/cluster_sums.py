@@ -24,8 +24,12 @@ def cluster_sums(values: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
 
 def masked_sums(values: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
     """Return the sums (N, K) of values (N, C) over each cluster's channels (N, C)."""
-    numbers = torch.arange(n_clusters, device=labels.device)[:, None]
-    return torch.where(labels[:, None] == numbers, values[:, None], 0).sum(2)
+    return torch.where(are_members(labels, n_clusters), values[:, None], 0).sum(2)
+
+
+def are_members(labels: Tensor, n_clusters: int) -> Tensor:
+    """Return whether each channel is in each cluster, bool (N, K, C), of labels (N, C)."""
+    return labels[:, None] == torch.arange(n_clusters, device=labels.device)[:, None]
 
 
 def add_rows(sums: Tensor, index: Tensor, rows: Tensor) -> None:

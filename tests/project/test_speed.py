@@ -3,7 +3,7 @@ import pytest
 import torch
 from speed.calls import FORWARD, chosen, make_calls, make_case
 from speed.growth import slope
-from speed.settings import numbers, prepared, words_of
+from speed.settings import precision, prepared, words_of
 from speed.timing import ratios, seconds_of
 
 
@@ -38,7 +38,7 @@ def test_a_setting_holds_inside_its_context():
     convolutions = torch.backends.cudnn
     before = convolutions.allow_tf32
     for setting, expected in (("float32", False), ("tf32+bfloat16", True)):
-        with numbers(setting, torch.device("cpu")):
+        with precision(setting, torch.device("cpu")):
             assert convolutions.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is expected
             assert torch.is_autocast_enabled("cpu") is expected
         assert convolutions.allow_tf32 is before

@@ -82,7 +82,7 @@ class Containers:
             if id(value) in self._seen or isinstance(value, Module):
                 continue
             self._seen[id(value)] = value
-            if kind is Tensor or isinstance(value, Tensor):
+            if isinstance(value, Tensor):
                 # Asking a tensor whether it is a parameter takes long.
                 if kind is not Tensor and isinstance(value, Parameter):
                     continue
@@ -107,6 +107,7 @@ class Containers:
 
     def _added(self, value: Any) -> list[Any]:
         """Remember the contents of one object; return them."""
+        # The most frequent attributes of modules: kernel sizes, strides.
         if type(value) in (tuple, frozenset):
             return [*value]
         for generator, read, write in _GENERATORS:

@@ -139,19 +139,12 @@ def device_of(module: Module) -> torch.device | None:
 
 def layer_name(forward_func: Callable[..., Any], layer: Module) -> str:
     """Return the layer's name in the model, if it is found, and its type, for messages."""
-    kind = type(layer).__name__
     model = model_behind(forward_func)
-    # Not named_modules(), which takes several times as long.
-    pending: list[tuple[str, Module]] = [] if model is None else [("", model)]
-    seen = set()
-    for prefix, parent in pending:
-        for name, module in parent._modules.items():
-            if module is layer:
-                return f"{prefix + name!r} ({kind})"
-            if module is not None and id(module) not in seen:
-                seen.add(id(module))
-                pending.append((f"{prefix}{name}.", module))
-    return kind
+    if model is not None:
+        for name, module in model.named_modules():
+            if module is layer and name:
+                return f"{name!r} ({type(layer).__name__})"
+    return type(layer).__name__
 
 
 class ModelState:

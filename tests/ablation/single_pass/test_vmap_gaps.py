@@ -118,8 +118,8 @@ class HalfPrecision(nn.Module):
     """
     Convolutions behind the layer, in autocast regions.
 
-    ``layer_region`` and ``tail_region`` are the model's own contexts around the layer and around
-    the whole model or, with ``tail_only``, around what follows on the layer.
+    ``region`` makes the model's own context around all of it or, with ``tail_only``, around what
+    follows on the layer; ``layer_region`` that around the layer.
     """
 
     def __init__(self, region, layer_region=nullcontext, tail_only=False):
